@@ -1,0 +1,106 @@
+"""Configuration of IGEP: any video VLM, and the geometry supervision that trains its vision encoder."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+
+SUPERVISE_CHOICES = ("encoder", "llm")
+
+
+@strict
+class IGEPConfig(PreTrainedConfig):
+    r"""
+    What the weights are (`vlm_config`) and how geometry presses on them while training. Only `vlm_config` matters once
+    the model is trained: the heads that the other fields describe are never saved.
+
+    Args:
+        vlm_config (`dict` or `PreTrainedConfig`, *optional*, defaults to a LLaVA-OneVision):
+            Configuration of the wrapped VLM, any `AutoModelForImageTextToText` whose forward takes
+            `mm_encoder_outputs`.
+        supervise (`str`, *optional*, defaults to `"encoder"`):
+            Which tokens are aligned with the 3D teacher: `"encoder"` = the last layer of the vision encoder,
+            `"llm"` = the visual tokens at the output of the language model.
+        verifier_channels (`int`, *optional*, defaults to `32`):
+            Width of the depth verifier. Small on purpose: a weak verifier can only succeed if the encoder carries the
+            geometry.
+        verifier_taps (`int`, *optional*, defaults to `2`):
+            Number of encoder layers that the verifier reads, evenly spaced, the last included.
+        verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
+            Smallest depth that the verifier can predict.
+        verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
+            Largest depth that the verifier can predict.
+        geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
+            Height and width of the predicted depth when the batch has no depth to take the size from.
+        teacher_channels (`int`, *optional*):
+            Channels of the teacher's descriptors. `None` = no teacher, the global term is not computed.
+        pooled_alignment (`bool`, *optional*, defaults to `False`):
+            Align one descriptor per frame (mean over its tokens) instead of one per token.
+        geometry_weight (`float`, *optional*, defaults to `1.0`):
+            Weight of the depth term; 0 = the term is not computed.
+        cross_view_weight (`float`, *optional*, defaults to `0.1`):
+            Weight of the cross-view consistency term; 0 = the term is not computed.
+        global_weight (`float`, *optional*, defaults to `0.5`):
+            Weight of the teacher alignment term; 0 = the term is not computed.
+        uncertainty_alpha (`float`, *optional*, defaults to `0.2`):
+            Weight of `-log S` in the depth term: the price of low confidence.
+
+    Raises:
+        ValueError: A field has a value outside its range; the message names the field, the value and the remedy.
+    """
+
+    model_type = "igep"
+    sub_configs_defaults = {"vlm_config": SubConfigSpec(config_class=AutoConfig, model_type="llava_onevision")}
+
+    vlm_config: dict | PreTrainedConfig | None = None
+    supervise: str = "encoder"
+    verifier_channels: int = 32
+    verifier_taps: int = 2
+    verifier_min_depth_metres: float | int = 0.1
+    verifier_max_depth_metres: float | int = 20.0
+    geometry_size: list[int] | tuple[int, ...] = (96, 128)
+    teacher_channels: int | None = None
+    pooled_alignment: bool = False
+    geometry_weight: float | int = 1.0
+    cross_view_weight: float | int = 0.1
+    global_weight: float | int = 0.5
+    uncertainty_alpha: float | int = 0.2
+
+    def __post_init__(self, **kwargs):
+        # Left alone, the base class would reset the implementations that a loaded VLM was given. An empty entry keeps them.
+        kwargs.setdefault("attn_implementation", {"vlm_config": {}})
+        kwargs.setdefault("experts_implementation", {"vlm_config": {}})
+        super().__post_init__(**kwargs)
+        self.geometry_size = list(self.geometry_size)
+        if self.supervise not in SUPERVISE_CHOICES:
+            raise ValueError(f"supervise={self.supervise!r} is unknown: use one of {', '.join(SUPERVISE_CHOICES)}.")
+        for name, value in (("verifier_channels", self.verifier_channels), ("verifier_taps", self.verifier_taps)):
+            if value < 1:
+                raise ValueError(f"{name}={value} must be at least 1.")
+        if self.teacher_channels is not None and self.teacher_channels < 1:
+            raise ValueError(
+                f"teacher_channels={self.teacher_channels} must be at least 1, or None when there is no teacher."
+            )
+        if not 0 < self.verifier_min_depth_metres < self.verifier_max_depth_metres < float("inf"):
+            raise ValueError(
+                f"verifier_min_depth_metres={self.verifier_min_depth_metres} and "
+                f"verifier_max_depth_metres={self.verifier_max_depth_metres} must satisfy 0 < min < max, in metres."
+            )
+        if len(self.geometry_size) != 2 or min(self.geometry_size) < 1:
+            raise ValueError(f"geometry_size={self.geometry_size} must be two positive integers [height, width].")
+        weights = {
+            "geometry_weight": self.geometry_weight,
+            "cross_view_weight": self.cross_view_weight,
+            "global_weight": self.global_weight,
+            "uncertainty_alpha": self.uncertainty_alpha,
+        }
+        for name, value in weights.items():
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name}={value} must be a finite number >= 0 (0 switches the term off).")
+
+    def get_text_config(self, *args, **kwargs) -> PreTrainedConfig:
+        """Returns the configuration of the language model inside the wrapped VLM."""
+        return self.vlm_config.get_text_config(*args, **kwargs)
+
+
+IGEPConfig.register_for_auto_class()

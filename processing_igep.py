@@ -1,0 +1,226 @@
+"""The processor of IGEP: that of the base VLM, plus the one thing a video question needs and each family does differently."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from transformers import AutoProcessor, BatchFeature, ProcessorMixin
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.video_utils import VideoMetadata
+
+
+FRAMES_AS_CHOICES = ("video", "images")
+FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times
+
+
+class IGEPProcessor(ProcessorMixin):
+    """Wraps the processor of any VLM and behaves as it does.
+
+    It is saved as the base processor itself, so with `trust_remote_code=False` the same folder loads that one.
+
+    Args:
+        base_processor (`ProcessorMixin`): Processor of the base VLM.
+    """
+
+    def __init__(self, base_processor: ProcessorMixin):
+        self.base_processor = base_processor
+
+    @classmethod
+    def get_attributes(cls) -> list[str]:
+        """No parts of its own: they are the base processor's."""
+        return []
+
+    @classmethod
+    def from_base(cls, processor_or_id: ProcessorMixin | str | Path) -> "IGEPProcessor":
+        """Wraps a processor.
+
+        Args:
+            processor_or_id (`ProcessorMixin`, `str` or `Path`): The processor of a VLM, or its id on the Hub or its
+                folder. An `IGEPProcessor` is unwrapped first.
+
+        Returns:
+            The wrapped processor.
+
+        Raises:
+            TypeError: If it is not a processor with a tokenizer.
+        """
+        if isinstance(processor_or_id, (str, Path)):
+            return cls.from_pretrained(processor_or_id)
+        # Compared by name: code loaded from a folder has a class of its own for every file that leads to it.
+        if type(processor_or_id).__name__ == cls.__name__:
+            return cls(processor_or_id.base_processor)
+        if not isinstance(processor_or_id, ProcessorMixin):
+            raise TypeError(
+                f"{type(processor_or_id).__name__} is not the processor of a VLM: give the object that "
+                "AutoProcessor.from_pretrained returns for the base model."
+            )
+        return cls(processor_or_id)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs) -> "IGEPProcessor":
+        """Loads the base processor of a folder or a repository and wraps it.
+
+        Args:
+            pretrained_model_name_or_path (`str` or `Path`): Folder or id, of an IGEP model or of a plain VLM.
+            **kwargs: Further arguments of `AutoProcessor.from_pretrained`.
+
+        Returns:
+            The wrapped processor.
+        """
+        kwargs["trust_remote_code"] = False
+        return cls.from_base(AutoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs))
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs) -> list[str]:
+        """Writes the base processor in its own format, and the code and the entry that load this class.
+
+        Args:
+            save_directory (`str` or `Path`): Folder to write to.
+            **kwargs: Further arguments of `ProcessorMixin.save_pretrained`.
+
+        Returns:
+            The files that the base processor reports.
+        """
+        files = self.base_processor.save_pretrained(save_directory, **kwargs)
+        config_file = Path(save_directory) / "processor_config.json"
+        fields = json.loads(config_file.read_text(encoding="utf-8"))
+        fields["auto_map"] = {"AutoProcessor": "processing_igep.IGEPProcessor"}
+        config_file.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        custom_object_save(self, save_directory)
+        return files
+
+    def __call__(self, *args, **kwargs) -> BatchFeature:
+        """The base processor's own."""
+        return self.base_processor(*args, **kwargs)
+
+    def __getattr__(self, name: str):
+        if name == "base_processor":  # asked for before __init__ has set it: copying and unpickling do so
+            raise AttributeError(name)
+        return getattr(self.base_processor, name)
+
+    def __repr__(self) -> str:
+        return f"IGEPProcessor({self.base_processor!r})"
+
+    @property
+    def chat_template(self) -> str | dict[str, str] | None:
+        """The base processor's own."""
+        return self.base_processor.chat_template
+
+    @chat_template.setter
+    def chat_template(self, value: str | dict[str, str] | None) -> None:
+        self.base_processor.chat_template = value
+
+    @property
+    def model_input_names(self) -> list[str]:
+        """The base processor's own."""
+        return self.base_processor.model_input_names
+
+    def apply_chat_template(self, *args, **kwargs) -> str | list | BatchFeature:
+        """The base processor's own."""
+        return self.base_processor.apply_chat_template(*args, **kwargs)
+
+    def decode(self, *args, **kwargs) -> str:
+        """The base processor's own."""
+        return self.base_processor.decode(*args, **kwargs)
+
+    def batch_decode(self, *args, **kwargs) -> list[str]:
+        """The base processor's own."""
+        return self.base_processor.batch_decode(*args, **kwargs)
+
+    def post_process_image_text_to_text(self, *args, **kwargs) -> list[str]:
+        """The base processor's own."""
+        return self.base_processor.post_process_image_text_to_text(*args, **kwargs)
+
+    def vision_inputs(self, frames: list[list[Image.Image]], frames_as: str = "video") -> dict:
+        """Builds the vision arguments of a call, the same in training and in use.
+
+        Args:
+            frames (`list[list[Image.Image]]`): Frames of each sample of the batch.
+            frames_as (`str`, *optional*, defaults to `"video"`): `"video"` = one video per sample, `"images"` = one
+                image per frame.
+
+        Returns:
+            Keyword arguments of `__call__`: `videos` with their metadata, or `images`.
+
+        Raises:
+            ValueError: If a sample has no frames, a video mixes sizes or `frames_as` is unknown.
+        """
+        _check_frames_as(frames_as)
+        for index, sample in enumerate(frames):
+            if not sample:
+                raise ValueError(f"frames: sample {index} has no frames; give at least one image.")
+        if frames_as == "images":
+            return {"images": frames}
+        # Encoders that merge frames in pairs have no feature for a single one: it is shown twice.
+        fewest = self.video_processor.to_dict().get("temporal_patch_size", 1)
+        videos, metadata = [], []
+        for index, sample in enumerate(frames):
+            sizes = {frame.size for frame in sample}
+            if len(sizes) > 1:
+                raise ValueError(
+                    f"frames: sample {index} mixes images of {sorted(sizes)} (width, height) in one video; resize them to "
+                    "one size or use frames_as='images'."
+                )
+            shown = [*range(len(sample)), *[len(sample) - 1] * max(fewest - len(sample), 0)]
+            # Decoded here once: the processor would do it again at every step.
+            pixels = [np.asarray(frame.convert("RGB")) for frame in sample]
+            videos.append(np.stack([pixels[frame] for frame in shown]))
+            metadata.append(VideoMetadata(total_num_frames=len(sample), fps=FRAMES_PER_SECOND, frames_indices=shown))
+        return {"videos": videos, "video_metadata": metadata, "do_sample_frames": False}
+
+    def prompt_text(self, turns: list[str], num_frames: int, *, frames_as: str = "video") -> str:
+        """Writes a conversation about some frames with the base's chat template.
+
+        Args:
+            turns (`list[str]`): Questions and answers by turns, a question first. If the last is a question, the text
+                ends where the answer begins.
+            num_frames (`int`): Number of frames; they come before the first question.
+            frames_as (`str`, *optional*, defaults to `"video"`): `"video"` or `"images"`.
+
+        Returns:
+            The text, one placeholder per video or image.
+
+        Raises:
+            ValueError: If there are no turns or `frames_as` is unknown.
+        """
+        _check_frames_as(frames_as)
+        if not turns:
+            raise ValueError("turns is empty: give at least one question.")
+        messages = [
+            {"role": ("user", "assistant")[number % 2], "content": [{"type": "text", "text": text}]}
+            for number, text in enumerate(turns)
+        ]
+        media = [{"type": "video"}] if frames_as == "video" else [{"type": "image"}] * num_frames
+        messages[0]["content"] = media + messages[0]["content"]
+        return self.apply_chat_template(messages, add_generation_prompt=len(turns) % 2 == 1, tokenize=False)
+
+    def question_inputs(
+        self, frames: list[Image.Image], question: str | list[str], *, frames_as: str = "video"
+    ) -> BatchFeature:
+        """Prepares one question about some frames for `generate`.
+
+        Args:
+            frames (`list[Image.Image]`): F RGB frames, in order; already sampled.
+            question (`str` or `list[str]`): The question, or the turns so far: question, answer, ..., question.
+            frames_as (`str`, *optional*, defaults to `"video"`): `"video"` or `"images"`, as in training.
+
+        Returns:
+            The model's inputs, a batch of one.
+
+        Raises:
+            ValueError: If there are no frames, or the last turn is not a question.
+        """
+        turns = [question] if isinstance(question, str) else question
+        if len(turns) % 2 == 0:
+            raise ValueError(f"question has {len(turns)} turns: the last must be a question, so their number is odd.")
+        vision = self.vision_inputs([list(frames)], frames_as)
+        text = self.prompt_text(turns, len(frames), frames_as=frames_as)
+        return self(text=[text], return_tensors="pt", **vision)
+
+
+def _check_frames_as(frames_as: str) -> None:
+    if frames_as not in FRAMES_AS_CHOICES:
+        raise ValueError(f"frames_as={frames_as!r} is unknown: use one of {', '.join(FRAMES_AS_CHOICES)}.")
+
+
+IGEPProcessor.register_for_auto_class()

@@ -1,0 +1,123 @@
+import copy
+
+import pytest
+import torch
+from tiny_checkpoints import FAMILIES, build_checkpoint, build_tokenizer, random_frames
+from transformers import AutoProcessor
+
+from igep.processing_igep import IGEPProcessor
+
+
+every_family = pytest.mark.parametrize("family", FAMILIES)
+
+
+def build(family):
+    return IGEPProcessor.from_base(build_checkpoint(family)[1])
+
+
+@every_family
+@pytest.mark.parametrize("frames_as", ["video", "images"])
+def test_question_inputs_drive_generation(family, frames_as):
+    model, base = build_checkpoint(family)
+    processor = IGEPProcessor.from_base(base)
+    inputs = processor.question_inputs(random_frames(3), "How far is the chair?", frames_as=frames_as)
+    text = processor.batch_decode(inputs["input_ids"])[0]
+    assert text.count("How far is the chair?") == 1
+    assert text.endswith("<|im_start|>assistant\n")
+    pixels = "pixel_values_videos" if frames_as == "video" else "pixel_values"
+    assert pixels in inputs
+    if "mm_token_type_ids" in processor.model_input_names:
+        assert inputs["mm_token_type_ids"].any()
+    answer = model.generate(**inputs, max_new_tokens=3, do_sample=False)
+    assert answer.shape[1] <= inputs["input_ids"].shape[1] + 3
+
+
+@every_family
+def test_every_frame_given_is_used(family):
+    """The processors' own sampling would pick a few frames of a long video."""
+    processor = build(family)
+    few = processor.question_inputs(random_frames(2), "?")["input_ids"].shape[1]
+    many = processor.question_inputs(random_frames(12), "?")["input_ids"].shape[1]
+    tokens_per_frame = {"llava_onevision": 4, "qwen3_vl": 3, "qwen2_5_vl": 3}[family]
+    assert many - few >= 10 * tokens_per_frame
+
+
+@every_family
+def test_one_frame_is_a_video_too(family):
+    model, base = build_checkpoint(family)
+    inputs = IGEPProcessor.from_base(base).question_inputs(random_frames(1), "?")
+    assert model(**inputs).logits.isfinite().all()
+
+
+def test_time_stamps_of_qwen3_vl():
+    inputs = build("qwen3_vl").question_inputs(random_frames(4), "?")
+    text = build("qwen3_vl").decode(inputs["input_ids"][0])
+    assert "<0.2 seconds>" in text  # frames 0 and 1 at two frames a second
+    assert "<1.2 seconds>" in text
+
+
+@every_family
+def test_conversations_continue(family):
+    processor = build(family)
+    turns = ["What?", "A chair.", "How far?"]
+    inputs = processor.question_inputs(random_frames(2), turns)
+    text = processor.decode(inputs["input_ids"][0])
+    assert text.index("What?") < text.index("A chair.") < text.index("How far?")
+    question, answered = (processor.prompt_text(turns[:count], 2) for count in (1, 2))
+    assert answered.startswith(question)
+    assert answered.endswith("A chair.<|im_end|>\n")
+    assert processor.prompt_text(turns, 2, frames_as="images").count(processor.image_token) == 2
+
+
+@every_family
+def test_it_behaves_as_the_base_processor(family):
+    _, base = build_checkpoint(family)
+    processor = IGEPProcessor.from_base(base)
+    assert processor.tokenizer is base.tokenizer
+    assert processor.image_token == base.image_token
+    assert processor.model_input_names == base.model_input_names
+    text = f"{base.image_token} what?"
+    expected, found = (p(text=text, images=random_frames(1), return_tensors="pt") for p in (base, processor))
+    assert found["input_ids"].shape[0] == 1  # one string gives a batch of one
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    processor.chat_template = "{{ 'plain' }}"
+    assert base.chat_template == "{{ 'plain' }}"
+    assert processor.apply_chat_template([{"role": "user", "content": "x"}]) == "plain"
+    assert copy.deepcopy(processor).image_token == base.image_token
+    with pytest.raises(AttributeError):
+        _ = processor.no_such_attribute
+
+
+@every_family
+def test_save_and_load(family, tmp_path):
+    processor = build(family)
+    processor.save_pretrained(tmp_path)
+    again = IGEPProcessor.from_pretrained(tmp_path)
+    assert type(again) is IGEPProcessor
+    native = AutoProcessor.from_pretrained(tmp_path, trust_remote_code=False)
+    assert type(native) is type(processor.base_processor) is type(again.base_processor)
+    frames = random_frames(2)
+    expected = processor.question_inputs(frames, "Where?")
+    assert all(torch.equal(again.question_inputs(frames, "Where?")[name], value) for name, value in expected.items())
+    assert (tmp_path / "processing_igep.py").exists()
+
+
+def test_wrapping_twice_wraps_once():
+    processor = build("qwen3_vl")
+    assert IGEPProcessor.from_base(processor).base_processor is processor.base_processor
+
+
+def test_bad_input_is_refused():
+    processor = build("qwen3_vl")
+    with pytest.raises(ValueError, match="sample 0 has no frames"):
+        processor.question_inputs([], "?")
+    with pytest.raises(ValueError, match="frames_as='film'"):
+        processor.question_inputs(random_frames(2), "?", frames_as="film")
+    with pytest.raises(ValueError, match="2 turns"):
+        processor.question_inputs(random_frames(2), ["?", "yes"])
+    with pytest.raises(ValueError, match="turns is empty"):
+        processor.prompt_text([], 2)
+    with pytest.raises(ValueError, match="mixes images of"):
+        processor.question_inputs(random_frames(1) + random_frames(1, size=(16, 16)), "?")
+    with pytest.raises(TypeError, match="Qwen2Tokenizer is not the processor of a VLM"):
+        IGEPProcessor.from_base(build_tokenizer("<image>", "<video>"))
