@@ -1,0 +1,75 @@
+"""Questions to models on disk: an IGEP model and a plain VLM give the answer that `generate` gives."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tiny_checkpoints import random_frames
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.ask import ask
+from igep.trainers.data.video_frames import VideoError
+
+
+@pytest.fixture(scope="module")
+def frame_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("frames")
+    for number, frame in enumerate(random_frames(4)):
+        frame.save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def igep_folder(checkpoint_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("igep")
+    base = checkpoint_folders["qwen3_vl"]
+    IGEPForConditionalGeneration.from_base(str(base)).save_pretrained(folder)
+    IGEPProcessor.from_base(str(base)).save_pretrained(folder)
+    return folder
+
+
+def expected_answer(folder: Path, frames: list[Image.Image], question: str, frames_as: str) -> str:
+    model = AutoModelForImageTextToText.from_pretrained(folder).eval()
+    processor = IGEPProcessor.from_base(AutoProcessor.from_pretrained(folder))
+    inputs = processor.question_inputs(frames, question, frames_as=frames_as)
+    with torch.no_grad():
+        tokens = model.generate(**inputs, max_new_tokens=6, do_sample=False)
+    return processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+
+
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl", "qwen2_5_vl"])
+def test_a_plain_model_answers(family: str, checkpoint_folders: dict[str, Path], frame_folder: Path) -> None:
+    folder = checkpoint_folders[family]
+    answer = ask(folder, frame_folder, "How far?", max_new_tokens=6, device="cpu")
+    assert answer == expected_answer(folder, random_frames(4), "How far?", "video")
+
+
+def test_an_igep_model_answers_as_its_base(
+    igep_folder: Path, checkpoint_folders: dict[str, Path], frame_folder: Path
+) -> None:
+    base = checkpoint_folders["qwen3_vl"]
+    answer = ask(str(igep_folder), str(frame_folder), "How far?", num_frames=2, max_new_tokens=6, device="cpu")
+    first_and_last = [random_frames(4)[0], random_frames(4)[3]]
+    assert answer == expected_answer(base, first_and_last, "How far?", "video")
+
+
+def test_a_single_image_is_an_image(checkpoint_folders: dict[str, Path], frame_folder: Path) -> None:
+    folder = checkpoint_folders["llava_onevision"]
+    answer = ask(folder, frame_folder / "0.png", "How far?", max_new_tokens=6, device="cpu")
+    assert answer == expected_answer(folder, random_frames(4)[:1], "How far?", "images")
+
+
+def test_bad_input_is_refused_before_the_model_loads(frame_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="question"):
+        ask("nowhere", frame_folder, " ")
+    with pytest.raises(ValueError, match="max_new_tokens=0"):
+        ask("nowhere", frame_folder, "How far?", max_new_tokens=0)
+    with pytest.raises(VideoError, match="no such file"):
+        ask("nowhere", tmp_path / "clip.mp4", "How far?")
+    for missing in (str(tmp_path / "nowhere"), "no-such/model"):
+        with pytest.raises(OSError, match="no saved model in this directory") as caught:
+            ask(missing, frame_folder, "How far?")
+        assert str(missing) in str(caught.value)

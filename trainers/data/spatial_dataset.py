@@ -1,0 +1,331 @@
+"""Scenes and questions joined when a row is read: a map-style dataset of `SpatialExample`.
+
+A row is a group of questions about one scene, or a scene alone: posed RGB-D that nobody annotated still trains the
+encoder through the geometry losses. Neither table is copied, whatever the number of rows.
+"""
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from igep.camera_geometry import register_depth, z_from_euclidean
+from igep.trainers.data.frame_sampling import uniform_frame_indices
+from igep.trainers.data.scene_validation import ValidScene, decode_depth, decode_frame, validate_scene
+from igep.trainers.data.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError, SpatialExample
+
+
+logger = logging.getLogger(__name__)
+
+SAME_CAMERA_PIXELS = 0.01  # cameras that differ by less than this see the same pixels under nearest sampling
+ASPECT_TOLERANCE = 0.02
+
+
+def build_example(
+    scene_row: dict,
+    question_rows: Sequence[dict],
+    num_frames: int,
+    geometry_size: tuple[int, int],
+    sample_id: str,
+) -> SpatialExample:
+    """Validate a scene row, decode the frames that are sampled from it, and bring its geometry to one size.
+
+    Frames with a pose that is not finite are left out; the others are sampled uniformly by count. Depth is scaled to
+    metres, made z-depth, and carried into the colour camera at `geometry_size` in one nearest-neighbour step.
+
+    Args:
+        scene_row (`dict`): Row of a table with `SCENE_FEATURES`, its images decoded or not.
+        question_rows (`Sequence[dict]`): Rows of a table with `QUESTION_FEATURES`, the turns in order; may be empty.
+        num_frames (`int`): F, frames of the sample.
+        geometry_size (`tuple[int, int]`): (H, W) of the depth, and of the pixels that the intrinsics speak of.
+        sample_id (`str`): Name of the sample.
+
+    Returns:
+        `SpatialExample`: The sample.
+
+    Raises:
+        SpatialDataError: The row, an image or a question breaks the contract, or the scene has too few valid frames.
+    """
+    scene = validate_scene(scene_row)
+    try:
+        sampled = scene.valid_frames[uniform_frame_indices(len(scene.valid_frames), num_frames)]
+    except ValueError as error:
+        raise SpatialDataError(
+            f"Scene {scene.scene_id!r}: {len(scene.valid_frames)} of its {len(scene.frames)} frames are valid (finite "
+            f"pose), {num_frames} are asked for: lower num_frames, or leave this scene out of the table."
+        ) from error
+    indices = sampled.tolist()
+    frames = tuple(decode_frame(scene.scene_id, index, scene.frames[index]) for index in indices)
+    _assert_one_size(scene, "frames", [frame.size for frame in frames])
+    width, height = frames[0].size
+    intrinsics = None
+    if scene.intrinsics is not None:
+        _assert_principal_point(scene, "intrinsics", scene.intrinsics[sampled], "colour frames", (height, width))
+        intrinsics = _rescaled(scene.intrinsics[sampled], (height, width), geometry_size)
+    depth_metres = None
+    if scene.depth is not None:
+        depth_metres = _depth_in_colour_camera(scene, sampled, (height, width), geometry_size)
+    return SpatialExample(
+        sample_id=sample_id,
+        scene_id=scene.scene_id,
+        frame_ids=tuple(scene.frame_ids[index] for index in indices),
+        frames=frames,
+        depth_metres=depth_metres,
+        intrinsics=None if intrinsics is None else intrinsics.astype(np.float32),
+        world_from_camera=None if scene.world_from_camera is None else scene.world_from_camera[sampled],
+        conversation=tuple(_turn(scene, question) for question in question_rows),
+        question_types=tuple(question["question_type"] or "" for question in question_rows),
+    )
+
+
+class SpatialDataset(torch.utils.data.Dataset):
+    """Questions and posed RGB-D scenes as training samples; nothing is stored twice.
+
+    Rows are the questions of each scene in table order, `questions_per_row` at a time, and among them scene-only rows:
+    scenes without questions first, then the others, again from the start when more are needed. Without a questions
+    table every scene is one scene-only row. The order depends on `seed` alone.
+
+    Args:
+        scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
+        questions (`datasets.Dataset | None`): Table with `QUESTION_FEATURES`.
+        num_frames (`int`): Frames of a sample.
+        geometry_size (`tuple[int, int]`): (H, W) of depth and intrinsics.
+        questions_per_row (`int`, *optional*, defaults to `1`): Questions of one scene that share a row, as turns.
+        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the rows that are scene-only, in [0, 1).
+        seed (`int`, *optional*, defaults to `0`): Seed of the order of scene-only rows.
+
+    Raises:
+        SpatialDataError: An empty table, a missing column, a scene or question named twice, a question about a scene
+            that is not there. Reading a row raises it for anything in the row that breaks the contract.
+    """
+
+    def __init__(
+        self,
+        scenes: Dataset,
+        questions: Dataset | None,
+        *,
+        num_frames: int,
+        geometry_size: tuple[int, int],
+        questions_per_row: int = 1,
+        geometry_only_ratio: float = 0.0,
+        seed: int = 0,
+    ):
+        if questions_per_row < 1:
+            raise ValueError(f"questions_per_row={questions_per_row}: give 1 or more.")
+        if num_frames < 1:
+            raise ValueError(f"num_frames={num_frames}: give 1 or more.")
+        if min(geometry_size) < 1:
+            raise ValueError(f"geometry_size={geometry_size}: give a positive (height, width).")
+        if not 0 <= geometry_only_ratio < 1:
+            raise ValueError(
+                f"geometry_only_ratio={geometry_only_ratio}: give a fraction in [0, 1). For scenes alone, pass no questions."
+            )
+        self.num_frames = num_frames
+        self.geometry_size = (int(geometry_size[0]), int(geometry_size[1]))
+        scene_ids = _identifiers(scenes, "scenes", SCENE_FEATURES, "scene_id")
+        scene_numbers = {scene_id: number for number, scene_id in enumerate(scene_ids)}
+        groups: list[list[int]] = [[] for _ in scene_ids]
+        question_ids: list[str] = []
+        if questions is not None:
+            question_ids = _identifiers(questions, "questions", QUESTION_FEATURES, "question_id")
+            for number, scene_id in enumerate(_column(questions, "scene_id")):
+                if scene_id not in scene_numbers:
+                    raise SpatialDataError(
+                        f"Question {question_ids[number]!r} (row {number}) is about scene {scene_id!r}, which is not in "
+                        "the scenes table: add the scene or filter the question out."
+                    )
+                groups[scene_numbers[scene_id]].append(number)
+        # Arrow rows carry the images undecoded: only the sampled frames are decoded.
+        self._scenes = scenes.with_format("arrow")
+        self._questions = None if questions is None else questions.with_format("arrow")
+        self._rows = _interleave(groups, questions_per_row, geometry_only_ratio, np.random.default_rng(seed))
+        self._sample_ids = []
+        repeats = dict.fromkeys(range(len(scene_ids)), 0)
+        for scene_number, question_numbers in self._rows:
+            name = "+".join(question_ids[number] for number in question_numbers)
+            if not question_numbers:
+                name = f"geometry-{repeats[scene_number]}"
+                repeats[scene_number] += 1
+            self._sample_ids.append(f"{scene_ids[scene_number]}/{name}")
+        num_unused = len(scene_ids) - len({scene_number for scene_number, _ in self._rows})
+        if num_unused:
+            logger.warning(
+                "%d of %d scenes are in no row: they have no question, and geometry_only_ratio=%s leaves no more room.",
+                num_unused,
+                len(scene_ids),
+                geometry_only_ratio,
+            )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> SpatialExample:
+        scene_number, question_numbers = self._rows[row]
+        question_rows = self._questions[list(question_numbers)].to_pylist() if question_numbers else []
+        scene_row = self._scenes[scene_number].to_pylist()[0]
+        return build_example(scene_row, question_rows, self.num_frames, self.geometry_size, self._sample_ids[row])
+
+    @property
+    def sample_ids(self) -> tuple[str, ...]:
+        """Names of the samples, in row order, without reading them."""
+        return tuple(self._sample_ids)
+
+
+def _interleave(
+    groups: list[list[int]], questions_per_row: int, geometry_only_ratio: float, generator: np.random.Generator
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Rows as (scene number, question numbers), scene-only rows at random places among the others."""
+    asked = [
+        (scene, tuple(group[start : start + questions_per_row]))
+        for scene, group in enumerate(groups)
+        for start in range(0, len(group), questions_per_row)
+    ]
+    unannotated = [scene for scene, group in enumerate(groups) if not group]
+    annotated = [scene for scene, group in enumerate(groups) if group]
+    order = [*generator.permutation(unannotated).tolist(), *generator.permutation(annotated).tolist()]
+    num_alone = len(order)
+    if asked:
+        num_alone = round(len(asked) * geometry_only_ratio / (1 - geometry_only_ratio))
+    alone = [(int(order[number % len(order)]), ()) for number in range(num_alone)]
+    is_alone = np.zeros(len(asked) + num_alone, dtype=bool)
+    is_alone[generator.permutation(len(is_alone))[:num_alone]] = True
+    next_asked, next_alone = iter(asked), iter(alone)
+    return [next(next_alone) if scene_only else next(next_asked) for scene_only in is_alone]
+
+
+def _identifiers(table: Dataset, name: str, features: dict, column: str) -> list[str]:
+    missing = [field for field in features if field not in table.column_names]
+    if missing:
+        raise SpatialDataError(
+            f"The {name} table has no column {missing[0]!r} (it has {table.column_names}): write it with the features in "
+            "spatial_example.py."
+        )
+    if len(table) == 0:
+        raise SpatialDataError(
+            f"The {name} table is empty. Check its path and filters; to train on scenes alone, pass questions=None."
+        )
+    identifiers = _column(table, column)
+    if len(set(identifiers)) != len(identifiers):
+        seen: set[str] = set()
+        for row, identifier in enumerate(identifiers):
+            if identifier in seen:
+                raise SpatialDataError(
+                    f"The {name} table has {column} {identifier!r} again in row {row}: make it unique."
+                )
+            seen.add(identifier)
+    return identifiers
+
+
+def _column(table: Dataset, column: str) -> list[str]:
+    return table.select_columns(column).with_format("arrow")[:][column].to_pylist()
+
+
+def _turn(scene: ValidScene, question: dict) -> tuple[str, str]:
+    where = f"Question {question['question_id']!r} about scene {scene.scene_id!r}"
+    if not question["question"]:
+        raise SpatialDataError(f"{where}: `question` is {question['question']!r}. Write it, or remove the row.")
+    if not question["answers"] or not question["answers"][0]:
+        raise SpatialDataError(f"{where}: `answers` is {question['answers']}. The first is trained on: give one.")
+    for box in question["referred_boxes"] or ():
+        if not 0 <= box < len(scene.boxes):
+            raise SpatialDataError(
+                f"{where}: `referred_boxes` names box {box}, the scene has {len(scene.boxes)}: use indices from 0."
+            )
+    return question["question"], question["answers"][0]
+
+
+def _rescaled(intrinsics: np.ndarray, from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
+    """`camera_geometry.resize_intrinsics` for (F, 3, 3) float64 arrays, without the cost of small tensors."""
+    return intrinsics * np.array([to_size[1] / from_size[1], to_size[0] / from_size[0], 1.0])[:, None]
+
+
+def _assert_one_size(scene: ValidScene, field: str, sizes: list[tuple[int, int]]) -> None:
+    if len(set(sizes)) > 1:
+        raise SpatialDataError(
+            f"Scene {scene.scene_id!r}: `{field}` have several sizes (width, height): {sorted(set(sizes))}. Frames of a "
+            "scene have one size: resize them, and their intrinsics with them."
+        )
+
+
+def _assert_principal_point(
+    scene: ValidScene, field: str, intrinsics: np.ndarray, images: str, size: tuple[int, int]
+) -> None:
+    centres = intrinsics[:, :2, 2]
+    if not ((centres > 0) & (centres < (size[1], size[0]))).all():
+        raise SpatialDataError(
+            f"Scene {scene.scene_id!r}: the principal point of `{field}`, {centres[0].tolist()}, is outside the {images} of "
+            f"{size[1]}x{size[0]} pixels. Intrinsics are in pixels of the stored image: rescale them to its size."
+        )
+
+
+def _depth_in_colour_camera(
+    scene: ValidScene, sampled: np.ndarray, colour_size: tuple[int, int], geometry_size: tuple[int, int]
+) -> np.ndarray:
+    """(F, H, W) float32 z-depth in metres seen by the colour camera at `geometry_size`; 0 = invalid."""
+    stored = [
+        None if scene.depth[index] is None else decode_depth(scene.scene_id, index, scene.depth[index])
+        for index in sampled.tolist()
+    ]
+    present = [depth for depth in stored if depth is not None]
+    if not present:
+        return np.zeros((len(sampled), *geometry_size), dtype=np.float32)
+    _assert_one_size(scene, "depth", [depth.shape[::-1] for depth in present])
+    height, width = depth_size = present[0].shape
+    depth = np.stack([np.zeros(depth_size, dtype=np.uint16) if depth is None else depth for depth in stored])
+    depth_intrinsics = None
+    if scene.depth_intrinsics is not None:
+        depth_intrinsics = scene.depth_intrinsics[sampled]
+        _assert_principal_point(scene, "depth_intrinsics", depth_intrinsics, "depth maps", depth_size)
+    else:
+        aspect = (width * colour_size[0]) / (height * colour_size[1])
+        if abs(aspect - 1) > ASPECT_TOLERANCE:
+            raise SpatialDataError(
+                f"Scene {scene.scene_id!r}: depth of {width}x{height} pixels for colour of {colour_size[1]}x"
+                f"{colour_size[0]}, another aspect ratio. If another camera took it, give `depth_intrinsics`; else the "
+                "depth is of the wrong size: export it again."
+            )
+        if scene.intrinsics is not None:
+            depth_intrinsics = _rescaled(scene.intrinsics[sampled], colour_size, depth_size)
+    depth_metres = depth.astype(np.float32) * np.float32(scene.metres_per_depth_unit)
+    if scene.depth_kind == "euclidean":
+        depth_metres = z_from_euclidean(
+            torch.from_numpy(depth_metres), torch.from_numpy(depth_intrinsics).float()
+        ).numpy()
+    if _is_colour_camera(scene, sampled, depth_intrinsics, colour_size, depth_size):
+        # One camera at two sizes: the nearest pixel is an index, far cheaper than the general warp.
+        if depth_size == geometry_size:
+            return depth_metres
+        rows = ((np.arange(geometry_size[0]) + 0.5) * (height / geometry_size[0])).astype(np.int64)
+        columns = ((np.arange(geometry_size[1]) + 0.5) * (width / geometry_size[1])).astype(np.int64)
+        return depth_metres[:, rows[:, None], columns]
+    colour_intrinsics = _rescaled(scene.intrinsics[sampled], colour_size, geometry_size)
+    colour_from_depth = scene.colour_from_depth
+    registered = [
+        register_depth(
+            torch.from_numpy(depth_metres[frame]),
+            torch.from_numpy(depth_intrinsics[frame]),
+            torch.from_numpy(colour_intrinsics[frame]),
+            geometry_size,
+            None if colour_from_depth is None else torch.from_numpy(colour_from_depth),
+        )
+        for frame in range(len(sampled))
+    ]
+    return torch.stack(registered).numpy()
+
+
+def _is_colour_camera(
+    scene: ValidScene,
+    sampled: np.ndarray,
+    depth_intrinsics: np.ndarray | None,
+    colour_size: tuple[int, int],
+    depth_size: tuple[int, int],
+) -> bool:
+    """Whether depth and colour come from one camera, up to the size of the image."""
+    if scene.colour_from_depth is not None:
+        return False
+    if scene.depth_intrinsics is None:
+        return True
+    same = _rescaled(scene.intrinsics[sampled], colour_size, depth_size)
+    return bool(np.abs(same - depth_intrinsics).max() < SAME_CAMERA_PIXELS)
