@@ -1,0 +1,209 @@
+"""Fine-tunes a video VLM on questions about posed RGB-D scenes, with geometry supervision that leaves nothing behind.
+
+    accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml
+
+Every option of `--help` is a key of the recipe as well; flags win over the recipe. The output folder then holds a model
+that `AutoModel.from_pretrained(folder, trust_remote_code=True)` loads and that answers from RGB frames.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from transformers import AutoModelForImageTextToText, PreTrainedConfig
+from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
+
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.data.load_scenes import SceneSource, load_train_and_held_out
+from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.sft_config import IGEPSFTConfig
+from igep.trainers.sft_trainer import IGEPSFTTrainer
+
+
+SUMMARY = (
+    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "mean_token_accuracy"),
+    *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage"),
+)
+
+
+@dataclass
+class IGEPScriptArguments(SceneSource):
+    """Which scenes to train on (see `SceneSource`), and how they become rows.
+
+    Args:
+        num_frames (`int`, *optional*, defaults to `2`): Frames of a row, sampled uniformly from its scene.
+        questions_per_row (`int`, *optional*, defaults to `1`): Questions of one scene that share a row, as turns.
+        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the training rows that are a scene alone.
+    """
+
+    num_frames: int = field(default=2, metadata={"help": "Frames of a row, sampled uniformly from its scene."})
+    questions_per_row: int = field(
+        default=1, metadata={"help": "Questions of one scene that share a row, as turns of one conversation."}
+    )
+    geometry_only_ratio: float = field(
+        default=0.0,
+        metadata={"help": "Fraction of the training rows that are a scene alone, for the geometry losses."},
+    )
+
+
+OPTIONS = (IGEPScriptArguments, IGEPSFTConfig, ModelConfig)
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, IGEPSFTConfig, ModelConfig]:
+    """Reads a recipe and flags.
+
+    Args:
+        arguments (`Sequence[str]`, *optional*): The command line; that of the process unless given.
+
+    Returns:
+        `tuple[IGEPScriptArguments, IGEPSFTConfig, ModelConfig]`
+
+    Raises:
+        SystemExit: An unknown key or flag, a recipe that is not there, or a bad value; the message says which.
+    """
+    parser = TrlParser(OPTIONS, prog="sft.py", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument(
+        "--config", default=argparse.SUPPRESS, help="Recipe: a YAML file whose keys are these options."
+    )
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        _check_keys(arguments)
+        return parser.parse_args_and_config(arguments)
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"sft.py: error: {error}") from error
+
+
+def _check_keys(arguments: Sequence[str]) -> None:
+    """Raises on a flag or a recipe key that no option has, before any value is looked at."""
+    known = {option.name for options in OPTIONS for option in dataclasses.fields(options)}
+    known |= {f"no_{name}" for name in known} | {"config", "env", "help"}
+    keys = [(word, "flag") for word in arguments if word.startswith("--")]
+    if "--config" in arguments[:-1]:
+        recipe = arguments[arguments.index("--config") + 1]
+        content = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"{recipe} holds no options: a recipe is a YAML mapping of option to value.")
+        keys += [(key, f"key in {recipe}") for key in content]
+    for key, kind in keys:
+        name = key.lstrip("-").split("=")[0].replace("-", "_")
+        if name not in known:
+            nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+            raise ValueError(f"unknown {kind}: {name!r}. Did you mean {nearest!r}? --help lists every option.")
+
+
+def load_model(model_args: ModelConfig, training_args: IGEPSFTConfig) -> IGEPForConditionalGeneration:
+    """Loads a plain VLM and wraps it, or a model that IGEP saved.
+
+    Args:
+        model_args (`ModelConfig`): Name, revision, dtype and attention.
+        training_args (`IGEPSFTConfig`): Whether the base may bring code of its own.
+
+    Returns:
+        `IGEPForConditionalGeneration`
+
+    Raises:
+        ValueError: No model is named, or it cannot be supervised.
+    """
+    name = model_args.model_name_or_path
+    if name is None:
+        raise ValueError("model_name_or_path is not set: give the Hub id or folder of a video VLM.")
+    options = {
+        "revision": model_args.model_revision,
+        "dtype": model_args.dtype,
+        "attn_implementation": model_args.attn_implementation,
+        "quantization_config": get_quantization_config(model_args),
+        **(training_args.model_init_kwargs or {}),
+    }
+    training_args.model_init_kwargs = None  # used up: TRL would warn that it ignores them
+    settings, _ = PreTrainedConfig.get_config_dict(name, revision=model_args.model_revision)
+    if settings.get("model_type") == "igep":
+        return IGEPForConditionalGeneration.from_pretrained(name, **options)
+    base = AutoModelForImageTextToText.from_pretrained(
+        name, trust_remote_code=training_args.trust_remote_code, **options
+    )
+    return IGEPForConditionalGeneration.from_base(base)
+
+
+def load_datasets(
+    script_args: IGEPScriptArguments, training_args: IGEPSFTConfig
+) -> tuple[SpatialDataset, SpatialDataset | None]:
+    """Reads the scenes and makes rows of them.
+
+    Args:
+        script_args (`IGEPScriptArguments`): Which scenes.
+        training_args (`IGEPSFTConfig`): Geometry size, seed, and whether to evaluate.
+
+    Returns:
+        `tuple[SpatialDataset, SpatialDataset | None]`: Rows to train on, and held-out rows if any are to be evaluated.
+
+    Raises:
+        ValueError: Evaluation is asked for and nothing is held out.
+    """
+    train, held_out = load_train_and_held_out(script_args)
+    evaluates = training_args.eval_strategy != "no"
+    if evaluates and held_out is None:
+        raise ValueError(
+            f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes or "
+            "eval_every_nth_frame, or eval_strategy to no."
+        )
+    rows = {
+        "num_frames": script_args.num_frames,
+        "geometry_size": tuple(training_args.geometry_size),
+        "questions_per_row": script_args.questions_per_row,
+        "seed": training_args.seed,
+    }
+    train_dataset = SpatialDataset(*train, geometry_only_ratio=script_args.geometry_only_ratio, **rows)
+    return train_dataset, SpatialDataset(*held_out, **rows) if evaluates else None
+
+
+def summary(log_history: Sequence[dict[str, float]]) -> str:
+    """A table of the first and last training logs and of the last evaluation.
+
+    Args:
+        log_history (`Sequence[dict[str, float]]`): The trainer's.
+
+    Returns:
+        `str`
+    """
+    training = [entry for entry in log_history if "loss" in entry]
+    evaluation = [entry for entry in log_history if "eval_loss" in entry]
+    if not training:
+        return "No step was logged: set logging_steps below the number of steps."
+    columns = [(f"step {training[0]['step']}", "", training[0]), (f"step {training[-1]['step']}", "", training[-1])]
+    if evaluation:
+        columns.append((f"held out, step {evaluation[-1]['step']}", "eval_", evaluation[-1]))
+    lines = [f"{'':<22}" + "".join(f"{title:>22}" for title, _, _ in columns)]
+    for name in SUMMARY:
+        cells = [entry.get(prefix + name) for _, prefix, entry in columns]
+        if any(cell is not None for cell in cells):
+            lines.append(f"{name:<22}" + "".join(f"{'-' if cell is None else f'{cell:.4f}':>22}" for cell in cells))
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    script_args, training_args, model_args = parse(arguments)
+    train_dataset, eval_dataset = load_datasets(script_args, training_args)
+    trainer = IGEPSFTTrainer(
+        model=load_model(model_args, training_args),
+        args=training_args,
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset,
+        processing_class=IGEPProcessor.from_base(model_args.model_name_or_path),
+        peft_config=get_peft_config(model_args),
+    )
+    resume = training_args.resume_from_checkpoint
+    trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
+    trainer.save_model(training_args.output_dir)
+    trainer.accelerator.print(summary(trainer.state.log_history))
+    trainer.accelerator.print(f"Saved the model to {Path(training_args.output_dir).resolve()}")
+    trainer.end()
+
+
+if __name__ == "__main__":
+    main()

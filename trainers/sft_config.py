@@ -1,0 +1,212 @@
+"""Options of the IGEP trainer: TRL's, and what geometry supervision adds."""
+
+from dataclasses import dataclass, field
+
+from transformers.utils import is_torch_bf16_gpu_available
+from trl import SFTConfig
+
+
+PARTS = ("vision", "projector", "language", "heads")
+TEACHERS = ("none", "geometry_oracle", "backbone", "precomputed")
+
+
+@dataclass
+class IGEPSFTConfig(SFTConfig):
+    r"""
+    Configuration of [`IGEPSFTTrainer`]. Everything of [`~trl.SFTConfig`] holds, with other defaults for `max_length`
+    (`None`: visual tokens are never cut), `remove_unused_columns` (`False`: rows are no columns here) and `bf16` (`True`
+    where the hardware has it, unless `fp16` or `use_cpu` is set).
+
+    Args:
+        max_length (`int`, *optional*):
+            Longest sequence in tokens. A sample whose frames or first question would be cut is an error, longer
+            conversations lose their end.
+        remove_unused_columns (`bool`, *optional*, defaults to `False`):
+            Keep `False`: rows are joined scenes and questions, not columns.
+        supervise (`str`, *optional*, defaults to `"encoder"`):
+            Tokens that are aligned with the teacher: `"encoder"` = output of the vision encoder, `"llm"` = visual tokens
+            at the output of the language model.
+        geometry_weight (`float`, *optional*, defaults to `1.0`):
+            Weight of the depth loss; 0 = not computed.
+        cross_view_weight (`float`, *optional*, defaults to `0.1`):
+            Weight of the cross-view consistency loss; 0 = not computed.
+        global_weight (`float`, *optional*, defaults to `0.5`):
+            Weight of the teacher alignment loss; 0 = not computed.
+        uncertainty_alpha (`float`, *optional*, defaults to `0.2`):
+            Weight of `-log S` in the depth loss.
+        verifier_channels (`int`, *optional*, defaults to `32`):
+            Width of the depth verifier. Weak on purpose: the geometry has to be in the encoder.
+        verifier_taps (`int`, *optional*, defaults to `2`):
+            Encoder layers that the verifier reads.
+        pooled_alignment (`bool`, *optional*, defaults to `False`):
+            Align one descriptor per frame instead of one per token.
+        geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
+            Height and width of depth targets and predictions.
+        neighbour_window (`int`, *optional*, defaults to `1`):
+            The cross-view loss picks each frame's neighbour at random among the frames at most this far away.
+        teacher (`str`, *optional*, defaults to `"geometry_oracle"`):
+            `"geometry_oracle"`, `"backbone"`, `"precomputed"` or `"none"`.
+        teacher_name_or_path (`str`, *optional*):
+            `backbone`: Hub id or folder of the encoder. `precomputed`: folder of the descriptors.
+        teacher_layer (`int`, *optional*):
+            `backbone`: index into the hidden states; the final output unless given.
+        teacher_transform (`str`, *optional*, defaults to `"resize"`):
+            `precomputed`: transform under which the descriptors were written.
+        oracle_grid (`int`, *optional*, defaults to `8`):
+            `geometry_oracle`: patches along each side of a depth map.
+        frames_as (`str`, *optional*, defaults to `"video"`):
+            Show the frames to the model as one `"video"` or as `"images"`.
+        unannotated_prompt (`str`, *optional*, defaults to `"Describe the scene."`):
+            Text beside the frames of scenes without questions; it trains nothing.
+        vision_learning_rate (`float`, *optional*):
+            Learning rate of the vision tower; `learning_rate` unless given.
+        projector_learning_rate (`float`, *optional*):
+            Learning rate of the projector between vision and language; `learning_rate` unless given.
+        language_learning_rate (`float`, *optional*):
+            Learning rate of the language model; `learning_rate` unless given.
+        heads_learning_rate (`float`, *optional*):
+            Learning rate of the training heads; `learning_rate` unless given.
+        freeze (`list[str]`, *optional*, defaults to `[]`):
+            Parts that do not train, among `vision`, `projector` and `language`.
+        merge_adapter_at_save (`bool`, *optional*, defaults to `True`):
+            LoRA: `save_model` writes the merged model into the output folder besides `adapter/`. Checkpoints hold the
+            adapter alone.
+
+    Raises:
+        ValueError: A field has a value outside its range; the message names it, the value and the remedy.
+    """
+
+    max_length: int | None = field(
+        default=None,
+        metadata={
+            "help": "Longest sequence in tokens. A sample whose frames or first question would be cut is an error."
+        },
+    )
+    remove_unused_columns: bool = field(
+        default=False, metadata={"help": "Keep False: rows are joined scenes and questions, not columns."}
+    )
+
+    supervise: str = field(
+        default="encoder",
+        metadata={"help": "Tokens that are aligned with the teacher.", "choices": ["encoder", "llm"]},
+    )
+    geometry_weight: float = field(default=1.0, metadata={"help": "Weight of the depth loss; 0 = not computed."})
+    cross_view_weight: float = field(
+        default=0.1, metadata={"help": "Weight of the cross-view consistency loss; 0 = not computed."}
+    )
+    global_weight: float = field(
+        default=0.5, metadata={"help": "Weight of the teacher alignment loss; 0 = not computed."}
+    )
+    uncertainty_alpha: float = field(default=0.2, metadata={"help": "Weight of -log S in the depth loss."})
+    verifier_channels: int = field(default=32, metadata={"help": "Width of the depth verifier, weak on purpose."})
+    verifier_taps: int = field(default=2, metadata={"help": "Encoder layers that the verifier reads."})
+    pooled_alignment: bool = field(
+        default=False, metadata={"help": "Align one descriptor per frame instead of one per token."}
+    )
+    geometry_size: list[int] = field(
+        default_factory=lambda: [96, 128],
+        metadata={"help": "Height and width of depth targets and predictions."},
+    )
+    neighbour_window: int = field(
+        default=1,
+        metadata={"help": "The cross-view loss picks a neighbour at random among frames at most this far away."},
+    )
+
+    teacher: str = field(
+        default="geometry_oracle", metadata={"help": "3D teacher of the alignment loss.", "choices": list(TEACHERS)}
+    )
+    teacher_name_or_path: str | None = field(
+        default=None, metadata={"help": "backbone: Hub id or folder; precomputed: folder of descriptors."}
+    )
+    teacher_layer: int | None = field(
+        default=None, metadata={"help": "backbone: index into the hidden states (default: the final output)."}
+    )
+    teacher_transform: str = field(
+        default="resize", metadata={"help": "precomputed: transform under which the descriptors were written."}
+    )
+    oracle_grid: int = field(
+        default=8, metadata={"help": "geometry_oracle: patches along each side of a depth map; divides geometry_size."}
+    )
+
+    frames_as: str = field(
+        default="video",
+        metadata={"help": "Show the frames as one video or as images.", "choices": ["video", "images"]},
+    )
+    unannotated_prompt: str = field(
+        default="Describe the scene.",
+        metadata={"help": "Text beside the frames of scenes without questions; it trains nothing."},
+    )
+
+    vision_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the vision tower (default: learning_rate)."}
+    )
+    projector_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the projector (default: learning_rate)."}
+    )
+    language_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the language model (default: learning_rate)."}
+    )
+    heads_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the training heads (default: learning_rate)."}
+    )
+    freeze: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Parts that do not train.", "choices": ["vision", "projector", "language"]},
+    )
+    merge_adapter_at_save: bool = field(
+        default=True,
+        metadata={"help": "LoRA: write the merged model into the output folder besides adapter/."},
+    )
+
+    def __post_init__(self):
+        if self.bf16 is None:
+            self.bf16 = not self.fp16 and not self.use_cpu and is_torch_bf16_gpu_available()
+        super().__post_init__()
+        _check_choice("supervise", self.supervise, ("encoder", "llm"))
+        _check_choice("teacher", self.teacher, TEACHERS)
+        _check_choice("frames_as", self.frames_as, ("video", "images"))
+        for part in self.freeze:
+            _check_choice("freeze", part, ("vision", "projector", "language"))
+        for name in ("geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"):
+            if not 0 <= vars(self)[name] < float("inf"):
+                raise ValueError(f"{name}={vars(self)[name]} must be a finite number >= 0 (0 switches it off).")
+        for name in ("neighbour_window", "verifier_channels", "verifier_taps", "oracle_grid"):
+            if vars(self)[name] < 1:
+                raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
+        for part, rate in self.learning_rates.items():
+            if not 0 <= rate < float("inf"):
+                raise ValueError(
+                    f"{part}_learning_rate={rate} must be a finite number >= 0; to stop a part, freeze it."
+                )
+        if len(self.geometry_size) != 2 or min(self.geometry_size) < 1:
+            raise ValueError(f"geometry_size={self.geometry_size} must be two positive integers: height width.")
+        if self.global_weight and self.teacher == "none":
+            raise ValueError(
+                f"global_weight={self.global_weight} needs a teacher: set teacher to one of "
+                f"{', '.join(TEACHERS[1:])}, or global_weight to 0."
+            )
+        if self.global_weight and self.teacher in ("backbone", "precomputed") and self.teacher_name_or_path is None:
+            raise ValueError(f"teacher={self.teacher!r} needs teacher_name_or_path: a Hub id or a folder.")
+        if self.packing or self.padding_free:
+            raise ValueError("packing and padding_free are for text alone: set both to false.")
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Learning rate of each part of the model."""
+        own = {
+            "vision": self.vision_learning_rate,
+            "projector": self.projector_learning_rate,
+            "language": self.language_learning_rate,
+            "heads": self.heads_learning_rate,
+        }
+        return {part: self.learning_rate if rate is None else rate for part, rate in own.items()}
+
+    @property
+    def supervises_geometry(self) -> bool:
+        """Whether any geometric loss is computed; without one the training is plain supervised fine-tuning."""
+        return any((self.geometry_weight, self.cross_view_weight, self.global_weight))
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown: use one of {', '.join(choices)}.")
