@@ -1,0 +1,138 @@
+"""Does geometry supervision help? Trains the tiny base twice from the same start, with and without it, and compares.
+
+    python trainers/quickstart.py --output outputs/quickstart            # one seed: what `make quickstart` runs
+    python trainers/quickstart.py --output outputs/two_seeds --seeds 0 1   # the table in the README
+
+Both runs see the same rooms in the same order for the same number of steps; only the loss weights differ. Each saved
+model is then loaded in a fresh process through the Auto classes and answers held-out rooms from RGB.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPE = ROOT / "trainers" / "recipes" / "quickstart.yaml"
+METHODS = {
+    "cross_entropy": ("--geometry_weight", "0", "--cross_view_weight", "0", "--global_weight", "0"),
+    "igep": (),
+}
+
+
+def run(command: list[str]) -> float:
+    """Runs a command in a new process, shows it, and returns its seconds. A failure ends the quickstart."""
+    print("\n$ " + " ".join(command), flush=True)
+    start = time.perf_counter()
+    finished = subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
+    if finished.returncode != 0:
+        sys.exit(f"quickstart stopped: the command above ended with status {finished.returncode}")
+    return time.perf_counter() - start
+
+
+def last_checkpoint(directory: Path) -> Path:
+    return max(directory.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+
+
+def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list[str]) -> dict:
+    """Trains and scores both methods for every seed.
+
+    Args:
+        output (`Path`): Folder for models, scores, `results.json` and the picture.
+        seeds (`list[int]`): One pair of runs per seed.
+        held_out_rooms (`int`): Rooms to score on.
+        overrides (`list[str]`): Flags of `sft.py` that change the recipe for all runs alike.
+
+    Returns:
+        `dict`: What `results.json` holds.
+    """
+    runs = []
+    for seed in seeds:
+        for method, weights in METHODS.items():
+            model = output / f"{method}_seed{seed}"
+            train = [
+                "trainers/sft.py",
+                "--config",
+                str(RECIPE),
+                "--output_dir",
+                str(model),
+                "--seed",
+                str(seed),
+                *weights,
+                *overrides,
+            ]
+            train_seconds = run(train)
+            scores = output / f"{method}_seed{seed}_scores.json"
+            score = [
+                "trainers/room_evaluation.py",
+                "--model",
+                str(model),
+                "--output",
+                str(scores),
+                "--rooms",
+                str(held_out_rooms),
+            ]
+            if method == "igep":
+                score += [
+                    "--checkpoint",
+                    str(last_checkpoint(model)),
+                    "--picture",
+                    str(output / f"geometry_seed{seed}.png"),
+                ]
+            run(score)
+            runs.append(
+                {
+                    "method": method,
+                    "seed": seed,
+                    "train_seconds": round(train_seconds, 1),
+                    **json.loads(scores.read_text()),
+                }
+            )
+    return {"recipe": RECIPE.relative_to(ROOT).as_posix(), "runs": runs}
+
+
+def as_table(results: dict) -> str:
+    """The comparison as a Markdown table: one column per run, one row per figure."""
+    runs = results["runs"]
+    rows = [["", *(f"{run['method']} (seed {run['seed']})" for run in runs)]]
+    kinds = list(runs[0]["exact_match"])
+    rows += [[f"exact match, {kind}", *(f"{run['exact_match'][kind]:.3f}" for run in runs)] for kind in kinds]
+    rows.append(["depth probe, R2 of log depth", *(f"{run['depth_probe']['r2']:.3f}" for run in runs)])
+    rows.append(["depth probe, delta_1", *(f"{run['depth_probe']['delta_1']:.3f}" for run in runs)])
+    rows.append(["seconds per answer", *(f"{run['seconds_per_answer']:.4f}" for run in runs)])
+    rows.append(["parameters on disk", *(f"{run['parameters_on_disk']:,}" for run in runs)])
+    rows.append(["training seconds", *(f"{run['train_seconds']:.0f}" for run in runs)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], epilog="Any other flag goes to sft.py, for both methods alike."
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("outputs/quickstart"), help="folder for everything written"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one pair of runs per seed")
+    parser.add_argument("--held_out_rooms", type=int, default=512, help="rooms to score on")
+    options, overrides = parser.parse_known_args()
+    output = options.output.resolve()
+    start = time.perf_counter()
+    results = compare(output, options.seeds, options.held_out_rooms, overrides)
+    results["seconds"] = round(time.perf_counter() - start, 1)
+    (output / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    (output / "results.md").write_text(as_table(results) + "\n")
+    print(f"\n{options.held_out_rooms} held-out rooms, RGB only, models loaded from disk in fresh processes\n")
+    print(as_table(results))
+    print(f"\n{results['seconds']:.0f} s in all. In {options.output}: results.json, results.md, geometry_seed*.png")
+
+
+if __name__ == "__main__":
+    main()
