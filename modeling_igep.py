@@ -569,7 +569,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             pooled_alignment=self.config.pooled_alignment,
         )
         for name in ("confidence_mean", "cross_view_coverage", "depth_abs_rel", "depth_delta_1"):
-            output[name] = terms.get(name)
+            if name in terms:
+                output[name] = terms[name]
         return {name: value for name, value in terms.items() if name.startswith("loss_")}
 
     def _total(self, losses: dict[str, Tensor], output: IGEPOutput) -> IGEPOutput:

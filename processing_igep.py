@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from transformers import AutoProcessor, BatchFeature, ProcessorMixin
+from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.video_utils import VideoMetadata
 
@@ -69,7 +69,15 @@ class IGEPProcessor(ProcessorMixin):
             The wrapped processor.
         """
         kwargs["trust_remote_code"] = False
-        return cls.from_base(AutoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs))
+        base_config = PreTrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)[0].get("vlm_config")
+        if base_config is None:
+            return cls.from_base(AutoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs))
+        # Which tokenizer class is right depends on the type of the base model, which transformers would not find: it
+        # would read `igep`, warn about it, and choose without.
+        settings, _ = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        base_class = cls.get_possibly_dynamic_module(settings["processor_class"])
+        kwargs["config"] = AutoConfig.for_model(**base_config)
+        return cls.from_base(base_class.from_pretrained(pretrained_model_name_or_path, **kwargs))
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> list[str]:
         """Writes the base processor in its own format, and the code and the entry that load this class.

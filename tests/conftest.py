@@ -7,7 +7,9 @@ import pytest
 
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before anything imports huggingface_hub: no test may reach the network
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # tensors are tiny: threads that wait for each other took twenty times longer
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # tensors are tiny: threads that wait for each other took twenty times longer
 
 from tiny_checkpoints import FAMILIES, save_checkpoint
 

@@ -69,6 +69,8 @@ def test_bad_input_is_refused_before_the_model_loads(frame_folder: Path, tmp_pat
         ask("nowhere", frame_folder, "How far?", max_new_tokens=0)
     with pytest.raises(VideoError, match="no such file"):
         ask("nowhere", tmp_path / "clip.mp4", "How far?")
+    with pytest.raises(ValueError, match="device='bogus'.*cpu"):
+        ask("nowhere", frame_folder, "How far?", device="bogus")
     for missing in (str(tmp_path / "nowhere"), "no-such/model"):
         with pytest.raises(OSError, match="no saved model in this directory") as caught:
             ask(missing, frame_folder, "How far?")

@@ -203,6 +203,22 @@ def test_a_folder_with_a_scene_that_cannot_be_read(tmp_path: Path) -> None:
         check_folder(tmp_path, (0, 1))
 
 
+def test_depth_in_whole_metres_is_odd() -> None:
+    """Rounding leaves nothing that a factor could repair, yet the size tells."""
+    depth = [Image.fromarray((np.asarray(image) // 1000).astype(np.uint16)) for image in scene_row(5)["depth"]]
+    report = check_scene({**scene_row(5), "depth": depth}, GAPS)
+    assert report.verdict == "wrong"
+    assert "median depth" in report.reason or "unit of the depth" in report.reason
+
+
+def test_turned_cameras_that_near_frames_hide() -> None:
+    """Small steps agree by a hair whatever the axes; far frames do not, and the axes are named."""
+    poses = camera_path(33)[10:23] @ np.array([[0.0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    row = {**scene_row(13, poses=camera_path(33)[10:23]), "world_from_camera": poses.tolist()}
+    report = check_scene(row, (1, 12))
+    assert "(y, -x, z)" in report.reason, report
+
+
 def test_every_row_of_a_table_is_checked() -> None:
     rows = [scene_row(3, "right"), {**scene_row(3, "wrong"), "metres_per_depth_unit": 1.0}]
     reports = check_scenes(Dataset.from_list(rows, features=SCENE_FEATURES), (1,))

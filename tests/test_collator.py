@@ -186,6 +186,26 @@ def test_videos_of_several_lengths_where_the_processor_cannot_stack_them(process
     assert IGEPDataCollator(processors["llava_onevision"], SIZE, frames_as="images")(examples)["frame_mask"].sum() == 5
 
 
+def test_template_of_the_published_llava_onevision(processors):
+    """It writes `assistant\\n` before an answer to come and `assistant \\n` before one that is given."""
+    processor = IGEPProcessor.from_base(pickle.loads(pickle.dumps(processors["llava_onevision"].base_processor)))
+    processor.chat_template = (
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + ' ' }}"
+        "{% for content in message['content'] | selectattr('type', 'equalto', 'video') %}{{ '<video>' }}{% endfor %}"
+        "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}{{ '\\n' + content['text'] }}"
+        "{% endfor %}{{ '<|im_end|>' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    )
+    batch = IGEPDataCollator(processor, SIZE)([make_example()])
+    prompt = processor.question_inputs(list(make_example().frames), TWO_TURNS[0][0])["input_ids"][0]
+    assert torch.equal(batch["input_ids"][0, : len(prompt)], prompt)
+    text = processor.tokenizer.decode(batch["input_ids"][0, len(prompt) :])
+    assert text == (
+        "2.5<|im_end|><|im_start|>user \nAnd the ball?<|im_end|><|im_start|>assistant\none metre<|im_end|>"
+    )
+    assert supervised_text(batch, processor, 0) == "2.5<|im_end|>one metre<|im_end|>"
+
+
 def test_template_that_rewrites_earlier_turns(processors):
     processor = IGEPProcessor.from_base(pickle.loads(pickle.dumps(processors["llava_onevision"].base_processor)))
     processor.chat_template = "{{ messages | length }}" + processor.chat_template

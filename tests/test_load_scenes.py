@@ -73,6 +73,14 @@ def test_clips_and_held_out_frames(scannet: Path) -> None:
     assert sorted(dataset[row].scene_id for row in range(5)) == sorted(scenes["scene_id"])
 
 
+def test_depth_in_another_unit(scannet: Path) -> None:
+    source = SceneSource(
+        dataset="scannet", dataset_path=str(scannet), metres_per_depth_unit=0.0002, depth_kind="euclidean"
+    )
+    row = load_scenes(source)[0][0]
+    assert (row["metres_per_depth_unit"], row["depth_kind"]) == (0.0002, "euclidean")
+
+
 def test_nothing_is_held_out_unless_asked(scannet: Path) -> None:
     (scenes, _), held_out = load_train_and_held_out(SceneSource(dataset="scannet", dataset_path=str(scannet)))
     assert len(scenes) == 2

@@ -1,10 +1,12 @@
 import copy
+import logging
 
 import pytest
 import torch
 from tiny_checkpoints import FAMILIES, build_checkpoint, build_tokenizer, random_frames
 from transformers import AutoProcessor
 
+from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 
 
@@ -100,6 +102,19 @@ def test_save_and_load(family, tmp_path):
     expected = processor.question_inputs(frames, "Where?")
     assert all(torch.equal(again.question_inputs(frames, "Where?")[name], value) for name, value in expected.items())
     assert (tmp_path / "processing_igep.py").exists()
+
+
+@every_family
+def test_beside_a_saved_model_it_loads_without_a_warning(family, tmp_path, monkeypatch, caplog):
+    """transformers knows no model type `igep`: its tokenizer must be chosen as that of the base."""
+    vlm, base = build_checkpoint(family)
+    IGEPForConditionalGeneration.from_base(vlm).save_pretrained(tmp_path)
+    IGEPProcessor.from_base(base).save_pretrained(tmp_path)
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
+    again = IGEPProcessor.from_pretrained(tmp_path)
+    assert not caplog.records
+    assert type(again.tokenizer) is type(base.tokenizer)
+    assert type(again.base_processor) is type(base)
 
 
 def test_wrapping_twice_wraps_once():

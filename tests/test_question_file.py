@@ -30,20 +30,32 @@ def test_defaults(tmp_path: Path) -> None:
     assert (second["question_id"], second["answers"]) == ("desk:3", ["c", "d"])
 
 
+def test_what_editors_leave_is_read(tmp_path: Path) -> None:
+    """A byte order mark and Windows line ends; a line separator inside a text is no new line."""
+    path = tmp_path / "q.jsonl"
+    lines = ['{"question": "a\u2028b", "answer": "b"}', '{"question": "c", "answer": "d"}']
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    assert [row["question"] for row in read_questions(path, ["desk"])] == ["a\u2028b", "c"]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         ("{broken", "line 2: not JSON"),
+        ('{"question": ' + "9" * 5000 + "}", "line 2: not JSON"),
+        ("[" * 100_000, "line 2: not JSON"),
         ("[1]", "line 2: a list"),
         ({"question": "a", "anwser": "b"}, "line 2: unknown key 'anwser'"),
         ({"question": "a"}, "line 2: 'answers' is None"),
         ({"question": "a", "answers": "b"}, "line 2: 'answers' is 'b'"),
-        ({"question": "a", "answers": [3]}, "line 2: 'answers'"),
+        ({"question": "a", "answers": [3]}, "line 2: 'answers' is \\[3\\]"),
+        ({"question": "a", "answers": ["  "]}, "line 2: 'answers'"),
+        ({"question": "a", "answer": 2.5}, "line 2: 'answer' is 2.5. .*in quotes"),
         ({"question": "a", "answers": ["b"], "answer": "b"}, "line 2: both"),
         ({"question": " ", "answer": "b"}, "line 2: 'question'"),
-        ({"question": "a", "answer": "b", "scene_id": "attic"}, "line 2: 'scene_id' is 'attic'"),
+        ({"question": "a", "answer": "b", "scene_id": "attic"}, "line 2: 'scene_id' is 'attic'.*[Cc]orrect"),
         ({"question": "a", "answer": "b", "question_id": "desk:1"}, "line 2: question_id 'desk:1' was used in line 1"),
-        ({"question": "a", "answer": "b", "referred_boxes": "0"}, "line 2: 'referred_boxes'"),
+        ({"question": "a", "answer": "b", "referred_boxes": [0]}, "line 2: unknown key 'referred_boxes'"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, line: dict | str, words: str) -> None:

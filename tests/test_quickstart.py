@@ -50,7 +50,6 @@ def test_table_has_a_column_per_run():
         "depth_probe": {"r2": 0.5, "delta_1": 0.75},
         "seconds_per_answer": 0.01,
         "parameters_on_disk": 1234,
-        "train_seconds": 60.0,
     }
     table = as_table({"runs": [{"method": "cross_entropy", "seed": 0, **run}, {"method": "igep", "seed": 0, **run}]})
     lines = table.splitlines()

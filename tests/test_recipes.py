@@ -13,8 +13,8 @@ from trl import get_peft_config
 from igep.configuration_igep import IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.trainers import sft
+from igep.trainers.configure_supervision import MODEL_FIELDS
 from igep.trainers.geometry_losses import igep_objective
-from igep.trainers.sft_trainer import MODEL_FIELDS
 from igep.trainers.teachers import TeacherGeometry, build_teacher
 
 

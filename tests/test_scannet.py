@@ -90,11 +90,39 @@ def test_missing_depth_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert load_scannet(folder)[0][0]["depth"] == []
 
 
-def test_a_scene_without_poses_is_colour_and_depth(tmp_path: Path) -> None:
-    folder = write_flat(tmp_path / "scene", scene_row(2))
-    for path in folder.glob("0*.txt"):
+def test_a_scene_without_poses_is_colour_and_depth(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flat, exported = write_flat(tmp_path / "flat", scene_row(2)), write_exported(tmp_path / "exported", scene_row(2))
+    for path in [*flat.glob("0*.txt"), *(exported / "pose").iterdir()]:
         path.unlink()
-    assert load_scannet(folder)[0][0]["world_from_camera"] == []
+    (exported / "pose").rmdir()
+    for folder in (flat, exported):
+        assert load_scannet(folder)[0][0]["world_from_camera"] == []
+        assert f"{folder}: no pose files" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "suffix"),
+    [(write_exported, "pose", ".txt"), (write_exported, "depth", ".png"), (write_flat, "depth", ".png")],
+)
+def test_files_that_belong_to_no_frame_are_refused(tmp_path: Path, write, kind: str, suffix: str) -> None:
+    """Other names than the colour images' would leave the whole scene without depth or poses."""
+    folder = write(tmp_path / "scene", scene_row(2))
+    kind_folder = folder / kind if write is write_exported else folder
+    for path in list(kind_folder.glob(f"*{suffix}")):
+        path.rename(path.with_stem(f"{path.stem}.{kind}"))
+    with pytest.raises(SpatialDataError, match=f"none of the 2 {suffix} files.*00000{suffix}") as caught:
+        load_scannet(folder)
+    assert str(kind_folder) in str(caught.value)
+
+
+def test_depth_in_another_unit_and_of_another_kind(tmp_path: Path) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(2))
+    row = load_scannet(folder, metres_per_depth_unit=0.0002, depth_kind="euclidean")[0][0]
+    assert (row["metres_per_depth_unit"], row["depth_kind"]) == (0.0002, "euclidean")
+    with pytest.raises(SpatialDataError, match="metres_per_depth_unit.*-1"):
+        load_scannet(folder, metres_per_depth_unit=-1.0)
+    with pytest.raises(SpatialDataError, match="depth_kind.*'disparity'"):
+        load_scannet(folder, depth_kind="disparity")
 
 
 def test_frames_come_in_natural_order_and_by_stride(tmp_path: Path) -> None:
@@ -126,11 +154,12 @@ def test_a_folder_of_scenes_and_their_questions(tmp_path: Path, caplog: pytest.L
     ("relative", "content", "words"),
     [
         ("intrinsic/intrinsic_color.txt", None, "no such file"),
-        ("intrinsic/intrinsic_color.txt", "1 2\n3 4", "2x2 numbers, not 3x3 or 4x4"),
+        ("intrinsic/intrinsic_color.txt", "1 2\n3 4", r"2x2 numbers, not 3x3 or 4x4.*one row of the matrix a line"),
         ("intrinsic/intrinsic_depth.txt", "1 2 x", "not a matrix of numbers"),
         ("intrinsic/extrinsic_color.txt", "0 0 0 0\n" * 4, "singular"),
         ("pose/00001.txt", None, "no such pose file.*2 of 3"),
         ("pose/00001.txt", "1 0 0\n0 1 0\n0 0 1", "3x3 numbers, not 4x4"),
+        ("pose/00001.txt", "", "0x0 numbers, not 4x4"),
         ("pose/00001.txt", "1 0 0 0\n0 1 0 0\n0 0 0 0\n0 0 0 1", "'00001'.*singular"),
     ],
 )

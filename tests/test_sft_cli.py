@@ -54,6 +54,7 @@ def test_recipe_and_flags_and_their_order(tmp_path):
     recipe.write_text(
         "output_dir: here\nnum_rooms: 7\ngeometry_size: [8, 16]\nfreeze: [vision]\nlearning_rate: 1e-3\n"
     )
+    assert sft.parse([f"--config={recipe}", "--use_cpu"])[0].num_rooms == 7
     script_args, training_args, _ = sft.parse(["--config", str(recipe), "--num_rooms", "9", "--use_cpu"])
     assert script_args.num_rooms == 9
     assert training_args.output_dir == "here"
@@ -68,6 +69,7 @@ def test_recipe_and_flags_and_their_order(tmp_path):
         ("geometry_wieght: 0.3\n", r"unknown key in .*recipe.yaml: 'geometry_wieght'. Did you mean 'geometry_weight'"),
         ("- geometry_weight\n", "holds no options"),
         ("", "holds no options"),
+        ("geometry_size: [1\n", r"recipe.yaml is not YAML"),
         ("geometry_weight: -2\n", "geometry_weight=-2 must be a finite number"),
     ],
 )
@@ -76,6 +78,8 @@ def test_bad_recipe(tmp_path, content, message):
     recipe.write_text(content)
     with pytest.raises(SystemExit, match=message):
         sft.parse(["--config", str(recipe), "--use_cpu"])
+    with pytest.raises(SystemExit, match=message):
+        sft.parse([f"--config={recipe}", "--use_cpu"])
 
 
 def test_unknown_flag_and_missing_recipe(tmp_path):

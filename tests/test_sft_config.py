@@ -1,13 +1,14 @@
 """Options: documented, checked early, and those of every part of the model."""
 
 import dataclasses
+import warnings
 
 import pytest
 from trl import SFTConfig
 
 from igep.configuration_igep import IGEPConfig
+from igep.trainers.configure_supervision import MODEL_FIELDS
 from igep.trainers.sft_config import IGEPSFTConfig
-from igep.trainers.sft_trainer import MODEL_FIELDS
 
 
 OWN = [
@@ -54,6 +55,15 @@ def test_visual_tokens_are_not_cut_and_half_precision_follows_the_hardware():
     assert make_config(bf16=True).bf16 is True
 
 
+def test_checkpointing_goes_by_either_name_and_the_default_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert make_config().activation_checkpointing
+        assert not make_config(gradient_checkpointing=False).activation_checkpointing
+        config = make_config(activation_checkpointing=False)
+    assert (config.gradient_checkpointing, config.activation_checkpointing) == (False, False)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -68,8 +78,13 @@ def test_visual_tokens_are_not_cut_and_half_precision_follows_the_hardware():
         ({"oracle_grid": 0}, r"oracle_grid=0"),
         ({"heads_learning_rate": -1e-3}, r"heads_learning_rate=-0.001"),
         ({"geometry_size": [64]}, r"geometry_size=\[64\] must be two positive integers"),
+        ({"geometry_size": 64}, r"geometry_size=64 must be two positive integers"),
+        ({"geometry_size": [64, "x"]}, r"geometry_size=\[64, 'x'\] must be two positive integers"),
+        ({"freeze": "vision"}, r"freeze='vision' must be a list of parts: write \[vision\]"),
         ({"teacher": "none"}, r"global_weight=0.5 needs a teacher"),
         ({"teacher": "backbone"}, r"teacher='backbone' needs teacher_name_or_path"),
+        ({"verifier_max_depth_metres": 0.05}, r"verifier_max_depth_metres=0.05 must satisfy 0 < min < max"),
+        ({"push_to_hub": True, "hub_strategy": "every_save"}, r"hub_strategy='every_save'.*set it to end"),
         ({"packing": True}, r"packing and padding_free are for text alone"),
     ],
 )

@@ -1,15 +1,13 @@
 """The trainer: what trains, what is logged, and that the loss is that of the global batch however it is split."""
 
 import json
-import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
-from safetensors import safe_open
 from tiny_checkpoints import FAMILIES, build_checkpoint
 from tiny_training import GEOMETRY_SIZE, SlantedWalls, logged, make_args, make_trainer, weights
 from transformers import TrainerCallback
@@ -22,20 +20,11 @@ from igep.trainers.teachers import GeometryOracleTeacher, Teacher, write_descrip
 
 
 LOSSES = ("loss_ce", "loss_geometry", "loss_cross_view", "loss_global")
-LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
 
 
 @pytest.fixture(scope="module")
 def base(checkpoint_folders):
     return checkpoint_folders["llava_onevision"]
-
-
-def keys_on_disk(folder) -> list[str]:
-    names = []
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as file:
-            names += list(file.keys())
-    return names
 
 
 # ---- what trains
@@ -140,6 +129,17 @@ def test_cross_entropy_alone_builds_no_head_and_sees_the_same_data(base, tmp_pat
     assert trainer.igep_model.training_heads == {}
     assert logged(trainer, "loss") == logged(trainer, "loss_ce")
     assert not logged(trainer, "loss_geometry")
+
+
+@pytest.mark.parametrize("term", ["geometry", "cross_view", "global"])
+def test_each_term_trains_and_is_logged_alone(base, tmp_path, term):
+    off = {f"{name}_weight": 0.0 for name in ("geometry", "cross_view", "global") if name != term}
+    trainer = make_trainer(base, tmp_path, max_steps=1, **off)
+    trainer.train()
+    assert [name for name in LOSSES[1:] if logged(trainer, name)] == [f"loss_{term}"]
+    assert bool(logged(trainer, "confidence_mean")) == (term == "geometry")
+    assert bool(logged(trainer, "cross_view_coverage")) == (term == "cross_view")
+    assert bool(logged(trainer, "depth_abs_rel")) == (term != "global")
 
 
 # ---- what is logged
@@ -308,108 +308,6 @@ def test_heads_that_do_not_fit_the_options(base, tmp_path):
         IGEPSFTTrainer(model, make_args(tmp_path), SlantedWalls(), IGEPProcessor.from_base(base))
 
 
-# ---- LoRA
-
-
-@pytest.fixture(scope="module")
-def lora_run(base, tmp_path_factory):
-    trainer = make_trainer(base, tmp_path_factory.mktemp("lora"), peft_config=LORA)
-    before = weights(trainer)
-    trainer.train()
-    trainer.save_model()
-    return trainer, before
-
-
-def test_lora_trains_adapters_and_whole_heads(lora_run):
-    trainer, before = lora_run
-    after = weights(trainer)
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {
-        name for name in before if "lora_" in name or trainer.igep_model.part_of_parameter(name) == "heads"
-    }
-    assert any("vision_tower" in name for name in changed)
-    assert not any("lora_" in name for name in before if trainer.igep_model.part_of_parameter(name) == "heads")
-
-
-def test_lora_with_gradient_checkpointing_changes_nothing(base, tmp_path, lora_run):
-    trainer = make_trainer(base, tmp_path, peft_config=LORA, gradient_checkpointing=True)
-    trainer.train()
-    np.testing.assert_allclose(logged(trainer, "loss"), logged(lora_run[0], "loss"), rtol=1e-5)
-
-
-def test_lora_merged_model_answers_as_the_trained_one(lora_run):
-    trainer, _ = lora_run
-    folder = trainer.args.output_dir
-    merged = IGEPForConditionalGeneration.from_pretrained(folder).eval()
-    batch = trainer.data_collator([trainer.train_dataset[0]])
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "pixel_values_videos")}
-    trainer.model.eval()
-    with torch.no_grad():
-        torch.testing.assert_close(merged(**inputs).logits, trainer.model(**inputs).logits, rtol=1e-4, atol=1e-5)
-    assert merged.training_heads == {}
-
-
-def test_lora_adapter_loads_on_the_base(lora_run, base):
-    trainer, _ = lora_run
-    folder = f"{trainer.args.output_dir}/adapter"
-    model = PeftModel.from_pretrained(IGEPForConditionalGeneration.from_base(base), folder).eval()
-    batch = trainer.data_collator([trainer.train_dataset[0]])
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "pixel_values_videos")}
-    trainer.model.eval()
-    with torch.no_grad():
-        assert torch.equal(model(**inputs).logits, trainer.model(**inputs).logits)
-
-
-def test_lora_saving_leaves_the_run_as_it_was(lora_run):
-    trainer, _ = lora_run
-    assert any("lora_" in name for name, _ in trainer.igep_model.named_parameters())
-    assert set(trainer.igep_model.training_heads) == {"depth_verifier", "teacher_projector"}
-
-
-def test_adapter_alone_when_merging_is_off(base, tmp_path):
-    trainer = make_trainer(base, tmp_path, peft_config=LORA, merge_adapter_at_save=False, max_steps=1)
-    trainer.train()
-    trainer.save_model()
-    assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()
-    assert not (tmp_path / "model.safetensors").exists()
-
-
-# ---- what is published
-
-
-@pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
-def test_published_folder_holds_no_head_and_no_pickle(base, tmp_path, peft_config):
-    trainer = make_trainer(base, tmp_path, peft_config=peft_config, save_strategy="steps", save_steps=2)
-    trainer.train()
-    trainer.save_model()
-    for folder in (tmp_path, tmp_path / "adapter"):
-        assert not any("depth_verifier" in key or "teacher_projector" in key for key in keys_on_disk(folder))
-        assert not list(folder.glob("*.bin"))
-        assert not list(folder.glob("*.pt"))
-        assert not list(folder.glob("*heads*"))
-    assert (tmp_path / "checkpoint-2" / "training_heads.safetensors").exists()
-
-
-@pytest.mark.slow
-def test_published_folder_loads_in_a_fresh_process(base, tmp_path):
-    trainer = make_trainer(base, tmp_path / "run")
-    trainer.train()
-    trainer.save_model()
-    code = (
-        "from transformers import AutoModel, AutoProcessor\n"
-        f"model = AutoModel.from_pretrained({str(tmp_path / 'run')!r}, trust_remote_code=True)\n"
-        f"AutoProcessor.from_pretrained({str(tmp_path / 'run')!r}, trust_remote_code=True)\n"
-        "assert not [n for n, _ in model.named_parameters() if 'verifier' in n or 'projector.hidden' in n]\n"
-        "print(sum(p.double().sum().item() for p in model.parameters()))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    trained = sum(p.double().sum().item() for n, p in trainer.igep_model.named_parameters() if n.startswith("vlm."))
-    assert float(done.stdout.split()[-1]) == pytest.approx(trained, rel=1e-12)
-
-
 # ---- bad input
 
 
@@ -440,6 +338,21 @@ def test_non_finite_gradient_stops_before_the_weights_change(base, tmp_path):
     assert all(torch.equal(value, before[name]) for name, value in trainer.igep_model.named_parameters())
 
 
+def test_own_optimizer_must_hold_the_heads(base, tmp_path):
+    def train_with(*heads):
+        model = IGEPForConditionalGeneration.from_base(base, verifier_channels=8, teacher_channels=64)
+        if heads:
+            model.add_training_heads(igep_objective)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        args = make_args(tmp_path)
+        processor = IGEPProcessor.from_base(base)
+        return IGEPSFTTrainer(model, args, SlantedWalls(), processor, optimizers=(optimizer, None))
+
+    with pytest.raises(ValueError, match="lacks the training heads"):
+        train_with()
+    assert train_with("heads").train().global_step == 2
+
+
 def test_empty_datasets(base, tmp_path):
     with pytest.raises(ValueError, match="train_dataset is empty"):
         make_trainer(base, tmp_path, dataset=SlantedWalls(0))
@@ -459,7 +372,6 @@ def test_wrong_model_and_options(base, tmp_path):
 def test_no_file_in_trainers_shadows_a_dependency():
     """`trainers/` is first on sys.path when `trainers/sft.py` runs."""
     from importlib.metadata import packages_distributions
-    from pathlib import Path
 
     import igep.trainers.sft_trainer as module
 

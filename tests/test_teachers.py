@@ -130,6 +130,13 @@ def test_oracle_is_the_same_every_time():
     assert torch.equal(GeometryOracleTeacher()(None, geometry), GeometryOracleTeacher()(None, geometry))
 
 
+def test_oracle_keeps_its_precision_under_autocast():
+    geometry = make_geometry(torch.rand(1, 2, SIZE, SIZE) + 1)
+    expected = GeometryOracleTeacher()(None, geometry)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(GeometryOracleTeacher()(None, geometry), expected)
+
+
 def test_oracle_grid_that_does_not_divide_the_depth_map():
     with pytest.raises(ValueError, match="geometry_size=16x16 is not divisible by the oracle's grid of 5"):
         GeometryOracleTeacher(grid=5)(None, make_geometry(torch.ones(1, 1, SIZE, SIZE)))

@@ -47,6 +47,19 @@ def test_video_frames_are_spread_evenly(tmp_path: Path, suffix: str) -> None:
     assert all(frame.mode == "RGB" and frame.size == SIZE[::-1] for frame in frames)
 
 
+def test_a_colon_in_the_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "clip.mp4", 3).rename(tmp_path / "http:clip.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_frames("http:clip.mp4")) == 3
+
+
+def test_a_playlist_named_as_a_video_opens_no_other_file(tmp_path: Path) -> None:
+    write_video(tmp_path / "secret.mp4", 3)
+    (tmp_path / "clip.mp4").write_text("ffconcat version 1.0\nfile 'secret.mp4'\n")
+    with pytest.raises(VideoError, match="not a readable video"):
+        read_frames(tmp_path / "clip.mp4")
+
+
 def test_gif(tmp_path: Path) -> None:
     images = [Image.new("L", SIZE[::-1], 20 * number) for number in range(7)]
     images[0].save(tmp_path / "clip.gif", save_all=True, append_images=images[1:], duration=100)

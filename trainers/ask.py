@@ -37,7 +37,7 @@ def ask(
         `str`: The answer.
 
     Raises:
-        ValueError: An empty question, or a bad `max_new_tokens`.
+        ValueError: An empty question, a bad `max_new_tokens`, or a device that this machine does not have.
         VideoError: A video that cannot be used.
         OSError: No model at `model_dir`.
     """
@@ -50,6 +50,10 @@ def ask(
         frames_as = "images" if len(frames) == 1 else "video"
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={device!r} cannot be used here ({error}). Try cpu.") from error
     try:
         config = AutoConfig.from_pretrained(model_dir, trust_remote_code=True)
     except OSError as error:

@@ -274,13 +274,18 @@ def _judge(
     errors = [agreement.relative_error for agreement in agreements if np.isfinite(agreement.relative_error)]
     nearest = errors[0] if errors else np.inf
     explanation = explain_disagreement(camera, sources, targets, [*own_mistakes, *common_mistakes(camera)])
-    if explanation is None and nearest > OK_ERROR:
+    if explanation is None and (nearest > OK_ERROR or max(errors) > WRONG_ERROR):
         explanation = explain_disagreement(camera, sources, targets, axis_mistakes(camera))
     if explanation is not None:
         return (
             "wrong" if max(errors, default=np.inf) > OK_ERROR else "suspicious",
             f"likely {explanation.description}; without it the error would be {explanation.relative_error:.2%}",
         )
+    median = camera.depth_metres[camera.depth_metres > 0].median().item()
+    is_plausible = PLAUSIBLE_DEPTH_METRES[0] <= median <= PLAUSIBLE_DEPTH_METRES[1]
+    odd_depth = f"a median depth of {median:.3g} m is odd for a room: are depth and poses in metres?"
+    if not errors and not is_plausible:
+        return "wrong", f"no two frames see the same place, and {odd_depth}"
     if not errors:
         return (
             "suspicious",
@@ -297,9 +302,8 @@ def _judge(
             "suspicious",
             f"an error of {far[0].relative_error:.2%} at gap {far[0].gap}: drifting or mixed-up poses?",
         )
-    median = camera.depth_metres[camera.depth_metres > 0].median().item()
-    if not PLAUSIBLE_DEPTH_METRES[0] <= median <= PLAUSIBLE_DEPTH_METRES[1]:
-        return "suspicious", f"a median depth of {median:.3g} m is odd for a room: are depth and poses in metres?"
+    if not is_plausible:
+        return "suspicious", odd_depth
     return "ok", ""
 
 

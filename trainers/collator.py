@@ -165,27 +165,36 @@ class IGEPDataCollator:
         if not conversation:
             prompt = self.processor.prompt_text([self.unannotated_prompt], num_frames, frames_as=self.frames_as)
             return prompt, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
+        first_prompt = None
+        so_far = ""
         turns: list[str] = []
-        texts = [""]  # the conversation up to each question and up to each answer
-        for question, answer in conversation:
-            for text in (question, answer):
-                turns.append(text)
-                texts.append(self.processor.prompt_text(turns, num_frames, frames_as=self.frames_as))
-                if not texts[-1].startswith(texts[-2]):
-                    raise ValueError(
-                        "The chat template rewrites earlier turns when a later one is added, so answers cannot be told from "
-                        f"questions: {texts[-2]!r} is no beginning of {texts[-1]!r}. Use another template, or one question "
-                        "per row."
-                    )
         ids: list[int] = []
         labels: list[int] = []
-        for number in range(2, len(texts)):
-            piece = self.processor.tokenizer(
-                texts[number][len(texts[number - 1]) :], add_special_tokens=False
-            ).input_ids
-            ids += piece
-            labels += piece if number % 2 == 0 else [IGNORED] * len(piece)
-        return texts[1], torch.tensor(ids), torch.tensor(labels)
+        for question, answer in conversation:
+            asked = self.processor.prompt_text([*turns, question], num_frames, frames_as=self.frames_as)
+            turns += [question, answer]
+            answered = self.processor.prompt_text(turns, num_frames, frames_as=self.frames_as)
+            # LLaVA-OneVision opens an answer to come with "assistant\n" and one that is given with "assistant \n".
+            start = len(asked) if answered.startswith(asked) else answered.rfind(answer.strip())
+            if not asked.startswith(so_far) or not answered.startswith(so_far) or start < len(so_far):
+                raise ValueError(
+                    "The chat template rewrites earlier turns when a later one is added, so answers cannot be told from "
+                    f"questions: {so_far!r} is no beginning of {answered!r}. Use another template, or one question per row."
+                )
+            if first_prompt is None:
+                first_prompt = asked
+            else:
+                asked_ids = self._ids(asked[len(so_far) :])
+                ids += asked_ids
+                labels += [IGNORED] * len(asked_ids)
+            answer_ids = self._ids(answered[start:])
+            ids += answer_ids
+            labels += answer_ids
+            so_far = answered
+        return first_prompt, torch.tensor(ids), torch.tensor(labels)
+
+    def _ids(self, text: str) -> list[int]:
+        return self.processor.tokenizer(text, add_special_tokens=False).input_ids
 
     def _geometry(self, examples: Sequence[SpatialExample]) -> dict[str, torch.Tensor]:
         height, width = self.geometry_size

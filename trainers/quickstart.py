@@ -9,6 +9,7 @@ model is then loaded in a fresh process through the Auto classes and answers hel
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,18 +24,36 @@ METHODS = {
 }
 
 
-def run(command: list[str]) -> float:
-    """Runs a command in a new process, shows it, and returns its seconds. A failure ends the quickstart."""
-    print("\n$ " + " ".join(command), flush=True)
-    start = time.perf_counter()
-    finished = subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
-    if finished.returncode != 0:
-        sys.exit(f"quickstart stopped: the command above ended with status {finished.returncode}")
-    return time.perf_counter() - start
+def start(command: list[str], log: Path | None = None) -> subprocess.Popen:
+    """Starts a command in a new process, on one core, and says so. With `log` its output goes to that file."""
+    print("\n$ " + " ".join(command) + ("" if log is None else f"   (beside it; output in {log})"), flush=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # the two methods run side by side, one core each
+    if log is None:
+        return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as stream:
+        return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=stream, stderr=stream)
+
+
+def wait(process: subprocess.Popen, log: Path | None = None) -> None:
+    """Waits for a command. A failure ends the quickstart, with the end of its log where it has one."""
+    if process.wait() != 0:
+        tail = "" if log is None else "\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+        sys.exit(f"quickstart stopped: {' '.join(process.args[1:])} ended with status {process.returncode}{tail}")
 
 
 def last_checkpoint(directory: Path) -> Path:
     return max(directory.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+
+
+def side_by_side(commands: dict[str, list[str]], log: Path) -> None:
+    """Runs the command of both methods at once; the first one's output goes to `log`, the other's is shown."""
+    quiet = start(commands["cross_entropy"], log)
+    try:
+        wait(start(commands["igep"]))
+        wait(quiet, log)
+    finally:
+        quiet.kill()  # nothing is left running when the other one failed
 
 
 def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list[str]) -> dict:
@@ -51,46 +70,19 @@ def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list
     """
     runs = []
     for seed in seeds:
+        models = {method: output / f"{method}_seed{seed}" for method in METHODS}
+        scores = {method: output / f"{method}_seed{seed}_scores.json" for method in METHODS}
+        train, evaluate = {}, {}
         for method, weights in METHODS.items():
-            model = output / f"{method}_seed{seed}"
-            train = [
-                "trainers/sft.py",
-                "--config",
-                str(RECIPE),
-                "--output_dir",
-                str(model),
-                "--seed",
-                str(seed),
-                *weights,
-                *overrides,
-            ]
-            train_seconds = run(train)
-            scores = output / f"{method}_seed{seed}_scores.json"
-            score = [
-                "trainers/room_evaluation.py",
-                "--model",
-                str(model),
-                "--output",
-                str(scores),
-                "--rooms",
-                str(held_out_rooms),
-            ]
-            if method == "igep":
-                score += [
-                    "--checkpoint",
-                    str(last_checkpoint(model)),
-                    "--picture",
-                    str(output / f"geometry_seed{seed}.png"),
-                ]
-            run(score)
-            runs.append(
-                {
-                    "method": method,
-                    "seed": seed,
-                    "train_seconds": round(train_seconds, 1),
-                    **json.loads(scores.read_text()),
-                }
-            )
+            options = ["--output_dir", str(models[method]), "--seed", str(seed), *weights, *overrides]
+            train[method] = ["trainers/sft.py", "--config", str(RECIPE), *options]
+            options = ["--model", str(models[method]), "--output", str(scores[method])]
+            evaluate[method] = ["trainers/room_evaluation.py", *options, "--rooms", str(held_out_rooms)]
+        side_by_side(train, output / f"train_seed{seed}.log")
+        picture = ["--picture", str(output / f"geometry_seed{seed}.png")]
+        evaluate["igep"] += ["--checkpoint", str(last_checkpoint(models["igep"])), *picture]
+        side_by_side(evaluate, output / f"evaluate_seed{seed}.log")
+        runs += [{"method": method, "seed": seed, **json.loads(scores[method].read_text())} for method in METHODS]
     return {"recipe": RECIPE.relative_to(ROOT).as_posix(), "runs": runs}
 
 
@@ -104,7 +96,6 @@ def as_table(results: dict) -> str:
     rows.append(["depth probe, delta_1", *(f"{run['depth_probe']['delta_1']:.3f}" for run in runs)])
     rows.append(["seconds per answer", *(f"{run['seconds_per_answer']:.4f}" for run in runs)])
     rows.append(["parameters on disk", *(f"{run['parameters_on_disk']:,}" for run in runs)])
-    rows.append(["training seconds", *(f"{run['train_seconds']:.0f}" for run in runs)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -124,9 +115,9 @@ def main() -> None:
     parser.add_argument("--held_out_rooms", type=int, default=512, help="rooms to score on")
     options, overrides = parser.parse_known_args()
     output = options.output.resolve()
-    start = time.perf_counter()
+    begin = time.perf_counter()
     results = compare(output, options.seeds, options.held_out_rooms, overrides)
-    results["seconds"] = round(time.perf_counter() - start, 1)
+    results["seconds"] = round(time.perf_counter() - begin, 1)
     (output / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     (output / "results.md").write_text(as_table(results) + "\n")
     print(f"\n{options.held_out_rooms} held-out rooms, RGB only, models loaded from disk in fresh processes\n")

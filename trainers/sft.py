@@ -71,7 +71,11 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, 
     parser.add_argument(
         "--config", default=argparse.SUPPRESS, help="Recipe: a YAML file whose keys are these options."
     )
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # TRL's parser takes the recipe as a word of its own only.
+    arguments = [
+        part for word in arguments for part in (word.split("=", 1) if word.startswith("--config=") else [word])
+    ]
     try:
         _check_keys(arguments)
         return parser.parse_args_and_config(arguments)
@@ -86,7 +90,10 @@ def _check_keys(arguments: Sequence[str]) -> None:
     keys = [(word, "flag") for word in arguments if word.startswith("--")]
     if "--config" in arguments[:-1]:
         recipe = arguments[arguments.index("--config") + 1]
-        content = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
+        try:
+            content = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{recipe} is not YAML, {error}: correct that line.") from error
         if not isinstance(content, dict):
             raise ValueError(f"{recipe} holds no options: a recipe is a YAML mapping of option to value.")
         keys += [(key, f"key in {recipe}") for key in content]
@@ -194,7 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args=training_args,
         train_dataset=train_dataset,
         eval_dataset=eval_dataset,
-        processing_class=IGEPProcessor.from_base(model_args.model_name_or_path),
+        processing_class=IGEPProcessor.from_pretrained(
+            model_args.model_name_or_path, revision=model_args.model_revision
+        ),
         peft_config=get_peft_config(model_args),
     )
     resume = training_args.resume_from_checkpoint

@@ -14,8 +14,9 @@ TEACHERS = ("none", "geometry_oracle", "backbone", "precomputed")
 class IGEPSFTConfig(SFTConfig):
     r"""
     Configuration of [`IGEPSFTTrainer`]. Everything of [`~trl.SFTConfig`] holds, with other defaults for `max_length`
-    (`None`: visual tokens are never cut), `remove_unused_columns` (`False`: rows are no columns here) and `bf16` (`True`
-    where the hardware has it, unless `fp16` or `use_cpu` is set).
+    (`None`: visual tokens are never cut), `remove_unused_columns` (`False`: rows are no columns here), `use_cache` (`True`,
+    which is what the saved model says), `hub_strategy` (`"end"`) and `bf16` (`True` where the hardware has it, unless `fp16`
+    or `use_cpu` is set).
 
     Args:
         max_length (`int`, *optional*):
@@ -23,6 +24,11 @@ class IGEPSFTConfig(SFTConfig):
             conversations lose their end.
         remove_unused_columns (`bool`, *optional*, defaults to `False`):
             Keep `False`: rows are joined scenes and questions, not columns.
+        use_cache (`bool`, *optional*, defaults to `True`):
+            Written into the configuration of the saved model. Training itself never fills a cache.
+        hub_strategy (`str`, *optional*, defaults to `"end"`):
+            With `push_to_hub`, upload the saved model. The other strategies of transformers upload checkpoints, which hold
+            pickles and not the code that loads them.
         supervise (`str`, *optional*, defaults to `"encoder"`):
             Tokens that are aligned with the teacher: `"encoder"` = output of the vision encoder, `"llm"` = visual tokens
             at the output of the language model.
@@ -38,6 +44,10 @@ class IGEPSFTConfig(SFTConfig):
             Width of the depth verifier. Weak on purpose: the geometry has to be in the encoder.
         verifier_taps (`int`, *optional*, defaults to `2`):
             Encoder layers that the verifier reads.
+        verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
+            Smallest depth that the verifier can predict.
+        verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
+            Largest depth that the verifier can predict: raise it for scenes that reach farther.
         pooled_alignment (`bool`, *optional*, defaults to `False`):
             Align one descriptor per frame instead of one per token.
         geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
@@ -85,6 +95,13 @@ class IGEPSFTConfig(SFTConfig):
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Keep False: rows are joined scenes and questions, not columns."}
     )
+    use_cache: bool = field(
+        default=True,
+        metadata={"help": "Written into the configuration of the saved model. Training itself never fills a cache."},
+    )
+    hub_strategy: str = field(
+        default="end", metadata={"help": "With push_to_hub: upload the saved model, at the end.", "choices": ["end"]}
+    )
 
     supervise: str = field(
         default="encoder",
@@ -100,6 +117,13 @@ class IGEPSFTConfig(SFTConfig):
     uncertainty_alpha: float = field(default=0.2, metadata={"help": "Weight of -log S in the depth loss."})
     verifier_channels: int = field(default=32, metadata={"help": "Width of the depth verifier, weak on purpose."})
     verifier_taps: int = field(default=2, metadata={"help": "Encoder layers that the verifier reads."})
+    verifier_min_depth_metres: float = field(
+        default=0.1, metadata={"help": "Smallest depth that the verifier can predict."}
+    )
+    verifier_max_depth_metres: float = field(
+        default=20.0,
+        metadata={"help": "Largest depth that the verifier can predict: raise it for scenes that reach farther."},
+    )
     pooled_alignment: bool = field(
         default=False, metadata={"help": "Align one descriptor per frame instead of one per token."}
     )
@@ -161,10 +185,21 @@ class IGEPSFTConfig(SFTConfig):
     def __post_init__(self):
         if self.bf16 is None:
             self.bf16 = not self.fp16 and not self.use_cpu and is_torch_bf16_gpu_available()
+        if self.activation_checkpointing is None:
+            # TRL sets the option under its old name, about which transformers would warn at every start.
+            self.activation_checkpointing = self.gradient_checkpointing
         super().__post_init__()
+        if self.push_to_hub and self.hub_strategy != "end":
+            raise ValueError(
+                f"hub_strategy={self.hub_strategy.value!r} would upload checkpoints, which hold pickles and not the code that "
+                "loads them: set it to end."
+            )
         _check_choice("supervise", self.supervise, ("encoder", "llm"))
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
+        if isinstance(self.freeze, str):
+            # As every bad value of a recipe: `sft.py` reports a ValueError in one line.
+            raise ValueError(f"freeze={self.freeze!r} must be a list of parts: write [{self.freeze}].")  # noqa: TRY004
         for part in self.freeze:
             _check_choice("freeze", part, ("vision", "projector", "language"))
         for name in ("geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"):
@@ -173,13 +208,21 @@ class IGEPSFTConfig(SFTConfig):
         for name in ("neighbour_window", "verifier_channels", "verifier_taps", "oracle_grid"):
             if vars(self)[name] < 1:
                 raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
+        if not 0 < self.verifier_min_depth_metres < self.verifier_max_depth_metres < float("inf"):
+            raise ValueError(
+                f"verifier_min_depth_metres={self.verifier_min_depth_metres} and "
+                f"verifier_max_depth_metres={self.verifier_max_depth_metres} must satisfy 0 < min < max, in metres."
+            )
         for part, rate in self.learning_rates.items():
             if not 0 <= rate < float("inf"):
                 raise ValueError(
                     f"{part}_learning_rate={rate} must be a finite number >= 0; to stop a part, freeze it."
                 )
-        if len(self.geometry_size) != 2 or min(self.geometry_size) < 1:
-            raise ValueError(f"geometry_size={self.geometry_size} must be two positive integers: height width.")
+        size = self.geometry_size
+        if not isinstance(size, (list, tuple)) or [type(side) for side in size] != [int, int] or min(size) < 1:
+            raise ValueError(
+                f"geometry_size={size} must be two positive integers, height and width, such as [96, 128]."
+            )
         if self.global_weight and self.teacher == "none":
             raise ValueError(
                 f"global_weight={self.global_weight} needs a teacher: set teacher to one of "

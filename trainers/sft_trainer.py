@@ -15,11 +15,12 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import PeftConfig, PeftModel
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import rotate_checkpoints
 from trl import SFTTrainer
 
 from igep.camera_geometry import usable_intrinsics, usable_pose
+from igep.configuration_igep import IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration, IGEPOutput
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.collator import IGEPDataCollator
@@ -29,7 +30,9 @@ from igep.trainers.complete_checkpoint import (
     mark_incomplete,
     require_complete,
 )
+from igep.trainers.configure_supervision import configure_supervision
 from igep.trainers.geometry_losses import igep_objective
+from igep.trainers.model_card import model_card
 from igep.trainers.neighbour_frames import draw_neighbours
 from igep.trainers.running_metrics import RunningMetrics, token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
@@ -44,11 +47,6 @@ LOSS_WEIGHTS = {
     "loss_global": "global_weight",
 }
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
-MODEL_FIELDS = (
-    *("supervise", "geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"),
-    *("verifier_channels", "verifier_taps", "pooled_alignment", "geometry_size"),
-)
-HEAD_FIELDS = ("supervise", "verifier_channels", "verifier_taps", "teacher_channels")
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -74,7 +72,7 @@ class IGEPSFTTrainer(SFTTrainer):
     in the same order.
 
     Args:
-        model (`IGEPForConditionalGeneration`): The model; supervision fields of `args` are copied into its config.
+        model (`IGEPForConditionalGeneration`): The model, from this package or from a saved folder; supervision fields of `args` are copied into its config.
         args (`IGEPSFTConfig`): Options.
         train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`.
         processing_class (`IGEPProcessor`): Processor of the model.
@@ -107,7 +105,8 @@ class IGEPSFTTrainer(SFTTrainer):
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LRScheduler | None] = (None, None),
     ):
-        if not isinstance(model, IGEPForConditionalGeneration):
+        # By its type: loaded with `trust_remote_code` it has a class of its own, and trains on all the same.
+        if not isinstance(model, PreTrainedModel) or model.config.model_type != IGEPConfig.model_type:
             raise TypeError(
                 f"model is a {type(model).__name__}: wrap the base VLM with IGEPForConditionalGeneration.from_base."
             )
@@ -127,7 +126,7 @@ class IGEPSFTTrainer(SFTTrainer):
                 transform=args.teacher_transform,
                 oracle_grid=args.oracle_grid,
             )
-        _configure(model, args, self.teacher)
+        configure_supervision(model, args, self.teacher)
         if data_collator is None:
             data_collator = IGEPDataCollator(
                 processing_class,
@@ -167,6 +166,13 @@ class IGEPSFTTrainer(SFTTrainer):
                 parameter.requires_grad_(True)
             elif part in args.freeze:
                 parameter.requires_grad_(False)
+        if optimizers[0] is not None:
+            held = {id(value) for group in optimizers[0].param_groups for value in group["params"]}
+            if any(id(value) not in held for head in model.training_heads.values() for value in head.parameters()):
+                raise ValueError(
+                    "optimizers: the optimizer lacks the training heads, which would never learn. Leave it out, or call "
+                    "model.add_training_heads(igep_objective) before making it."
+                )
         if self.teacher is not None:
             self.teacher.to(args.device)
         self._running = {"train": RunningMetrics(), "eval": RunningMetrics()}
@@ -433,15 +439,22 @@ class IGEPSFTTrainer(SFTTrainer):
         Args:
             output_dir (`str`, *optional*): Folder; `args.output_dir` unless given.
         """
-        model = self.accelerator.unwrap_model(self.model)
-        if _internal_call:
+        if _internal_call and output_dir is not None:  # a checkpoint
             super().save_model(output_dir, _internal_call=True)
             return
         folder = Path(output_dir or self.args.output_dir)
-        written = [folder]
+        pushes = self.args.push_to_hub and not _internal_call
+        if not pushes or folder != Path(self.args.output_dir):  # which the push writes itself
+            self._publish(folder)
+        if pushes:
+            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+
+    def _publish(self, folder: Path) -> None:
+        model = self.accelerator.unwrap_model(self.model)
+        written = folder
         if isinstance(model, PeftModel):
-            written = [folder / "adapter"]
-            super().save_model(str(folder / "adapter"), _internal_call=True)
+            written = folder / "adapter"
+            super().save_model(str(written), _internal_call=True)
             if self.args.merge_adapter_at_save and self.args.should_save:
                 merged = copy.deepcopy(model).merge_and_unload()  # a copy, so that training can go on
                 merged.save_pretrained(folder)
@@ -449,22 +462,36 @@ class IGEPSFTTrainer(SFTTrainer):
         else:
             super().save_model(str(folder), _internal_call=True)
         if self.args.should_save:
-            for path in written:
-                (path / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model
-        if self.args.push_to_hub:
-            self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
+            (written / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model
+            (written / "README.md").unlink(missing_ok=True)  # peft's empty form
+            self.create_model_card(folder=folder)
 
+    def create_model_card(
+        self,
+        model_name: str | None = None,
+        dataset_name: str | None = None,
+        tags: str | list[str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Writes a short README.md: what was trained, with which losses, and how to ask it.
 
-def _configure(model: IGEPForConditionalGeneration, args: IGEPSFTConfig, teacher: Teacher | None) -> None:
-    """Copies the options of the supervision into the model's config, which is what its heads are built from."""
-    wanted = {name: vars(args)[name] for name in MODEL_FIELDS}
-    wanted["teacher_channels"] = teacher.channels if args.global_weight else None
-    config = model.config
-    for name in HEAD_FIELDS:
-        if model.training_heads and config.to_dict()[name] != wanted[name]:
-            raise ValueError(
-                f"The model has training heads for {name}={config.to_dict()[name]!r}, the options ask for {wanted[name]!r}: "
-                "change the option, or call model.remove_training_heads() first."
-            )
-    for name, value in wanted.items():
-        setattr(config, name, value)
+        Args:
+            model_name (`str`, *optional*): Title; the name of the folder unless given.
+            dataset_name (`str`, *optional*): Id of the training data on the Hub.
+            tags (`str` or `list[str]`, *optional*): Tags besides the trainer's own.
+            folder (`Path`, *optional*): Where; `args.output_dir` unless given.
+        """
+        if not self.is_world_process_zero():
+            return
+        folder = folder or Path(self.args.output_dir)
+        merges = self.args.merge_adapter_at_save
+        card = model_card(
+            self.igep_model.config,
+            self.args,
+            name=model_name or folder.resolve().name,
+            steps=self.state.global_step,
+            tags={*self._tag_names, *([tags] if isinstance(tags, str) else tags or [])},
+            dataset_name=dataset_name,
+            adapter_only=isinstance(self.accelerator.unwrap_model(self.model), PeftModel) and not merges,
+        )
+        (folder / "README.md").write_text(card, encoding="utf-8")

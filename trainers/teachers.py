@@ -125,7 +125,7 @@ class GeometryOracleTeacher(Teacher):
         self.channels = 2 * num_frequencies
         generator = torch.Generator().manual_seed(seed)
         self.frequencies = torch.randn(3, num_frequencies, generator=generator) / length_scale_metres
-        phase = torch.tensor(mean_metres) @ self.frequencies
+        phase = (torch.tensor(mean_metres)[:, None] * self.frequencies).sum(0)
         spread = torch.tensor(std_metres)[:, None] * self.frequencies
         damping = torch.exp(-0.5 * spread.square().sum(0))
         self.mean_descriptor = torch.cat([phase.cos() * damping, phase.sin() * damping])
@@ -139,7 +139,8 @@ class GeometryOracleTeacher(Teacher):
     def __call__(self, frames: torch.Tensor | None, geometry: TeacherGeometry) -> torch.Tensor:
         points = self.patch_points(geometry)
         known = points.isfinite().all(-1, keepdim=True)
-        phase = torch.where(known, points, 0.0) @ self.frequencies
+        # Written out: a matrix product would run in bfloat16 under autocast and in TF32 where that is allowed.
+        phase = (torch.where(known, points, 0.0)[..., None] * self.frequencies).sum(-2)
         descriptors = torch.cat([phase.cos(), phase.sin()], -1) - self.mean_descriptor
         return torch.where(known, descriptors, 0.0)
 

@@ -25,6 +25,8 @@ class SceneSource:
         dataset_split (`str`, *optional*, defaults to `"train"`): `hub`: split of both tables.
         question_file (`str`, *optional*): `scannet`: JSON lines; by default each scene's `questions.jsonl`.
         frame_stride (`int`, *optional*, defaults to `1`): `scannet`: keep every n-th frame.
+        metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): `scannet`: scale of the depth maps.
+        depth_kind (`str`, *optional*, defaults to `"z"`): `scannet`: `z`, or `euclidean` for distances to the camera.
         clip_frames (`int`, *optional*): Cut the scenes into clips of so many neighbouring frames, which train through
             the geometry alone. Scenes with questions stay whole as well.
         num_rooms (`int`, *optional*, defaults to `4096`): `synthetic_rooms`: rooms to train on.
@@ -48,6 +50,13 @@ class SceneSource:
         default=None, metadata={"help": "scannet: JSON lines of questions (default: questions.jsonl of each scene)."}
     )
     frame_stride: int = field(default=1, metadata={"help": "scannet: keep every n-th frame."})
+    metres_per_depth_unit: float = field(
+        default=0.001, metadata={"help": "scannet: scale of the depth maps (default: millimetres)."}
+    )
+    depth_kind: str = field(
+        default="z",
+        metadata={"help": "scannet: depth along the optical axis or to the camera.", "choices": ["z", "euclidean"]},
+    )
     clip_frames: int | None = field(
         default=None,
         metadata={"help": "Cut scenes into clips of so many neighbouring frames for the geometry losses."},
@@ -86,7 +95,13 @@ def load_scenes(source: SceneSource) -> SceneTables:
     if source.dataset_path is None:
         raise ValueError(f"dataset={source.dataset!r} needs dataset_path: give the folder or the dataset's id.")
     if source.dataset == "scannet":
-        return load_scannet(source.dataset_path, source.question_file, frame_stride=source.frame_stride)
+        return load_scannet(
+            source.dataset_path,
+            source.question_file,
+            frame_stride=source.frame_stride,
+            metres_per_depth_unit=source.metres_per_depth_unit,
+            depth_kind=source.depth_kind,
+        )
     return _load_tables(source.dataset_path, source.dataset_split)
 
 

@@ -1,7 +1,7 @@
 """Questions about scenes in a JSON lines file: one object per line.
 
 `{"question": "...", "answers": ["..."]}` is enough in a scene's own folder. Further keys: `scene_id` (needed in a file
-about several scenes), `answer` (in place of `answers`), `question_id`, `question_type`, `referred_boxes`.
+about several scenes), `answer` (in place of `answers`), `question_id`, `question_type`.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from igep.trainers.data.spatial_example import SpatialDataError
 
 
-KEYS = ("question_id", "scene_id", "question", "answers", "answer", "question_type", "referred_boxes")
+KEYS = ("question_id", "scene_id", "question", "answers", "answer", "question_type")
 
 
 def read_questions(path: str | Path, scene_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -31,11 +31,11 @@ def read_questions(path: str | Path, scene_ids: Sequence[str]) -> list[dict[str,
     """
     path = Path(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # `splitlines` would cut at separators inside texts
     except FileNotFoundError as error:
         raise SpatialDataError(f"{path}: no such question file. Correct the path.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise SpatialDataError(f"{path}: not readable as UTF-8 text ({error}).") from error
+        raise SpatialDataError(f"{path}: not readable as UTF-8 text ({error}). Save it as UTF-8.") from error
     rows, line_of = [], {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -58,38 +58,44 @@ def read_questions(path: str | Path, scene_ids: Sequence[str]) -> list[dict[str,
 def _parse_line(where: str, line: str, number: int, scene_ids: Sequence[str]) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SpatialDataError(f"{where}: not JSON ({error}). Write one object per line.") from error
     if not isinstance(record, dict):
-        raise SpatialDataError(f"{where}: a {type(record).__name__}, not an object with 'question' and 'answers'.")
+        raise SpatialDataError(
+            f'{where}: a {type(record).__name__}, not an object. Write {{"question": ..., "answer": ...}}.'
+        )
     unknown = sorted(set(record) - set(KEYS))
     if unknown:
         raise SpatialDataError(f"{where}: unknown key {unknown[0]!r}. Known keys: {', '.join(KEYS)}.")
     if "answer" in record and "answers" in record:
         raise SpatialDataError(f"{where}: both 'answer' and 'answers'. Give one of them.")
-    answers = [record["answer"]] if "answer" in record else record.get("answers")
-    if not isinstance(answers, list) or not answers or not all(isinstance(text, str) and text for text in answers):
-        raise SpatialDataError(f"{where}: 'answers' is {answers!r}. Give a list of texts, the first is trained on.")
+    if "answer" in record:
+        answers = [_text(where, record, "answer", None)]
+    else:
+        answers = record.get("answers")
+        is_list = isinstance(answers, list) and len(answers) > 0
+        if not is_list or not all(isinstance(text, str) and text.strip() for text in answers):
+            raise SpatialDataError(
+                f"{where}: 'answers' is {answers!r}. Give a list of texts in quotes, the first is trained on; or one 'answer'."
+            )
     scene_id = record.get("scene_id", scene_ids[0] if len(scene_ids) == 1 else None)
     if scene_id not in scene_ids:
         raise SpatialDataError(
-            f"{where}: 'scene_id' is {scene_id!r}, which is none of the {len(scene_ids)} scenes ({scene_ids[0]!r}, ...)."
+            f"{where}: 'scene_id' is {scene_id!r}, which is none of the {len(scene_ids)} scenes ({scene_ids[0]!r}, ...): "
+            "correct it, or add it where it is missing."
         )
-    boxes = record.get("referred_boxes", [])
-    if not isinstance(boxes, list) or not all(isinstance(box, int) for box in boxes):
-        raise SpatialDataError(f"{where}: 'referred_boxes' is {boxes!r}. Give a list of box indices.")
     return {
         "question_id": _text(where, record, "question_id", f"{scene_id}:{number}"),
         "scene_id": scene_id,
         "question": _text(where, record, "question", None),
         "answers": answers,
         "question_type": _text(where, record, "question_type", "other"),
-        "referred_boxes": boxes,
+        "referred_boxes": [],  # a ScanNet-like folder has no boxes to refer to
     }
 
 
 def _text(where: str, record: dict[str, Any], key: str, default: str | None) -> str:
     value = record.get(key, default)
     if not isinstance(value, str) or not value.strip():
-        raise SpatialDataError(f"{where}: {key!r} is {value!r}. Give a text that is not empty.")
+        raise SpatialDataError(f"{where}: {key!r} is {value!r}. Give a text in quotes that is not empty.")
     return value

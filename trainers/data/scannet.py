@@ -1,7 +1,7 @@
 """ScanNet-like folders as scenes: the exporter's layout, and frames, depth and poses in one folder.
 
-Exported layout: `color/*.jpg`, `depth/*.png` (uint16 millimetres), `pose/*.txt` (4x4 camera to world),
-`intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and
+Exported layout: `color/*.jpg`, `depth/*.png` (uint16, millimetres unless said otherwise), `pose/*.txt` (4x4 camera to
+world) of the same names, `intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and
 `intrinsic/extrinsic_{color,depth}.txt`. One folder: `00000.jpg`, `00000.png`, `00000.txt`, ..., `intrinsic.txt`, and where
 present `depth_intrinsic.txt`. Intrinsics are 3x3 or 4x4.
 """
@@ -27,18 +27,25 @@ METRES_PER_DEPTH_UNIT = 0.001
 
 
 def load_scannet(
-    root: str | Path, questions: str | Path | None = None, *, frame_stride: int = 1
+    root: str | Path,
+    questions: str | Path | None = None,
+    *,
+    frame_stride: int = 1,
+    metres_per_depth_unit: float = METRES_PER_DEPTH_UNIT,
+    depth_kind: str = "z",
 ) -> tuple[Dataset, Dataset | None]:
     """Read one scene folder, or every scene folder in a folder. Images stay files: none is opened here.
 
-    Frames whose pose is not finite (tracking failed) are left out and counted in the log, and so are missing depth maps,
-    which become frames without depth.
+    Frames whose pose is not finite (tracking failed) are left out. Frames without a depth map stay, and so does a scene
+    without any depth or poses. The log says each of it.
 
     Args:
         root (`str | Path`): A scene folder, or a folder of them. The folder's name is the scene's.
         questions (`str | Path`, *optional*): Question file about these scenes (see `question_file`). By default each
             scene's own `questions.jsonl`, where there is one.
         frame_stride (`int`, *optional*, defaults to `1`): Keep every n-th frame.
+        metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): Scale of the depth maps; millimetres by default.
+        depth_kind (`str`, *optional*, defaults to `"z"`): `"z"`, or `"euclidean"` for distances to the camera.
 
     Returns:
         `tuple[Dataset, Dataset | None]`: Scenes and questions; `None` when no scene has a question.
@@ -49,14 +56,15 @@ def load_scannet(
     if frame_stride < 1:
         raise ValueError(f"frame_stride={frame_stride}: give 1 or more.")
     folders = scene_folders(root)
-    scenes = Dataset.from_list([_read_scene(folder, frame_stride) for folder in folders], features=SCENE_FEATURES)
+    rows = [_read_scene(folder, frame_stride, metres_per_depth_unit, depth_kind) for folder in folders]
+    scenes = Dataset.from_list(rows, features=SCENE_FEATURES)
     scene_ids = [folder.name for folder in folders]
     if questions is not None:
-        rows = read_questions(questions, scene_ids)
+        asked = read_questions(questions, scene_ids)
     else:
         files = [(folder / QUESTION_FILE, folder.name) for folder in folders if (folder / QUESTION_FILE).is_file()]
-        rows = [row for path, scene_id in files for row in read_questions(path, [scene_id])]
-    return scenes, Dataset.from_list(rows, features=QUESTION_FEATURES) if rows else None
+        asked = [row for path, scene_id in files for row in read_questions(path, [scene_id])]
+    return scenes, Dataset.from_list(asked, features=QUESTION_FEATURES) if asked else None
 
 
 def scene_folders(root: str | Path) -> list[Path]:
@@ -93,7 +101,7 @@ def _is_scene(folder: Path) -> bool:
     return (folder / "color").is_dir() or (folder / "intrinsic.txt").is_file()
 
 
-def _read_scene(folder: Path, frame_stride: int) -> dict[str, Any]:
+def _read_scene(folder: Path, frame_stride: int, metres_per_depth_unit: float, depth_kind: str) -> dict[str, Any]:
     exported = (folder / "color").is_dir()
     if exported:
         colour_folder, depth_folder, pose_folder = folder / "color", folder / "depth", folder / "pose"
@@ -103,12 +111,14 @@ def _read_scene(folder: Path, frame_stride: int) -> dict[str, Any]:
         colour_folder = depth_folder = pose_folder = folder
         colour_intrinsics_file, depth_intrinsics_file = folder / "intrinsic.txt", folder / "depth_intrinsic.txt"
     colour_files = _colour_files(colour_folder, may_be_png=exported)[::frame_stride]
-    poses = _read_poses(colour_files, pose_folder) if pose_folder.is_dir() else None
+    poses = _read_poses(colour_files, pose_folder, has_own_folder=exported)
     if exported:
         rig_from_colour, colour_from_depth = _read_extrinsics(folder / "intrinsic")
     else:
         rig_from_colour, colour_from_depth = np.eye(4), np.eye(4)
-    if poses is not None:
+    if poses is None:
+        logger.warning("%s: no pose files, so no pose supervises this scene.", folder)
+    else:
         valid = np.isfinite(poses).all((1, 2))
         if not valid.any():
             raise SpatialDataError(
@@ -123,6 +133,8 @@ def _read_scene(folder: Path, frame_stride: int) -> dict[str, Any]:
     depth = [depth_folder / f"{path.stem}.png" for path in colour_files]
     depth = [str(path) if path.is_file() else None for path in depth]
     num_missing = depth.count(None)
+    if num_missing == len(depth):
+        _assert_none(depth_folder, ".png", colour_files)
     if num_missing:
         logger.warning("%s: %d of %d frames have no depth map.", folder, num_missing, len(depth))
     has_depth = num_missing < len(depth)
@@ -134,8 +146,8 @@ def _read_scene(folder: Path, frame_stride: int) -> dict[str, Any]:
         "frame_ids": [path.stem for path in colour_files],
         "frames": [str(path) for path in colour_files],
         "depth": depth if has_depth else [],
-        "metres_per_depth_unit": METRES_PER_DEPTH_UNIT,
-        "depth_kind": "z",
+        "metres_per_depth_unit": metres_per_depth_unit,
+        "depth_kind": depth_kind,
         "intrinsics": [_read_intrinsics(colour_intrinsics_file)] * len(colour_files),
         "depth_intrinsics": [_read_intrinsics(depth_intrinsics_file)] * len(colour_files) if has_depth_camera else [],
         "colour_from_depth": colour_from_depth.tolist() if has_depth_camera else [],
@@ -157,11 +169,23 @@ def _colour_files(folder: Path, may_be_png: bool) -> list[Path]:
     return sorted(files, key=lambda path: natural_order(path.name))
 
 
-def _read_poses(colour_files: list[Path], folder: Path) -> np.ndarray | None:
+def _assert_none(folder: Path, suffix: str, colour_files: list[Path]) -> None:
+    """Files of this kind that belong to no frame have other names than they should."""
+    files = sorted(folder.glob(f"*{suffix}"))
+    if files:
+        raise SpatialDataError(
+            f"{folder}: none of the {len(files)} {suffix} files ({files[0].name!r}, ...) belongs to a frame. Name each "
+            f"after its colour image, such as {colour_files[0].stem}{suffix}."
+        )
+
+
+def _read_poses(colour_files: list[Path], folder: Path, has_own_folder: bool) -> np.ndarray | None:
     """(F, 4, 4) camera to world, or `None` where no frame has a file."""
     files = [folder / f"{path.stem}.txt" for path in colour_files]
     present = [path.is_file() for path in files]
     if not any(present):
+        if has_own_folder:
+            _assert_none(folder, ".txt", colour_files)
         return None
     if not all(present):
         raise SpatialDataError(
@@ -190,12 +214,16 @@ def _read_intrinsics(path: Path) -> list[list[float]]:
 
 def _read_matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
     try:
-        matrix = np.loadtxt(path, dtype=np.float64, ndmin=2)
+        text = path.read_text(encoding="utf-8")
+        matrix = np.loadtxt(text.splitlines(), dtype=np.float64, ndmin=2) if text.strip() else np.empty((0, 0))
     except FileNotFoundError as error:
         raise SpatialDataError(f"{path}: no such file. Export the scene again.") from error
     except (OSError, ValueError) as error:
         raise SpatialDataError(f"{path}: not a matrix of numbers ({error}). Export this file again.") from error
     if matrix.shape not in shapes:
         wanted = " or ".join(f"{rows}x{columns}" for rows, columns in shapes)
-        raise SpatialDataError(f"{path}: a matrix of {matrix.shape[0]}x{matrix.shape[1]} numbers, not {wanted}.")
+        raise SpatialDataError(
+            f"{path}: a matrix of {matrix.shape[0]}x{matrix.shape[1]} numbers, not {wanted}. Write all of its numbers, one "
+            "row of the matrix a line."
+        )
     return matrix

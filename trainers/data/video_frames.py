@@ -10,6 +10,7 @@ from igep.trainers.data.frame_sampling import natural_order, uniform_frame_indic
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEO_FORMATS = "mov,matroska,avi,gif"  # no playlist: one may name any other file of this machine
 DEFAULT_NUM_FRAMES = 8
 
 
@@ -109,7 +110,8 @@ def _count(path: Path) -> int:
 
 def _open(path: Path) -> av.container.InputContainer:
     try:
-        container = av.open(str(path))
+        # Absolute, because FFmpeg takes what stands before a colon for a protocol.
+        container = av.open(str(path.absolute()), options={"format_whitelist": VIDEO_FORMATS})
     except av.FFmpegError as error:
         raise VideoError(
             f"{path}: not a readable video ({error.strerror}). Convert it to mp4 and try again."
