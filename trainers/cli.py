@@ -5,6 +5,8 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+from safetensors import SafetensorError
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the `igep` command.
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, SafetensorError) as error:
         print(f"igep {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 

@@ -5,6 +5,8 @@ encoder through the geometry losses. Neither table is copied, whatever the numbe
 """
 
 import logging
+import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,8 +86,9 @@ class SpatialDataset(torch.utils.data.Dataset):
     """Questions and posed RGB-D scenes as training samples; nothing is stored twice.
 
     Rows are the questions of each scene in table order, `questions_per_row` at a time, and among them scene-only rows:
-    scenes without questions first, then the others, again from the start when more are needed. Without a questions
-    table every scene is one scene-only row. The order depends on `seed` alone.
+    scenes without questions first, then the others, again from the start when more are needed. Where the ratio leaves
+    too few rows for the scenes without questions, the questions come several times instead, so that every scene is
+    used. Without a questions table every scene is one scene-only row. The order depends on `seed` alone.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
@@ -142,12 +145,15 @@ class SpatialDataset(torch.utils.data.Dataset):
         self._questions = None if questions is None else questions.with_format("arrow")
         self._rows = _interleave(groups, questions_per_row, geometry_only_ratio, np.random.default_rng(seed))
         self._sample_ids = []
-        repeats = dict.fromkeys(range(len(scene_ids)), 0)
-        for scene_number, question_numbers in self._rows:
+        repeats: Counter[tuple[int, tuple[int, ...]]] = Counter()
+        for row in self._rows:
+            scene_number, question_numbers = row
             name = "+".join(question_ids[number] for number in question_numbers)
             if not question_numbers:
-                name = f"geometry-{repeats[scene_number]}"
-                repeats[scene_number] += 1
+                name = f"geometry-{repeats[row]}"
+            elif repeats[row]:
+                name = f"{name}-again-{repeats[row]}"
+            repeats[row] += 1
             self._sample_ids.append(f"{scene_ids[scene_number]}/{name}")
         num_unused = len(scene_ids) - len({scene_number for scene_number, _ in self._rows})
         if num_unused:
@@ -187,7 +193,11 @@ def _interleave(
     order = [*generator.permutation(unannotated).tolist(), *generator.permutation(annotated).tolist()]
     num_alone = len(order)
     if asked:
-        num_alone = round(len(asked) * geometry_only_ratio / (1 - geometry_only_ratio))
+        alone_per_asked = geometry_only_ratio / (1 - geometry_only_ratio)
+        if geometry_only_ratio:
+            # Annotations are the scarce side: all of them start again until every scene without any has its row.
+            asked = asked * max(1, math.ceil(len(unannotated) / (len(asked) * alone_per_asked)))
+        num_alone = round(len(asked) * alone_per_asked)
     alone = [(int(order[number % len(order)]), ()) for number in range(num_alone)]
     is_alone = np.zeros(len(asked) + num_alone, dtype=bool)
     is_alone[generator.permutation(len(is_alone))[:num_alone]] = True
