@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from igep.trainers.complete_checkpoint import last_complete_checkpoint
+
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "trainers" / "recipes" / "quickstart.yaml"
@@ -40,10 +42,6 @@ def wait(process: subprocess.Popen, log: Path | None = None) -> None:
     if process.wait() != 0:
         tail = "" if log is None else "\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         sys.exit(f"quickstart stopped: {' '.join(process.args[1:])} ended with status {process.returncode}{tail}")
-
-
-def last_checkpoint(directory: Path) -> Path:
-    return max(directory.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
 
 
 def side_by_side(commands: dict[str, list[str]], log: Path) -> None:
@@ -80,7 +78,7 @@ def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list
             evaluate[method] = ["trainers/room_evaluation.py", *options, "--rooms", str(held_out_rooms)]
         side_by_side(train, output / f"train_seed{seed}.log")
         picture = ["--picture", str(output / f"geometry_seed{seed}.png")]
-        evaluate["igep"] += ["--checkpoint", str(last_checkpoint(models["igep"])), *picture]
+        evaluate["igep"] += ["--checkpoint", str(last_complete_checkpoint(models["igep"])), *picture]
         side_by_side(evaluate, output / f"evaluate_seed{seed}.log")
         runs += [{"method": method, "seed": seed, **json.loads(scores[method].read_text())} for method in METHODS]
     return {"recipe": RECIPE.relative_to(ROOT).as_posix(), "runs": runs}
