@@ -26,6 +26,7 @@ from .configuration_igep import IGEPConfig
 from .dense_prediction import DensePredictionDecoder
 from .frame_grids import FrameGrids, read_frame_grids
 from .processing_igep import IGEPProcessor
+from .question_packing import packed_inputs
 
 
 IGNORED_LABEL = -100
@@ -282,9 +283,14 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         frame_mask: Tensor | None = None,
         neighbour_index: Tensor | None = None,
         teacher_descriptors: Tensor | None = None,
+        set_index: Tensor | None = None,
+        block_index: Tensor | None = None,
         **vlm_kwargs,
     ) -> IGEPOutput | ModelOutput:
         """Runs the base VLM; with labels or geometry, computes the losses.
+
+        With `set_index` and `block_index` a row holds one or more sets of images with many independent questions each
+        (see `question_packing`). Geometry then has one sample B per set, and vision inputs come in the order of the sets.
 
         Args:
             input_ids (`Tensor`): (B, T) tokens.
@@ -299,6 +305,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             frame_mask (`Tensor`, *optional*): (B, F) bool, the frames that are real. Switches the heads on.
             neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none.
             teacher_descriptors (`Tensor`, *optional*): (B, F, h, w, C) of the frozen teacher.
+            set_index (`Tensor`, *optional*): (B, T) long, the set of images each token belongs to, numbered from 0 over the
+                whole batch in the order of the tokens; -1 = padding. Packs questions.
+            block_index (`Tensor`, *optional*): (B, T) long, 0 = prefix of its set, k = its k-th question and answer.
             **vlm_kwargs: Everything else the base VLM takes: pixels, grids, token types.
 
         Returns:
@@ -307,7 +316,11 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Raises:
             ValueError: If the geometry does not fit the batch or the heads are missing, with the remedy.
         """
+        if (set_index is None) != (block_index is None):
+            raise ValueError("set_index and block_index pack questions together: give both or neither.")
         vlm_kwargs |= {"input_ids": input_ids, "attention_mask": attention_mask}
+        if set_index is not None:
+            vlm_kwargs |= packed_inputs(self.vlm, input_ids, set_index, block_index, vlm_kwargs)
         geometry = {
             "depth_metres": depth_metres,
             "intrinsics": intrinsics,

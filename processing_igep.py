@@ -1,6 +1,7 @@
 """The processor of IGEP: that of the base VLM, plus the one thing a video question needs and each family does differently."""
 
 import json
+from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,54 @@ class IGEPProcessor(ProcessorMixin):
         media = [{"type": "video"}] if frames_as == "video" else [{"type": "image"}] * num_frames
         messages[0]["content"] = media + messages[0]["content"]
         return self.apply_chat_template(messages, add_generation_prompt=len(turns) % 2 == 1, tokenize=False)
+
+    def split_prompt(self, num_frames: int, *, frames_as: str = "video") -> str:
+        """Writes what all questions about some frames have in common.
+
+        Args:
+            num_frames (`int`): Number of frames.
+            frames_as (`str`, *optional*, defaults to `"video"`): `"video"` or `"images"`.
+
+        Returns:
+            The beginning of `prompt_text` up to the end of the last special token before the question, which is where
+            tokenising it apart from the rest changes nothing.
+
+        Raises:
+            ValueError: If no special token stands before the question, or `frames_as` is unknown.
+        """
+        head = commonprefix([self.prompt_text([word], num_frames, frames_as=frames_as) for word in ("a", "b")])
+        special = [token.content for token in self.tokenizer.added_tokens_decoder.values()]
+        end = max(head.rfind(token) + len(token) if token in head else 0 for token in special)
+        if end == 0:
+            raise ValueError(
+                f"The chat template puts no special token before the question ({head!r}), so questions cannot be told from "
+                "what they share: ask them one by one."
+            )
+        return head[:end]
+
+    def packed_question_inputs(
+        self, frames: list[Image.Image], questions: list[str], *, frames_as: str = "video"
+    ) -> tuple[BatchFeature, list[list[int]]]:
+        """Prepares many independent questions about some frames for `question_packing.answer_questions`.
+
+        Args:
+            frames (`list[Image.Image]`): F RGB frames, in order; already sampled.
+            questions (`list[str]`): The questions.
+            frames_as (`str`, *optional*, defaults to `"video"`): `"video"` or `"images"`, as in training.
+
+        Returns:
+            The model's inputs for what the questions share, a batch of one, and the token ids of each question.
+
+        Raises:
+            ValueError: If there are no frames or no questions.
+        """
+        if not questions:
+            raise ValueError("questions is empty: give at least one.")
+        shared = self.split_prompt(len(frames), frames_as=frames_as)
+        inputs = self(text=[shared], return_tensors="pt", **self.vision_inputs([list(frames)], frames_as))
+        texts = [self.prompt_text([question], len(frames), frames_as=frames_as) for question in questions]
+        rests = [text[len(shared) :] for text in texts]
+        return inputs, [self.tokenizer(rest, add_special_tokens=False).input_ids for rest in rests]
 
     def question_inputs(
         self, frames: list[Image.Image], question: str | list[str], *, frames_as: str = "video"

@@ -36,12 +36,18 @@ class IGEPDataCollator:
             longer conversations lose their last tokens.
         teacher_frame_size (`tuple[int, int]`, *optional*): (H, W) of the colour frames a teacher wants to look at; `None`
             when it looks at none.
+        pack_questions (`bool`, *optional*, defaults to `False`): Turns are independent questions: each sees the frames and
+            itself only (see `question_packing`), and the frames stand in the sequence once.
+        max_packed_tokens (`int`, *optional*): With `pack_questions`: put the samples of a batch behind each other in rows of
+            at most so many tokens. One sample per row unless given.
         unannotated_prompt (`str`, *optional*): What stands before the missing answer of a scene nobody annotated. It
             trains nothing, but the sequence needs a text.
 
     Returns (of a call):
         `dict`: everything the base model's processor returns, padded on the right, and
 
+        - with `pack_questions`, `set_index` and `block_index` (R, L) int64 as `question_packing` defines them, where R rows
+          hold the B samples in order;
         - `labels` (B, L) int64: tokens of the answers with their end of turn, -100 elsewhere;
         - `depth_metres` (B, F, H, W) float32, 0 = invalid; `intrinsics` (B, F, 3, 3) float32 in pixels of it, NaN =
           unknown; `world_from_camera` (B, F, 4, 4) float32, NaN = unknown, the world's origin moved to a camera of the
@@ -50,7 +56,7 @@ class IGEPDataCollator:
         - `sample_ids`, `scene_ids` (B names) and `frame_ids` (B times F names), which are for the trainer.
 
     Raises:
-        ValueError: An empty batch, or an unknown `frames_as`.
+        ValueError: An empty batch, an unknown `frames_as`, or `max_packed_tokens` without `pack_questions`.
         SpatialDataError: A sample without frames, or one that `max_length` would cut inside its frames or question.
     """
 
@@ -63,7 +69,11 @@ class IGEPDataCollator:
         max_length: int | None = None,
         teacher_frame_size: tuple[int, int] | None = None,
         unannotated_prompt: str = "Describe the scene.",
+        pack_questions: bool = False,
+        max_packed_tokens: int | None = None,
     ):
+        if max_packed_tokens is not None and not pack_questions:
+            raise ValueError(f"max_packed_tokens={max_packed_tokens} needs pack_questions: set it to true.")
         if frames_as not in ("video", "images"):
             raise ValueError(f"frames_as={frames_as!r} is unknown: use 'video' or 'images'.")
         self.processor = processor
@@ -72,15 +82,20 @@ class IGEPDataCollator:
         self.max_length = max_length
         self.teacher_frame_size = teacher_frame_size
         self.unannotated_prompt = unannotated_prompt
+        self.pack_questions = pack_questions
+        self.max_packed_tokens = max_packed_tokens
+        self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
         self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
         self._warned_of_cut = False
 
     def __getstate__(self) -> dict:
         # The cache holds bound methods, which a spawned data loader worker cannot receive: it starts with its own.
-        return {name: value for name, value in vars(self).items() if name != "_conversation_tokens"}
+        caches = ("_conversation_tokens", "_packed_blocks")
+        return {name: value for name, value in vars(self).items() if name not in caches}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
+        self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
         self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
 
     def __call__(self, examples: Sequence[SpatialExample]) -> dict:
@@ -89,7 +104,7 @@ class IGEPDataCollator:
         for example in examples:
             if not example.frames:
                 raise SpatialDataError(f"Sample {example.sample_id!r} has no frames: a sample needs at least one.")
-        batch = self._text_and_vision(examples)
+        batch = self._packed_text(examples) if self.pack_questions else self._text_and_vision(examples)
         batch.update(self._geometry(examples))
         if self.teacher_frame_size is not None:
             batch["teacher_frames"] = self._teacher_frames(examples, batch["frame_mask"].shape[1])
@@ -100,20 +115,7 @@ class IGEPDataCollator:
 
     def _text_and_vision(self, examples: Sequence[SpatialExample]) -> dict:
         conversations = [self._conversation_tokens(example.conversation, len(example.frames)) for example in examples]
-        vision = self.processor.vision_inputs([list(example.frames) for example in examples], self.frames_as)
-        prompts = [prompt for prompt, _, _ in conversations]
-        try:
-            batch = dict(
-                self.processor(text=prompts, return_tensors="pt", padding=True, padding_side="right", **vision)
-            )
-        except ValueError as error:
-            counts = sorted({len(example.frames) for example in examples})
-            if len(counts) == 1:
-                raise
-            raise SpatialDataError(
-                f"Samples {[example.sample_id for example in examples]} have {counts} frames, and this processor cannot stack "
-                "videos of several lengths: give every sample the same number, or set frames_as to images."
-            ) from error
+        batch = self._processed(examples, [prompt for prompt, _, _ in conversations])
         prompt_ids, prompt_lengths = batch["input_ids"], batch.pop("attention_mask").sum(1).tolist()
         lengths = [
             self._length(example, prompt_length, tail_ids)
@@ -136,6 +138,94 @@ class IGEPDataCollator:
             batch["mm_token_type_ids"] = token_types
         batch["labels"] = labels
         return batch
+
+    def _processed(self, examples: Sequence[SpatialExample], prompts: list[str]) -> dict:
+        """What the processor makes of one text and the frames of each example, padded on the right."""
+        vision = self.processor.vision_inputs([list(example.frames) for example in examples], self.frames_as)
+        try:
+            return dict(
+                self.processor(text=prompts, return_tensors="pt", padding=True, padding_side="right", **vision)
+            )
+        except ValueError as error:
+            counts = sorted({len(example.frames) for example in examples})
+            if len(counts) == 1:
+                raise
+            raise SpatialDataError(
+                f"Samples {[example.sample_id for example in examples]} have {counts} frames, and this processor cannot stack "
+                "videos of several lengths: give every sample the same number, or set frames_as to images."
+            ) from error
+
+    def _packed_text(self, examples: Sequence[SpatialExample]) -> dict:
+        """Rows of prefixes and blocks. Each prefix is processed as a text of its own: how images are cut may depend on it."""
+        prefixes = [self.processor.split_prompt(len(example.frames), frames_as=self.frames_as) for example in examples]
+        batch = self._processed(examples, prefixes)
+        real = batch.pop("attention_mask").bool()
+        types = batch.pop("mm_token_type_ids", None)
+        rows: list[list[tuple[torch.Tensor, ...]]] = [[]]
+        room = 0
+        for number, example in enumerate(examples):
+            conversation = example.conversation or ((self.unannotated_prompt, None),)
+            blocks = [self._packed_blocks(*turn, len(example.frames)) for turn in conversation]
+            ids = torch.cat([batch["input_ids"][number][real[number]], *(ids for ids, _ in blocks)])
+            start = len(ids) - sum(len(ids) for ids, _ in blocks)
+            self._check_packed_length(example, start, blocks, len(ids))
+            labels = torch.cat([torch.full((start,), IGNORED), *(labels for _, labels in blocks)])
+            block = torch.zeros(len(ids), dtype=torch.long)
+            block[start:] = torch.repeat_interleave(
+                torch.arange(1, len(blocks) + 1), torch.tensor([len(ids) for ids, _ in blocks])
+            )
+            kinds = torch.zeros_like(ids)
+            if types is not None:
+                kinds[:start] = types[number][real[number]]
+            if number and (self.max_packed_tokens is None or room + len(ids) > self.max_packed_tokens):
+                rows.append([])
+                room = 0
+            room += len(ids)
+            rows[-1].append((ids, labels, torch.full_like(ids, number), block, kinds))
+        joined = [[torch.cat(parts) for parts in zip(*row, strict=True)] for row in rows]
+        padding = (self.processor.tokenizer.pad_token_id, IGNORED, -1, 0, 0)
+        stacked = [
+            torch.nn.utils.rnn.pad_sequence(column, batch_first=True, padding_value=value)
+            for column, value in zip(zip(*joined, strict=True), padding, strict=True)
+        ]
+        batch["input_ids"], batch["labels"], batch["set_index"], batch["block_index"], kinds = stacked
+        batch["attention_mask"] = (batch["set_index"] >= 0).long()
+        if types is not None:
+            batch["mm_token_type_ids"] = kinds
+        return batch
+
+    def _check_packed_length(
+        self, example: SpatialExample, start: int, blocks: list[tuple[torch.Tensor, torch.Tensor]], length: int
+    ) -> None:
+        """Raises rather than cuts: a cut block would end in the middle of its answer."""
+        longest = start + max(len(ids) for ids, _ in blocks)
+        if self.max_length is not None and longest > self.max_length:
+            raise SpatialDataError(
+                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and its longest question take {longest} "
+                f"tokens, more than max_length={self.max_length}. Raise max_length, or lower num_frames."
+            )
+        if self.max_packed_tokens is not None and length > self.max_packed_tokens:
+            raise SpatialDataError(
+                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and {len(blocks)} questions take {length} "
+                f"tokens, more than max_packed_tokens={self.max_packed_tokens}. Raise it, or ask fewer questions per sample."
+            )
+
+    def _tokenise_block(self, question: str, answer: str | None, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and labels of one question behind the prefix, with its answer if it has one."""
+        prefix = self.processor.split_prompt(num_frames, frames_as=self.frames_as)
+        asked = self.processor.prompt_text([question], num_frames, frames_as=self.frames_as)
+        rest = self._ids(asked[len(prefix) :])
+        if not rest or self._ids(prefix) + rest != self._ids(asked):
+            raise ValueError(
+                f"Question {question!r}: its tokens depend on what stands before it in {asked!r}, so it cannot be packed. Set "
+                "pack_questions to false for this base."
+            )
+        labels = [IGNORED] * len(rest)
+        if answer is not None:
+            _, answer_ids, answer_labels = self._conversation_tokens(((question, answer),), num_frames)
+            rest += answer_ids.tolist()
+            labels += answer_labels.tolist()
+        return torch.tensor(rest), torch.tensor(labels)
 
     def _length(self, example: SpatialExample, prompt_length: int, tail_ids: torch.Tensor) -> int:
         length = prompt_length + len(tail_ids)

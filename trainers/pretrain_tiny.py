@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from tqdm import tqdm
 from transformers import LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor
 
+from igep.question_packing import PREFIX, offsets_in_blocks, packed_mask
 from igep.trainers.data.room_questions import PLANAR_QUESTION_TYPES, PLANAR_QUESTIONS, ask_about, room_views
 from igep.trainers.data.room_renderer import COLOURS, SHAPES, RenderedRooms, RoomSpec
 from igep.trainers.data.synthetic_rooms import rendered_chunks
@@ -106,11 +107,12 @@ def block_mask(vision_tokens: int, questions: int) -> tuple[torch.Tensor, torch.
         `tuple[torch.Tensor, torch.Tensor]`: (L, L) bool mask, causal and blind to other blocks, and (L,) positions
         that restart after the prefix.
     """
-    block = torch.cat([torch.full((vision_tokens,), -1), torch.arange(questions).repeat_interleave(BLOCK)])
-    length = len(block)
-    causal = torch.ones(length, length, dtype=torch.bool).tril()
-    mask = causal & ((block[:, None] == block) | (block == -1))
-    positions = torch.cat([torch.arange(vision_tokens), (vision_tokens + torch.arange(BLOCK)).repeat(questions)])
+    block = torch.cat([torch.full((vision_tokens,), PREFIX), torch.arange(1, questions + 1).repeat_interleave(BLOCK)])[
+        None
+    ]
+    one_set = torch.zeros_like(block)
+    mask = packed_mask(one_set, block)[0, 0]
+    positions = (offsets_in_blocks(one_set, block) + vision_tokens * (block != PREFIX))[0]
     return mask, positions
 
 

@@ -66,6 +66,12 @@ class IGEPSFTConfig(SFTConfig):
             `geometry_oracle`: patches along each side of a depth map.
         frames_as (`str`, *optional*, defaults to `"video"`):
             Show the frames to the model as one `"video"` or as `"images"`.
+        pack_questions (`bool`, *optional*, defaults to `False`):
+            The questions of a row are independent: each sees the frames and itself only, and the frames are encoded once. The
+            loss is that of one row per question.
+        max_packed_tokens (`int`, *optional*):
+            With `pack_questions`: put the rows of a batch behind each other in sequences of at most so many tokens. One row
+            per sequence unless given.
         unannotated_prompt (`str`, *optional*, defaults to `"Describe the scene."`):
             Text beside the frames of scenes without questions; it trains nothing.
         vision_learning_rate (`float`, *optional*):
@@ -156,6 +162,14 @@ class IGEPSFTConfig(SFTConfig):
         default="video",
         metadata={"help": "Show the frames as one video or as images.", "choices": ["video", "images"]},
     )
+    pack_questions: bool = field(
+        default=False,
+        metadata={"help": "Questions of a row are independent and share one encoding of the frames."},
+    )
+    max_packed_tokens: int | None = field(
+        default=None,
+        metadata={"help": "With pack_questions: join the rows of a batch into sequences of at most so many tokens."},
+    )
     unannotated_prompt: str = field(
         default="Describe the scene.",
         metadata={"help": "Text beside the frames of scenes without questions; it trains nothing."},
@@ -231,7 +245,13 @@ class IGEPSFTConfig(SFTConfig):
         if self.global_weight and self.teacher in ("backbone", "precomputed") and self.teacher_name_or_path is None:
             raise ValueError(f"teacher={self.teacher!r} needs teacher_name_or_path: a Hub id or a folder.")
         if self.packing or self.padding_free:
-            raise ValueError("packing and padding_free are for text alone: set both to false.")
+            raise ValueError(
+                "packing and padding_free are for text alone: set both to false. pack_questions packs questions about images."
+            )
+        if self.max_packed_tokens is not None and (not self.pack_questions or self.max_packed_tokens < 1):
+            raise ValueError(
+                f"max_packed_tokens={self.max_packed_tokens} must be at least 1 and needs pack_questions: set that to true."
+            )
 
     @property
     def learning_rates(self) -> dict[str, float]:

@@ -135,6 +135,8 @@ class IGEPSFTTrainer(SFTTrainer):
                 max_length=args.max_length,
                 teacher_frame_size=self.teacher.frame_size if args.global_weight else None,
                 unannotated_prompt=args.unannotated_prompt,
+                pack_questions=args.pack_questions,
+                max_packed_tokens=args.max_packed_tokens,
             )
         # TRL takes `datasets.Dataset` alone. Ours joins two tables when a row is read, so it is set afterwards.
         stand_in = Dataset.from_dict({"row": [0]})
@@ -253,7 +255,7 @@ class IGEPSFTTrainer(SFTTrainer):
                 "stops before it changes a weight. Look at these samples (`igep check`), or lower the learning rate."
             )
         training = num_items_in_batch is not None
-        self._record(outputs, inputs, geometry, share if training else None)
+        self._record(outputs, inputs, geometry, len(sample_ids), share if training else None)
         return (loss, outputs) if return_outputs else loss
 
     def _neighbours(self, geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> torch.Tensor:
@@ -284,11 +286,12 @@ class IGEPSFTTrainer(SFTTrainer):
         outputs: IGEPOutput,
         inputs: dict[str, torch.Tensor],
         geometry: dict[str, torch.Tensor],
+        samples: int,
         share: torch.Tensor | float | None,
     ) -> None:
         """Adds a batch to the running metrics. `share` is its part of the optimiser step, `None` in evaluation."""
         running = self._running["train" if share is not None else "eval"]
-        samples, tokens = len(inputs["labels"]), outputs.supervised_labels.numel()
+        tokens = outputs.supervised_labels.numel()
         if share is not None:
             running.add("loss_ce", outputs.loss_ce, share)  # already divided by the tokens of the step
             running.add("num_tokens", inputs["attention_mask"].sum(), 1)

@@ -8,6 +8,7 @@ stored image with pixel centres at +0.5.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from datasets import Features, Image, List, Value
@@ -71,6 +72,8 @@ class SpatialExample:
         world_from_camera (`np.ndarray | None`): (F, 4, 4) float64. `None` when the scene has no poses.
         conversation (`tuple[tuple[str, str], ...]`): (question, answer) turns; empty for a scene nobody annotated.
         question_types (`tuple[str, ...]`): One per turn.
+        references (`tuple[Any, ...]`): One per turn, the exact quantity behind the answer, as the metric of its type takes
+            it; empty when the answers' text is all there is.
     """
 
     sample_id: str
@@ -82,3 +85,4 @@ class SpatialExample:
     world_from_camera: np.ndarray | None
     conversation: tuple[tuple[str, str], ...] = ()
     question_types: tuple[str, ...] = ()
+    references: tuple[Any, ...] = ()

@@ -1,0 +1,274 @@
+"""Many questions about one set of images in one sequence, each answered as if it were alone.
+
+The images and the text before the questions are the prefix of their set and stand in the sequence once. Every question
+with its answer is a block: it sees the prefix and itself, and its positions go on where the prefix ends, as they would
+behind the prefix alone. Losses, gradients and greedy answers are therefore those of separate sequences. Several sets can
+share a sequence; they do not see each other.
+"""
+
+import inspect
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
+from transformers import DynamicCache, PreTrainedModel
+from transformers.modeling_outputs import ModelOutput
+
+
+PADDING = -1  # set of a token that belongs to none
+PREFIX = 0  # block of the tokens that all questions of a set share; questions count from 1
+
+
+def sees(query_set: Tensor, query_block: Tensor, key_set: Tensor, key_block: Tensor) -> Tensor:
+    """Says which tokens may see which, apart from their order; shapes broadcast.
+
+    Args:
+        query_set (`Tensor`), key_set (`Tensor`): Set of each token, `PADDING` for none.
+        query_block (`Tensor`), key_block (`Tensor`): Block of each token within its set, `PREFIX` or a question.
+
+    Returns:
+        bool: whether the key is of the query's set, and of its prefix or of the query's own block.
+    """
+    return (query_set == key_set) & ((key_block == PREFIX) | (key_block == query_block))
+
+
+def packed_mask(set_index: Tensor, block_index: Tensor) -> Tensor:
+    """The attention mask of packed sequences.
+
+    Args:
+        set_index (`Tensor`): (R, L) long, set of each token, `PADDING` where there is none.
+        block_index (`Tensor`): (R, L) long, block of each token within its set.
+
+    Returns:
+        (R, 1, L, L) bool. Padding sees padding before it, so that no row of the softmax is empty.
+    """
+    mask = sees(set_index[:, :, None], block_index[:, :, None], set_index[:, None], block_index[:, None])
+    length = set_index.shape[1]
+    return (mask & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()).unsqueeze(1)
+
+
+def packed_block_mask(set_index: Tensor, block_index: Tensor) -> BlockMask:
+    """The same mask for flex attention, which skips what no token sees.
+
+    Args:
+        set_index (`Tensor`): (R, L) long.
+        block_index (`Tensor`): (R, L) long.
+
+    Returns:
+        `BlockMask` of (R, 1, L, L).
+    """
+
+    def visible(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (query >= key) & sees(
+            set_index[row, query], block_index[row, query], set_index[row, key], block_index[row, key]
+        )
+
+    rows, length = set_index.shape
+    return create_block_mask(visible, rows, None, length, length, device=set_index.device)
+
+
+def attention_mask_for(implementation: str, set_index: Tensor, block_index: Tensor, dtype: torch.dtype):
+    """The mask in the form that an attention implementation of transformers takes.
+
+    Args:
+        implementation (`str`): `sdpa`, `eager` or `flex_attention`.
+        set_index (`Tensor`): (R, L) long.
+        block_index (`Tensor`): (R, L) long.
+        dtype (`torch.dtype`): Type of the attention scores; used by `eager`, which adds the mask to them.
+
+    Returns:
+        `Tensor` or `BlockMask`
+
+    Raises:
+        ValueError: The implementation cannot take a mask of blocks.
+    """
+    if implementation == "flex_attention":
+        return packed_block_mask(set_index, block_index)
+    return mask_for(implementation, packed_mask(set_index, block_index), dtype)
+
+
+def mask_for(implementation: str, mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A (R, 1, Q, K) bool mask in the form that `sdpa` or `eager` takes; raises for any other implementation."""
+    if implementation == "sdpa":
+        return mask
+    if implementation == "eager":
+        return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
+    raise ValueError(
+        f"attn_implementation={implementation!r} cannot keep packed questions apart: load the model with sdpa, "
+        "flex_attention or eager, or set pack_questions to false."
+    )
+
+
+def offsets_in_blocks(set_index: Tensor, block_index: Tensor) -> Tensor:
+    """Numbers the tokens of every block from 0.
+
+    Args:
+        set_index (`Tensor`): (R, L) long.
+        block_index (`Tensor`): (R, L) long; the tokens of a block follow each other.
+
+    Returns:
+        (R, L) long.
+    """
+    place = torch.arange(set_index.shape[1], device=set_index.device).expand_as(set_index)
+    starts = torch.ones_like(set_index, dtype=torch.bool)
+    starts[:, 1:] = (set_index[:, 1:] != set_index[:, :-1]) | (block_index[:, 1:] != block_index[:, :-1])
+    return place - torch.where(starts, place, 0).cummax(1).values
+
+
+def packed_positions(vlm: PreTrainedModel, input_ids: Tensor, set_index: Tensor, block_index: Tensor, inputs: dict):
+    """Positions that restart for every set, and go on behind the prefix for every question.
+
+    Args:
+        vlm (`PreTrainedModel`): The base VLM; where it has positions of three axes (Qwen), they are its own.
+        input_ids (`Tensor`): (R, L).
+        set_index (`Tensor`): (R, L) long, sets numbered from 0 over the whole batch in the order of the tokens.
+        block_index (`Tensor`): (R, L) long.
+        inputs (`dict`): The batch's other inputs: grids and token types.
+
+    Returns:
+        (R, L) or (3, R, L) long.
+    """
+    offsets = offsets_in_blocks(set_index, block_index)
+    in_prefix = (block_index == PREFIX) & (set_index != PADDING)
+    sets = int(set_index.max()) + 1
+    lengths = torch.bincount(set_index[in_prefix], minlength=sets)
+    if not has_three_axes(vlm):
+        positions = torch.where(in_prefix, offsets, offsets + lengths[set_index.clamp(min=0)])
+        return positions.masked_fill(set_index == PADDING, 0)
+    # Where text goes on behind a video is the base's own matter: one more token behind each prefix tells.
+    place = torch.arange(int(lengths.max()) + 1, device=lengths.device)
+    real = place < lengths[:, None]
+    prefixes = input_ids.new_zeros(real.shape)
+    prefixes[real] = input_ids[in_prefix]
+    index_of = vlm.base_model.get_rope_index
+    accepted = inspect.signature(index_of).parameters
+    given = {name: value for name, value in inputs.items() if name in accepted}
+    types = torch.zeros_like(prefixes)
+    types[real] = given.pop("mm_token_type_ids")[in_prefix].to(types.dtype)
+    attended = (place <= lengths[:, None]).long()
+    rope, _ = index_of(**(given | {"input_ids": prefixes, "attention_mask": attended, "mm_token_type_ids": types}))
+    starts = rope[0].gather(1, lengths[:, None])[:, 0]
+    positions = (offsets + starts[set_index.clamp(min=0)]).masked_fill(set_index == PADDING, 0).repeat(3, 1, 1)
+    positions[:, in_prefix] = rope[:, real]
+    return positions
+
+
+def has_three_axes(vlm: PreTrainedModel) -> bool:
+    """Whether the positions of a VLM have time, height and width (the Qwen-VL family)."""
+    rope = vlm.config.get_text_config().to_dict().get("rope_parameters") or {}
+    return "mrope_section" in rope
+
+
+def packed_inputs(
+    vlm: PreTrainedModel, input_ids: Tensor, set_index: Tensor, block_index: Tensor, inputs: dict
+) -> dict:
+    """The attention mask and the positions of packed sequences, as keyword arguments of the base model.
+
+    Args:
+        vlm (`PreTrainedModel`): The base VLM.
+        input_ids (`Tensor`): (R, L).
+        set_index (`Tensor`): (R, L) long, sets numbered from 0 over the whole batch in the order of the tokens.
+        block_index (`Tensor`): (R, L) long.
+        inputs (`dict`): The batch's other inputs.
+
+    Returns:
+        `dict` with `attention_mask` and `position_ids`.
+
+    Raises:
+        ValueError: The attention implementation cannot keep questions apart.
+    """
+    implementation = vlm.config.get_text_config()._attn_implementation
+    return {
+        "attention_mask": attention_mask_for(implementation, set_index, block_index, vlm.dtype),
+        "position_ids": packed_positions(vlm, input_ids, set_index, block_index, inputs),
+    }
+
+
+@torch.no_grad()
+def answer_questions(
+    vlm: PreTrainedModel,
+    prefix: dict,
+    questions: list[list[int]],
+    *,
+    max_new_tokens: int,
+    eos_token_ids: list[int],
+    on_step: Callable[[int], None] | None = None,
+) -> list[list[int]]:
+    """Answers many questions about one set of images greedily: one prefill, one cache, one sequence.
+
+    The prefix is encoded and cached once. All questions are read in the same pass, and every further step adds one token
+    to each answer that is not finished. Answers are those of `generate(do_sample=False)` on each question alone.
+
+    Args:
+        vlm (`PreTrainedModel`): The base VLM in eval mode, with `sdpa` or `eager` attention.
+        prefix (`dict`): The processor's tensors for the prefix, a batch of one without padding.
+        questions (`list[list[int]]`): Token ids of each question behind the prefix, up to where its answer begins.
+        max_new_tokens (`int`): Longest answer.
+        eos_token_ids (`list[int]`): Tokens that end an answer; they are returned with it.
+        on_step (`Callable[[int], None]`, *optional*): Called after every step with the number of finished answers.
+
+    Returns:
+        `list[list[int]]`: The tokens of each answer.
+
+    Raises:
+        ValueError: No question, an empty question, or a prefix of more than one row.
+    """
+    if not questions or not all(questions):
+        raise ValueError(f"questions holds {len(questions)} questions, each must have at least one token.")
+    input_ids = prefix["input_ids"]
+    if input_ids.shape[0] != 1:
+        raise ValueError(f"prefix has {input_ids.shape[0]} rows: give the inputs of one set of images.")
+    device = input_ids.device
+    blocks = [torch.full((len(ids),), number, device=device) for number, ids in enumerate(questions, 1)]
+    key_block = torch.cat([torch.full(input_ids.shape[1:], PREFIX, device=device), *blocks])
+    asked = torch.tensor([token for ids in questions for token in ids], device=device)
+    input_ids = torch.cat([input_ids, asked[None]], 1)
+    set_index = torch.zeros_like(input_ids)
+    inputs = {name: value for name, value in prefix.items() if name not in ("input_ids", "attention_mask")}
+    if "mm_token_type_ids" in inputs:
+        types = inputs["mm_token_type_ids"]
+        inputs["mm_token_type_ids"] = torch.cat([types, types.new_zeros(1, len(asked))], 1)
+    implementation = vlm.config.get_text_config()._attn_implementation
+    mask = mask_for(implementation, packed_mask(set_index, key_block[None]), vlm.dtype)
+    positions = packed_positions(vlm, input_ids, set_index, key_block[None], inputs)
+    cache = DynamicCache(config=vlm.config.get_text_config())
+    output: ModelOutput = vlm.base_model(
+        input_ids=input_ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        **inputs,
+    )
+    ends = torch.tensor([len(ids) for ids in questions], device=device).cumsum(0) - 1 + prefix["input_ids"].shape[1]
+    hidden = output.last_hidden_state[0, ends]
+    # As `generate` counts on: behind the largest position so far, which in a long Qwen2.5-VL video is not the last.
+    last_of_prefix = positions[..., key_block == PREFIX].max()
+    positions = positions[..., ends].clamp(min=last_of_prefix) + 1
+    running = torch.arange(1, len(questions) + 1, device=device)
+    answers: list[list[int]] = [[] for _ in questions]
+    stops = torch.tensor(eos_token_ids, device=device)
+    head = vlm.get_output_embeddings()
+    for step in range(max_new_tokens):
+        tokens = head(hidden).argmax(-1)
+        for question, token in zip(running.tolist(), tokens.tolist(), strict=True):
+            answers[question - 1].append(token)
+        going = ~torch.isin(tokens, stops)
+        tokens, running, positions = tokens[going], running[going], positions[..., going]
+        if on_step is not None:
+            on_step(len(questions) - len(running))
+        if not len(running) or step + 1 == max_new_tokens:
+            break
+        key_block = torch.cat([key_block, running])
+        visible = (key_block == PREFIX) | (key_block == running[:, None])
+        output = vlm.base_model(
+            input_ids=tokens[None],
+            attention_mask=mask_for(implementation, visible[None, None], vlm.dtype),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        hidden = output.last_hidden_state[0]
+        positions = positions + 1
+    return answers

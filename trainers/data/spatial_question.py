@@ -1,0 +1,49 @@
+"""What question writers read and what they write: views of a posed scene, and questions with the quantity behind the answer."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class PosedView:
+    """One frame as the model will see it, after focal unification and cropping, with the geometry of exactly that view.
+
+    Args:
+        frame_id (`str`): Name of the frame within its scene.
+        frame (`PIL.Image.Image`): RGB image of W x H pixels.
+        depth_metres (`np.ndarray | None`): (h, w) float32 z-depth of the area that the frame shows, at its own
+            resolution; 0 = invalid. `None` when the frame has no depth.
+        intrinsics (`np.ndarray | None`): (3, 3) float64 in pixels of `frame`. `None` when unknown.
+        world_from_camera (`np.ndarray | None`): (4, 4) float64. `None` when the scene has no poses.
+    """
+
+    frame_id: str
+    frame: Image.Image
+    depth_metres: np.ndarray | None
+    intrinsics: np.ndarray | None
+    world_from_camera: np.ndarray | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the frame in pixels."""
+        return self.frame.height, self.frame.width
+
+
+@dataclass(frozen=True)
+class WrittenQuestion:
+    """A question, the answer that is trained on, and what the answer is scored against.
+
+    Args:
+        question (`str`): Text of the question, without placeholders for images.
+        answer (`str`): Text of the answer.
+        question_type (`str`): Task or family, a key of the scores; `metric_depth`, `rotation_angle`, ...
+        reference (`Any`): The exact quantity behind the answer, as the metric of the task takes it.
+    """
+
+    question: str
+    answer: str
+    question_type: str
+    reference: Any
