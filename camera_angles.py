@@ -1,0 +1,109 @@
+"""Angles of camera rotations, in one convention: the way a person describes how a camera turned.
+
+All rotations are about the axes of the first camera (x right, y down, z forward), and `first_from_second` carries
+directions of the second camera into it. Yaw turns right, pitch looks up, roll banks right; applied in that order, each
+about the axes that the one before has turned: `first_from_second = Ry(yaw) Rx(pitch) Rz(roll)`.
+"""
+
+import numpy as np
+
+
+GIMBAL_LOCK = 1 - 1e-12  # |sin pitch| above which yaw and roll turn about one axis
+
+
+def rotation_from_yaw_pitch_roll(yaw_degrees: float, pitch_degrees: float, roll_degrees: float) -> np.ndarray:
+    """Composes a rotation.
+
+    Args:
+        yaw_degrees (`float`): Positive turns right.
+        pitch_degrees (`float`): Positive looks up.
+        roll_degrees (`float`): Positive banks right.
+
+    Returns:
+        `np.ndarray`: (3, 3) float64 `first_from_second`.
+    """
+    (cy, sy), (cp, sp), (cr, sr) = (
+        (np.cos(angle), np.sin(angle)) for angle in np.radians([yaw_degrees, pitch_degrees, roll_degrees])
+    )
+    yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    pitch = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return yaw @ pitch @ roll
+
+
+def yaw_pitch_roll_from_rotation(first_from_second: np.ndarray) -> tuple[float, float, float]:
+    """Takes a rotation apart; the inverse of `rotation_from_yaw_pitch_roll`.
+
+    Args:
+        first_from_second (`np.ndarray`): (3, 3) rotation, or the (4, 4) pose that holds it.
+
+    Returns:
+        `tuple[float, float, float]`: Yaw and roll in (-180, 180], pitch in [-90, 90] degrees. Looking straight up or down,
+        where yaw and roll cannot be told apart, roll is 0.
+
+    Raises:
+        ValueError: Not a finite rotation.
+    """
+    rotation = checked_rotation(first_from_second)
+    sine = np.clip(-rotation[1, 2], -1, 1)
+    pitch = np.arcsin(sine)
+    if abs(sine) > GIMBAL_LOCK:
+        yaw, roll = np.arctan2(-rotation[2, 0], rotation[0, 0]), 0.0
+    else:
+        yaw = np.arctan2(rotation[0, 2], rotation[2, 2])
+        roll = np.arctan2(rotation[1, 0], rotation[1, 1])
+    return tuple(float(angle) for angle in np.degrees([yaw, pitch, roll]))
+
+
+def rotation_angle_degrees(rotation: np.ndarray) -> float:
+    """The angle of a rotation about its own axis.
+
+    Args:
+        rotation (`np.ndarray`): (3, 3) rotation, or the (4, 4) pose that holds it.
+
+    Returns:
+        `float`: In [0, 180]; exact for small angles too.
+
+    Raises:
+        ValueError: Not a finite rotation.
+    """
+    rotation = checked_rotation(rotation)
+    axis = rotation[[2, 0, 1], [1, 2, 0]] - rotation[[1, 2, 0], [2, 0, 1]]
+    return float(np.degrees(np.arctan2(np.linalg.norm(axis), np.trace(rotation) - 1)))
+
+
+def direction_angle_degrees(first: np.ndarray, second: np.ndarray) -> float:
+    """The angle between two directions.
+
+    Args:
+        first (`np.ndarray`): (3,) of any length but 0.
+        second (`np.ndarray`): (3,) of any length but 0.
+
+    Returns:
+        `float`: In [0, 180]; exact for small angles too.
+
+    Raises:
+        ValueError: A vector that is not finite or has no length.
+    """
+    units = []
+    for vector in (first, second):
+        vector = np.asarray(vector, dtype=np.float64)
+        largest = np.abs(vector).max()
+        if vector.shape != (3,) or not np.isfinite(largest) or largest == 0:
+            raise ValueError(f"{vector.tolist()} is no direction: give three finite numbers that are not all 0.")
+        scaled = vector / largest  # so that the length of a huge or tiny vector stays a number
+        units.append(scaled / np.linalg.norm(scaled))
+    # Kahan's formula: the arc cosine of a dot product loses half the digits near 0 and 180.
+    return float(2 * np.degrees(np.arctan2(np.linalg.norm(units[0] - units[1]), np.linalg.norm(units[0] + units[1]))))
+
+
+def checked_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The upper left (3, 3) of a rotation or pose as float64; raises `ValueError` for anything that does not rotate."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    if matrix.shape not in ((3, 3), (4, 4)):
+        raise ValueError(f"A rotation has shape (3, 3), or (4, 4) within a pose, not {matrix.shape}.")
+    rotation = matrix[:3, :3]
+    drift = np.abs(rotation.T @ rotation - np.eye(3)).max()
+    if not drift < 1e-2 or np.linalg.det(rotation) < 0:
+        raise ValueError(f"{rotation.tolist()} is no rotation: its columns must be orthonormal and right-handed.")
+    return rotation
