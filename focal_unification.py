@@ -1,0 +1,308 @@
+"""Focal unification: images of any camera resized as if one camera had taken them all (VLM3, DepthLM).
+
+The size of a thing in an image says how far it is only for a known focal length. Resizing every image until its focal
+length in pixels is the same takes that ambiguity out of the image, with no change to the model. Each axis has its own
+factor, so that fx = fy; the released checkpoints resize both axes by the factor of fx (`mode="fx"`).
+
+The model must see the image at this size: see `IGEPProcessor.check_unified_size`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+from .text_pixels import inside_image
+
+
+logger = logging.get_logger(__name__)
+
+FOCAL_PIXELS = 1000.0  # of the released depth, correspondence and object checkpoints; 750 for camera pose
+MODES = ("both", "fx")
+LARGEST_IMAGE = 50_000_000  # pixels; a focal length of a few pixels asks for more than any memory holds
+DEFAULT_FIELD_OF_VIEW_DEGREES = 60.0  # horizontal: between a phone's main camera (65) and a 35 mm lens (54)
+
+Calibrator = Callable[[Image.Image], float]
+"""Tells the horizontal field of view of an RGB image in degrees."""
+
+
+@dataclass(frozen=True)
+class UnifiedView:
+    """An image at the unified focal length, and everything given with it in its pixels.
+
+    Args:
+        frame (`PIL.Image.Image`): The image.
+        intrinsics (`np.ndarray`): (3, 3) float64 in pixels of `frame`.
+        depth_metres (`np.ndarray`, *optional*): (h, w) z-depth of what `frame` shows; 0 = invalid. Resizing an image moves
+            no surface, so the values are unchanged, and so is the resolution but for what a crop cuts off.
+        pixels (`np.ndarray`, *optional*): (..., 2) float64.
+        inside (`np.ndarray`, *optional*): (...) bool, the points that `frame` still shows.
+        boxes (`np.ndarray`, *optional*): (..., 4) float64 x1, y1, x2, y2, clipped to `frame`; without area where it shows
+            nothing of them.
+        factors (`tuple[float, float]`): Width and height of the resized image over those of the original.
+        offset (`tuple[float, float]`): Left and top edge of `frame` in the resized image; negative = padding.
+    """
+
+    frame: Image.Image
+    intrinsics: np.ndarray
+    depth_metres: np.ndarray | None
+    pixels: np.ndarray | None
+    inside: np.ndarray | None
+    boxes: np.ndarray | None
+    factors: tuple[float, float]
+    offset: tuple[float, float]
+
+    def from_original(self, pixels: np.ndarray) -> np.ndarray:
+        """Carries points (..., 2) of the original image into `frame`."""
+        return np.asarray(pixels, dtype=np.float64) * self.factors - self.offset
+
+    def to_original(self, pixels: np.ndarray) -> np.ndarray:
+        """Carries points (..., 2) of `frame` into the original image."""
+        return (np.asarray(pixels, dtype=np.float64) + self.offset) / self.factors
+
+
+def unify_focal_length(
+    frame: Image.Image,
+    intrinsics: np.ndarray,
+    *,
+    focal_pixels: float | None = FOCAL_PIXELS,
+    mode: str = "both",
+    max_pixels: int | None = None,
+    canvas_size: tuple[int, int] | None = None,
+    depth_metres: np.ndarray | None = None,
+    pixels: np.ndarray | None = None,
+    boxes: np.ndarray | None = None,
+    intrinsics_size: tuple[int, int] | None = None,
+) -> UnifiedView:
+    """Resizes an image to a focal length, then crops it around its centre if it has to be smaller.
+
+    The new sides are truncated to whole pixels, the intrinsics scaled by the exact factors; points and boxes move with the
+    image.
+
+    Args:
+        frame (`PIL.Image.Image`): RGB image.
+        intrinsics (`np.ndarray`): (3, 3) in pixels of `frame`.
+        focal_pixels (`float`, *optional*, defaults to `1000.0`): The focal length to have; `None` = leave the size.
+        mode (`str`, *optional*, defaults to `"both"`): `"both"` = each axis by its own factor; `"fx"` = both by that of fx,
+            as the released checkpoints were trained.
+        max_pixels (`int`, *optional*): Crop to at most so many pixels, keeping the shape: what bounds the tokens.
+        canvas_size (`tuple[int, int]`, *optional*): Crop, or pad with black, to exactly this height and width: for encoders
+            of one size.
+        depth_metres (`np.ndarray`, *optional*): (h, w) z-depth of the same view at any resolution.
+        pixels (`np.ndarray`, *optional*): (..., 2) points in pixels of `frame`.
+        boxes (`np.ndarray`, *optional*): (..., 4) x1, y1, x2, y2 in pixels of `frame`.
+        intrinsics_size (`tuple[int, int]`, *optional*): Height and width that the intrinsics were written for; checked.
+
+    Returns:
+        `UnifiedView`
+
+    Raises:
+        ValueError: Intrinsics that are no camera's or of another image size, a focal length that is not positive, an image
+            that would be too large or vanish, a point or box outside the image.
+    """
+    size = (frame.height, frame.width)
+    intrinsics = checked_intrinsics(intrinsics, size, intrinsics_size)
+    if mode not in MODES:
+        raise ValueError(f"mode={mode!r} is unknown: use one of {', '.join(MODES)}.")
+    if max_pixels is not None and canvas_size is not None:
+        raise ValueError(f"max_pixels={max_pixels} and canvas_size={canvas_size} exclude each other: give one.")
+    scale = np.ones(2)
+    if focal_pixels is not None:
+        if not 0 < focal_pixels < math.inf:
+            raise ValueError(f"focal_pixels={focal_pixels} must be a positive number of pixels, such as 1000.")
+        focal = np.array([intrinsics[0, 0], intrinsics[0, 0] if mode == "fx" else intrinsics[1, 1]])
+        scale = focal_pixels / focal
+    # A product that misses a whole number by rounding alone must not lose a pixel.
+    width, height = (int(side * factor + 1e-9) for side, factor in zip(frame.size, scale, strict=True))
+    if min(width, height) < 1 or width * height > LARGEST_IMAGE:
+        raise ValueError(
+            f"focal_pixels={focal_pixels} makes an image of {frame.width} x {frame.height} pixels with fx "
+            f"{intrinsics[0, 0]:g} and fy {intrinsics[1, 1]:g} one of {width} x {height}: check the intrinsics, or lower "
+            "focal_pixels."
+        )
+    # The reducing gap of PIL stays off: the authors' images are plain bicubic.
+    resized = frame if (width, height) == frame.size else frame.resize((width, height), Image.Resampling.BICUBIC)
+    left, top, right, bottom = _window((height, width), max_pixels, canvas_size)
+    if (left, top, right, bottom) != (0, 0, width, height):
+        resized = resized.crop((left, top, right, bottom))  # what lies outside comes out black
+    unified = intrinsics.copy()
+    unified[:2] *= scale[:, None]
+    unified[:2, 2] -= (left, top)
+    factors = (width / frame.width, height / frame.height)
+    view = UnifiedView(
+        frame=resized,
+        intrinsics=unified,
+        depth_metres=None if depth_metres is None else _cut(depth_metres, (height, width), (left, top, right, bottom)),
+        pixels=None,
+        inside=None,
+        boxes=None,
+        factors=factors,
+        offset=(left, top),
+    )
+    carried = {}
+    new_size = (resized.height, resized.width)
+    if pixels is not None:
+        outside = ~inside_image(pixels, size)
+        if outside.any():
+            raise ValueError(
+                f"pixels: {np.asarray(pixels)[outside][0].tolist()} is outside the image of {frame.width} x "
+                f"{frame.height} pixels."
+            )
+        carried["pixels"] = view.from_original(pixels)
+        carried["inside"] = inside_image(carried["pixels"], new_size)
+    if boxes is not None:
+        corners = np.asarray(boxes, dtype=np.float64)
+        wrong = ~((corners[..., 0] < corners[..., 2]) & (corners[..., 1] < corners[..., 3]))
+        if wrong.any():
+            raise ValueError(f"boxes: {corners[wrong][0].tolist()} must be x1 < x2 and y1 < y2: swap its edges.")
+        moved = view.from_original(corners.reshape(*corners.shape[:-1], 2, 2))
+        carried["boxes"] = moved.clip(0, new_size[::-1]).reshape(corners.shape)
+    return UnifiedView(**(vars(view) | carried))
+
+
+def checked_intrinsics(
+    intrinsics: np.ndarray, size: tuple[int, int], intrinsics_size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Checks that intrinsics can be those of an image.
+
+    Args:
+        intrinsics (`np.ndarray`): (3, 3).
+        size (`tuple[int, int]`): Height and width of the image.
+        intrinsics_size (`tuple[int, int]`, *optional*): Height and width that the intrinsics were written for.
+
+    Returns:
+        `np.ndarray`: (3, 3) float64.
+
+    Raises:
+        ValueError: They cannot; the message says why.
+    """
+    intrinsics = np.asarray(intrinsics, dtype=np.float64)
+    height, width = size
+    if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all():
+        raise ValueError(f"intrinsics={intrinsics.tolist()} must be nine finite numbers, a 3 x 3 matrix.")
+    if intrinsics_size is not None and tuple(intrinsics_size) != (height, width):
+        raise ValueError(
+            f"intrinsics are for an image of {intrinsics_size[1]} x {intrinsics_size[0]} pixels (width x height), this one "
+            f"has {width} x {height}: scale them to it."
+        )
+    if not (intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0):
+        raise ValueError(f"intrinsics: focal lengths {intrinsics[0, 0]:g} and {intrinsics[1, 1]:g} must be positive.")
+    if not (0 < intrinsics[0, 2] < width and 0 < intrinsics[1, 2] < height):
+        raise ValueError(
+            f"intrinsics: the principal point {intrinsics[:2, 2].tolist()} is outside the image of {width} x {height} pixels "
+            "(width x height). Intrinsics are in pixels of this image: scale them to its size."
+        )
+    return intrinsics
+
+
+def intrinsics_from_field_of_view(size: tuple[int, int], field_of_view_degrees: float) -> np.ndarray:
+    """Intrinsics of a camera with square pixels and a centred principal point.
+
+    Args:
+        size (`tuple[int, int]`): Height and width of the image.
+        field_of_view_degrees (`float`): Horizontal field of view.
+
+    Returns:
+        `np.ndarray`: (3, 3) float64.
+
+    Raises:
+        ValueError: An angle not between 0 and 180 degrees.
+    """
+    if not 0 < field_of_view_degrees < 180:
+        raise ValueError(f"field_of_view_degrees={field_of_view_degrees} must lie between 0 and 180.")
+    height, width = size
+    focal = width / 2 / math.tan(math.radians(field_of_view_degrees) / 2)
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
+
+
+def estimate_intrinsics(frame: Image.Image, calibrator: Calibrator | None = None) -> np.ndarray:
+    """Intrinsics of an image that came without any.
+
+    Args:
+        frame (`PIL.Image.Image`): RGB image.
+        calibrator (`Calibrator`, *optional*): Tells its horizontal field of view. Without one it is taken to be
+            `DEFAULT_FIELD_OF_VIEW_DEGREES`, and a warning says so once: metric answers are then off by the ratio of the
+            focal lengths.
+
+    Returns:
+        `np.ndarray`: (3, 3) float64.
+
+    Raises:
+        ValueError: The calibrator's answer is no field of view.
+    """
+    if calibrator is None:
+        logger.warning_once(
+            f"No intrinsics and no calibrator: taking a horizontal field of view of {DEFAULT_FIELD_OF_VIEW_DEGREES:g} degrees. "
+            "Metric answers scale with the focal length: give intrinsics or a field of view where they matter."
+        )
+        return intrinsics_from_field_of_view((frame.height, frame.width), DEFAULT_FIELD_OF_VIEW_DEGREES)
+    return intrinsics_from_field_of_view((frame.height, frame.width), float(calibrator(frame)))
+
+
+def depth_model_calibrator(model: PreTrainedModel, image_processor: Callable) -> Calibrator:
+    """Makes a calibrator of a depth model that estimates the field of view, such as DepthPro.
+
+    Args:
+        model (`PreTrainedModel`): An `AutoModelForDepthEstimation` whose output has `field_of_view` in degrees.
+        image_processor (`Callable`): Its image processor.
+
+    Returns:
+        `Calibrator`
+
+    Raises:
+        ValueError: Of the calibrator: the model returns no field of view.
+    """
+
+    def field_of_view_degrees(frame: Image.Image) -> float:
+        inputs = image_processor(images=frame, return_tensors="pt").to(model.device, model.dtype)
+        with torch.inference_mode():
+            outputs = model(**inputs)
+        if outputs.get("field_of_view") is None:
+            raise ValueError(
+                f"{type(model).__name__} estimates no field of view: use a model that does, such as DepthPro with "
+                "use_fov_model=True, or give the field of view."
+            )
+        return float(outputs["field_of_view"].flatten()[0])
+
+    return field_of_view_degrees
+
+
+def _window(
+    size: tuple[int, int], max_pixels: int | None, canvas_size: tuple[int, int] | None
+) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the centred part that is kept."""
+    height, width = kept = size
+    if max_pixels is not None:
+        if max_pixels < 1:
+            raise ValueError(f"max_pixels={max_pixels} must be at least 1.")
+        shrink = min(1.0, math.sqrt(max_pixels / (height * width)))
+        kept = (max(1, int(height * shrink)), max(1, int(width * shrink)))
+    if canvas_size is not None:
+        kept = tuple(canvas_size)
+        if len(kept) != 2 or min(kept) < 1:
+            raise ValueError(f"canvas_size={canvas_size} must be a height and a width of at least 1.")
+    left, top = (width - kept[1]) // 2, (height - kept[0]) // 2
+    return left, top, left + kept[1], top + kept[0]
+
+
+def _cut(depth_metres: np.ndarray, size: tuple[int, int], window: tuple[int, int, int, int]) -> np.ndarray:
+    """Cuts the window of an image of `size` out of a depth map of the same view at another resolution."""
+    left, top, right, bottom = window
+    if (left, top, right, bottom) == (0, 0, size[1], size[0]):
+        return depth_metres
+    axes = []
+    for low, high, side, stored in (
+        (top, bottom, size[0], len(depth_metres)),
+        (left, right, size[1], len(depth_metres[0])),
+    ):
+        count = max(1, round((high - low) * stored / side))
+        places = (low + (np.arange(count) + 0.5) * (high - low) / count) * stored / side
+        axes.append((np.floor(places).astype(int), (places >= 0) & (places < stored)))
+    (rows, row_is_real), (columns, column_is_real) = axes
+    cut = depth_metres[rows.clip(0, len(depth_metres) - 1)[:, None], columns.clip(0, len(depth_metres[0]) - 1)]
+    return np.where(row_is_real[:, None] & column_is_real, cut, 0).astype(depth_metres.dtype)

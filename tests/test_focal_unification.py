@@ -1,0 +1,249 @@
+"""Focal unification: the released reference case, closed forms of the geometry, and cameras that cannot be."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from transformers import DepthProConfig, DepthProForDepthEstimation, DepthProImageProcessor
+from transformers.modeling_outputs import DepthEstimatorOutput
+
+from igep import focal_unification
+from igep.camera_geometry import project
+from igep.focal_unification import (
+    depth_model_calibrator,
+    estimate_intrinsics,
+    intrinsics_from_field_of_view,
+    unify_focal_length,
+)
+
+
+def camera(fx, fy, cx, cy):
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
+
+
+def gradient(width, height):
+    """An image whose red is the column and whose green is the row."""
+    ramp = np.zeros((height, width, 3), dtype=np.uint8)
+    ramp[..., 0] = np.linspace(0, 255, width)
+    ramp[..., 1] = np.linspace(0, 255, height)[:, None]
+    return Image.fromarray(ramp)
+
+
+RELEASED = camera(902.4662475585938, 901.3929443359375, 511.38848876953125, 383.7367858886719)
+
+
+def test_released_reference_case():
+    view = unify_focal_length(Image.new("RGB", (1024, 768)), RELEASED, mode="fx")
+    assert view.frame.size == (1134, 851)
+    np.testing.assert_allclose(
+        view.intrinsics, camera(1000, 998.8106998731977, 566.6566369135359, 425.2090168765644), rtol=1e-12
+    )
+
+
+def test_each_axis_by_its_own_factor():
+    view = unify_focal_length(Image.new("RGB", (1024, 768)), RELEASED)
+    assert view.frame.size == (1134, 852)
+    assert view.intrinsics[0, 0] == pytest.approx(1000)
+    assert view.intrinsics[1, 1] == pytest.approx(1000)
+    assert view.intrinsics[1, 2] == pytest.approx(383.7367858886719 * 1000 / 901.3929443359375)
+
+
+def test_pose_focal_length_and_no_change():
+    frame = gradient(1000, 600)
+    assert unify_focal_length(frame, camera(500, 500, 500, 300), focal_pixels=750).frame.size == (1500, 900)
+    same = unify_focal_length(frame, camera(500, 500, 500, 300), focal_pixels=None)
+    assert same.frame is frame
+    assert same.factors == (1, 1)
+
+
+def test_sides_that_are_whole_lose_no_pixel_to_rounding():
+    # 0.7 / 0.1 is 6.999999999999999 in floating point.
+    assert unify_focal_length(gradient(10, 10), camera(0.1, 0.1, 5, 5), focal_pixels=0.7).frame.size == (70, 70)
+
+
+@given(
+    st.integers(20, 200),
+    st.integers(20, 200),
+    st.floats(30, 300),
+    st.floats(30, 300),
+    st.floats(40, 200),
+    st.sampled_from(["both", "fx"]),
+    st.data(),
+)
+def test_points_and_rays_move_together(width, height, fx, fy, focal, mode, data):
+    """A 3D point projects to the same content before and after, to the fraction of a pixel that truncation takes."""
+    intrinsics = camera(fx, fy, width / 2, height / 2)
+    x, y = (data.draw(st.floats(0, side)) for side in (width, height))
+    view = unify_focal_length(
+        Image.new("RGB", (width, height)), intrinsics, focal_pixels=focal, mode=mode, pixels=np.array([x, y])
+    )
+    point = np.array([(x - width / 2) / fx, (y - height / 2) / fy, 1.0])
+    projected, _ = project(torch.from_numpy(point)[None].float(), torch.from_numpy(view.intrinsics).float())
+    assert np.abs(projected[0].numpy() - view.pixels).max() < 1.01
+    assert view.inside
+    np.testing.assert_allclose(view.to_original(view.pixels), [x, y], atol=1e-9)
+
+
+def test_image_content_moves_with_the_points():
+    frame = gradient(64, 48)
+    view = unify_focal_length(
+        frame, camera(50, 80, 32, 24), focal_pixels=100, pixels=np.array([[16.0, 12.0], [48.0, 36.0]])
+    )
+    assert view.frame.size == (128, 60)
+    for before, after in zip([[16, 12], [48, 36]], view.pixels, strict=True):
+        expected = np.array(frame.getpixel(tuple(before)))
+        found = np.array(view.frame.getpixel(tuple(int(value) for value in after)))
+        assert np.abs(expected - found).max() <= 6
+
+
+def test_crop_to_a_budget_shifts_the_principal_point():
+    frame = gradient(200, 100)
+    pixels = np.array([[100.0, 50.0], [1.0, 50.0], [120.0, 60.0]])
+    view = unify_focal_length(frame, camera(100, 100, 100, 50), focal_pixels=100, max_pixels=5000, pixels=pixels)
+    assert view.frame.size == (100, 50)
+    assert view.intrinsics[:2, 2].tolist() == [50, 25]
+    assert view.inside.tolist() == [True, False, True]
+    assert view.pixels[0].tolist() == [50, 25]
+    np.testing.assert_allclose(view.to_original(view.pixels), pixels)
+    assert view.frame.getpixel((0, 0)) == frame.getpixel((50, 25))
+    whole = unify_focal_length(frame, camera(100, 100, 100, 50), focal_pixels=100, max_pixels=20_000)
+    assert whole.frame.size == (200, 100)
+
+
+def test_canvas_crops_and_pads():
+    wide = gradient(100, 40)
+    view = unify_focal_length(
+        wide,
+        camera(50, 50, 50, 20),
+        focal_pixels=50,
+        canvas_size=(60, 60),
+        depth_metres=np.full((20, 50), 2.0, dtype=np.float32),
+        boxes=np.array([[10.0, 10.0, 30.0, 30.0], [0.0, 0.0, 5.0, 5.0]]),
+    )
+    assert view.frame.size == (60, 60)
+    assert view.offset == (20, -10)
+    assert view.frame.getpixel((30, 5)) == (0, 0, 0)
+    assert view.frame.getpixel((0, 10)) == wide.getpixel((20, 0))
+    assert view.intrinsics[:2, 2].tolist() == [30, 30]
+    assert view.depth_metres.shape == (30, 30)
+    assert (view.depth_metres[:5] == 0).all()
+    assert (view.depth_metres[5:25] == 2).all()
+    assert view.boxes.tolist() == [[0, 20, 10, 40], [0, 10, 0, 15]]
+
+
+def test_depth_keeps_values_and_resolution_and_is_cut_like_the_image():
+    depth = np.arange(6 * 8, dtype=np.float32).reshape(6, 8)
+    args = (gradient(80, 60), camera(100, 100, 40, 30))
+    assert unify_focal_length(*args, focal_pixels=250, depth_metres=depth).depth_metres is depth
+    cut = unify_focal_length(*args, focal_pixels=100, canvas_size=(20, 40), depth_metres=depth)
+    np.testing.assert_array_equal(cut.depth_metres, depth[2:4, 2:6])
+
+
+# ---- Unknown cameras
+
+
+def test_field_of_view():
+    intrinsics = intrinsics_from_field_of_view((480, 640), 90)
+    np.testing.assert_allclose(intrinsics, camera(320, 320, 320, 240))
+    for angle in (0, 180, -3, np.nan):
+        with pytest.raises(ValueError, match="between 0 and 180"):
+            intrinsics_from_field_of_view((480, 640), angle)
+
+
+def test_any_callable_calibrates():
+    intrinsics = estimate_intrinsics(Image.new("RGB", (640, 480)), lambda frame: 90.0)
+    np.testing.assert_allclose(intrinsics, camera(320, 320, 320, 240))
+    with pytest.raises(ValueError, match="between 0 and 180"):
+        estimate_intrinsics(Image.new("RGB", (640, 480)), lambda frame: 200.0)
+
+
+def test_without_a_calibrator_one_warning(monkeypatch):
+    said = []
+    monkeypatch.setattr(focal_unification.logger, "warning", lambda text: said.append(text))
+    focal_unification.logger.warning_once.cache_clear()
+    for _ in range(3):
+        intrinsics = estimate_intrinsics(Image.new("RGB", (600, 400)))
+    assert intrinsics[0, 0] == pytest.approx(300 * 3**0.5)
+    (warning,) = said
+    assert "60 degrees" in warning
+
+
+def tiny_depth_pro(use_fov_model):
+    vision = {
+        "model_type": "dinov2",
+        "num_hidden_layers": 2,
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "patch_size": 4,
+        "mlp_ratio": 2,
+        "use_mask_token": False,
+    }
+    config = DepthProConfig(
+        patch_size=16,
+        fusion_hidden_size=16,
+        intermediate_hook_ids=[1, 0],
+        intermediate_feature_dims=[10, 8],
+        scaled_images_ratios=[0.5, 1.0],
+        scaled_images_overlap_ratios=[0.0, 0.2],
+        scaled_images_feature_dims=[12, 12],
+        use_fov_model=use_fov_model,
+        image_model_config=vision | {"image_size": 16},
+        patch_model_config=vision | {"image_size": 16},
+        fov_model_config=vision | {"image_size": 16},
+        num_fov_head_layers=0,
+    )
+    torch.manual_seed(0)
+    return DepthProForDepthEstimation(config).eval()
+
+
+def test_depth_pro_calibrates():
+    model = tiny_depth_pro(use_fov_model=True)
+    processor = DepthProImageProcessor(size={"height": 32, "width": 32})
+    calibrator = depth_model_calibrator(model, processor)
+    frame = gradient(64, 48)
+    with torch.no_grad():
+        expected = model(**processor(images=frame, return_tensors="pt")).field_of_view.item()
+    assert calibrator(frame) == pytest.approx(expected)
+
+
+def test_a_depth_model_without_field_of_view_is_named():
+    class Plain(torch.nn.Module):
+        device, dtype = torch.device("cpu"), torch.float32
+
+        def forward(self, pixel_values):
+            return DepthEstimatorOutput(predicted_depth=pixel_values[:, 0])
+
+    processor = DepthProImageProcessor(size={"height": 32, "width": 32})
+    with pytest.raises(ValueError, match="Plain estimates no field of view"):
+        depth_model_calibrator(Plain(), processor)(gradient(64, 48))
+
+
+# ---- Cameras that cannot be
+
+
+@pytest.mark.parametrize(
+    ("intrinsics", "options", "message"),
+    [
+        (camera(0, 100, 40, 30), {}, "focal lengths 0 and 100 must be positive"),
+        (camera(100, -1, 40, 30), {}, "must be positive"),
+        (camera(np.nan, 100, 40, 30), {}, "finite"),
+        (np.eye(4), {}, "3 x 3"),
+        (camera(100, 100, 320, 240), {}, "principal point.*outside the image of 80 x 60"),
+        (camera(100, 100, 40, 30), {"intrinsics_size": (480, 640)}, "for an image of 640 x 480.*this one has 80 x 60"),
+        (camera(100, 100, 40, 30), {"focal_pixels": 0}, "focal_pixels=0"),
+        (camera(100, 100, 40, 30), {"focal_pixels": np.inf}, "focal_pixels=inf"),
+        (camera(0.1, 0.1, 40, 30), {}, "800000 x 600000"),
+        (camera(1e6, 1e6, 40, 30), {"focal_pixels": 1.0}, "0 x 0"),
+        (camera(100, 100, 40, 30), {"mode": "fy"}, "mode='fy'"),
+        (camera(100, 100, 40, 30), {"max_pixels": 0, "focal_pixels": None}, "max_pixels=0"),
+        (camera(100, 100, 40, 30), {"canvas_size": (0, 3), "focal_pixels": None}, "canvas_size"),
+        (camera(100, 100, 40, 30), {"canvas_size": (3, 3), "max_pixels": 9}, "exclude each other"),
+        (camera(100, 100, 40, 30), {"pixels": np.array([[1.0, 1], [81, 2]])}, "\\[81.0, 2.0\\] is outside"),
+        (camera(100, 100, 40, 30), {"boxes": np.array([[9.0, 1, 2, 5]])}, "x1 < x2"),
+    ],
+)
+def test_bad_cameras_are_named(intrinsics, options, message):
+    with pytest.raises(ValueError, match=message):
+        unify_focal_length(gradient(80, 60), intrinsics, **options)
