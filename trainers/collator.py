@@ -15,6 +15,7 @@ from PIL import Image
 
 from igep.camera_geometry import resize_intrinsics
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.data.colour_camera_depth import nearest_depth
 from igep.trainers.data.spatial_example import SpatialDataError, SpatialExample
 
 
@@ -298,7 +299,7 @@ class IGEPDataCollator:
             frame_mask[row, :count] = True
             size = self.geometry_size if example.depth_metres is None else example.depth_metres.shape[1:]
             if example.depth_metres is not None:
-                depth_metres[row, :count] = _nearest(example.depth_metres, self.geometry_size)
+                depth_metres[row, :count] = nearest_depth(example.depth_metres, self.geometry_size)
             if example.intrinsics is not None:
                 own = example.intrinsics
                 if size != self.geometry_size:
@@ -322,16 +323,6 @@ class IGEPDataCollator:
                     frame = frame.resize((width, height), Image.Resampling.BICUBIC)
                 pixels[row, column] = np.asarray(frame)
         return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)
-
-
-def _nearest(depth_metres: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(F, H, W) resampled to `size` by the pixel whose area holds the new centre: depth edges stay edges."""
-    height, width = depth_metres.shape[1:]
-    if (height, width) == tuple(size):
-        return depth_metres
-    rows = ((np.arange(size[0]) + 0.5) * height / size[0]).astype(int)
-    columns = ((np.arange(size[1]) + 0.5) * width / size[1]).astype(int)
-    return depth_metres[:, rows[:, None], columns]
 
 
 def _near_origin(world_from_camera: np.ndarray) -> np.ndarray:

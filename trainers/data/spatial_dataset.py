@@ -13,16 +13,18 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from igep.camera_geometry import register_depth, z_from_euclidean
+from igep.trainers.data.colour_camera_depth import (
+    assert_one_size,
+    assert_principal_point,
+    depth_in_colour_camera,
+    rescaled_intrinsics,
+)
 from igep.trainers.data.frame_sampling import uniform_frame_indices
-from igep.trainers.data.scene_validation import ValidScene, decode_depth, decode_frame, validate_scene
+from igep.trainers.data.scene_validation import ValidScene, decode_frame, validate_scene
 from igep.trainers.data.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError, SpatialExample
 
 
 logger = logging.getLogger(__name__)
-
-SAME_CAMERA_PIXELS = 0.01  # cameras that differ by less than this see the same pixels under nearest sampling
-ASPECT_TOLERANCE = 0.02
 
 
 def build_example(
@@ -60,15 +62,15 @@ def build_example(
         ) from error
     indices = sampled.tolist()
     frames = tuple(decode_frame(scene.scene_id, index, scene.frames[index]) for index in indices)
-    _assert_one_size(scene, "frames", [frame.size for frame in frames])
+    assert_one_size(scene, "frames", [frame.size for frame in frames])
     width, height = frames[0].size
     intrinsics = None
     if scene.intrinsics is not None:
-        _assert_principal_point(scene, "intrinsics", scene.intrinsics[sampled], "colour frames", (height, width))
-        intrinsics = _rescaled(scene.intrinsics[sampled], (height, width), geometry_size)
+        assert_principal_point(scene, "intrinsics", scene.intrinsics[sampled], "colour frames", (height, width))
+        intrinsics = rescaled_intrinsics(scene.intrinsics[sampled], (height, width), geometry_size)
     depth_metres = None
     if scene.depth is not None:
-        depth_metres = _depth_in_colour_camera(scene, sampled, (height, width), geometry_size)
+        depth_metres = depth_in_colour_camera(scene, sampled, (height, width), geometry_size)
     return SpatialExample(
         sample_id=sample_id,
         scene_id=scene.scene_id,
@@ -244,98 +246,3 @@ def _turn(scene: ValidScene, question: dict) -> tuple[str, str]:
                 f"{where}: `referred_boxes` names box {box}, the scene has {len(scene.boxes)}: use indices from 0."
             )
     return question["question"], question["answers"][0]
-
-
-def _rescaled(intrinsics: np.ndarray, from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
-    """`camera_geometry.resize_intrinsics` for (F, 3, 3) float64 arrays, without the cost of small tensors."""
-    return intrinsics * np.array([to_size[1] / from_size[1], to_size[0] / from_size[0], 1.0])[:, None]
-
-
-def _assert_one_size(scene: ValidScene, field: str, sizes: list[tuple[int, int]]) -> None:
-    if len(set(sizes)) > 1:
-        raise SpatialDataError(
-            f"Scene {scene.scene_id!r}: `{field}` have several sizes (width, height): {sorted(set(sizes))}. Frames of a "
-            "scene have one size: resize them, and their intrinsics with them."
-        )
-
-
-def _assert_principal_point(
-    scene: ValidScene, field: str, intrinsics: np.ndarray, images: str, size: tuple[int, int]
-) -> None:
-    centres = intrinsics[:, :2, 2]
-    if not ((centres > 0) & (centres < (size[1], size[0]))).all():
-        raise SpatialDataError(
-            f"Scene {scene.scene_id!r}: the principal point of `{field}`, {centres[0].tolist()}, is outside the {images} of "
-            f"{size[1]}x{size[0]} pixels. Intrinsics are in pixels of the stored image: rescale them to its size."
-        )
-
-
-def _depth_in_colour_camera(
-    scene: ValidScene, sampled: np.ndarray, colour_size: tuple[int, int], geometry_size: tuple[int, int]
-) -> np.ndarray:
-    """(F, H, W) float32 z-depth in metres seen by the colour camera at `geometry_size`; 0 = invalid."""
-    stored = [
-        None if scene.depth[index] is None else decode_depth(scene.scene_id, index, scene.depth[index])
-        for index in sampled.tolist()
-    ]
-    present = [depth for depth in stored if depth is not None]
-    if not present:
-        return np.zeros((len(sampled), *geometry_size), dtype=np.float32)
-    _assert_one_size(scene, "depth", [depth.shape[::-1] for depth in present])
-    height, width = depth_size = present[0].shape
-    depth = np.stack([np.zeros(depth_size, dtype=np.uint16) if depth is None else depth for depth in stored])
-    depth_intrinsics = None
-    if scene.depth_intrinsics is not None:
-        depth_intrinsics = scene.depth_intrinsics[sampled]
-        _assert_principal_point(scene, "depth_intrinsics", depth_intrinsics, "depth maps", depth_size)
-    else:
-        aspect = (width * colour_size[0]) / (height * colour_size[1])
-        if abs(aspect - 1) > ASPECT_TOLERANCE:
-            raise SpatialDataError(
-                f"Scene {scene.scene_id!r}: depth of {width}x{height} pixels for colour of {colour_size[1]}x"
-                f"{colour_size[0]}, another aspect ratio. If another camera took it, give `depth_intrinsics`; else the "
-                "depth is of the wrong size: export it again."
-            )
-        if scene.intrinsics is not None:
-            depth_intrinsics = _rescaled(scene.intrinsics[sampled], colour_size, depth_size)
-    depth_metres = depth.astype(np.float32) * np.float32(scene.metres_per_depth_unit)
-    if scene.depth_kind == "euclidean":
-        depth_metres = z_from_euclidean(
-            torch.from_numpy(depth_metres), torch.from_numpy(depth_intrinsics).float()
-        ).numpy()
-    if _is_colour_camera(scene, sampled, depth_intrinsics, colour_size, depth_size):
-        # One camera at two sizes: the nearest pixel is an index, far cheaper than the general warp.
-        if depth_size == geometry_size:
-            return depth_metres
-        rows = ((np.arange(geometry_size[0]) + 0.5) * (height / geometry_size[0])).astype(np.int64)
-        columns = ((np.arange(geometry_size[1]) + 0.5) * (width / geometry_size[1])).astype(np.int64)
-        return depth_metres[:, rows[:, None], columns]
-    colour_intrinsics = _rescaled(scene.intrinsics[sampled], colour_size, geometry_size)
-    colour_from_depth = scene.colour_from_depth
-    registered = [
-        register_depth(
-            torch.from_numpy(depth_metres[frame]),
-            torch.from_numpy(depth_intrinsics[frame]),
-            torch.from_numpy(colour_intrinsics[frame]),
-            geometry_size,
-            None if colour_from_depth is None else torch.from_numpy(colour_from_depth),
-        )
-        for frame in range(len(sampled))
-    ]
-    return torch.stack(registered).numpy()
-
-
-def _is_colour_camera(
-    scene: ValidScene,
-    sampled: np.ndarray,
-    depth_intrinsics: np.ndarray | None,
-    colour_size: tuple[int, int],
-    depth_size: tuple[int, int],
-) -> bool:
-    """Whether depth and colour come from one camera, up to the size of the image."""
-    if scene.colour_from_depth is not None:
-        return False
-    if scene.depth_intrinsics is None:
-        return True
-    same = _rescaled(scene.intrinsics[sampled], colour_size, depth_size)
-    return bool(np.abs(same - depth_intrinsics).max() < SAME_CAMERA_PIXELS)

@@ -1,0 +1,191 @@
+"""DepthLM's JSON lines: one image per line with its camera and points of known depth.
+
+    {"image": "rgb/0001.png", "intrinsics": [fx, fy, cx, cy, width, height], "pixel_coords": [[u, v], ...], "depth": [metres, ...]}
+
+What "depth" means differs from set to set (distance to the camera in most of DepthLM's own, z in nuScenes), so it has to
+be said. `pixel_coords` are columns and rows counted from 0.
+"""
+
+import json
+import zlib
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+import torch
+from PIL import Image
+
+from igep.focal_unification import unify_focal_length
+from igep.trainers.data.depth_questions import questions_at
+from igep.trainers.data.spatial_example import SpatialDataError, SpatialExample
+from igep.trainers.data.vlm3_options import VLM3Options
+
+
+FIELDS = ("image", "intrinsics", "pixel_coords", "depth")
+DEPTH_KINDS = ("z", "euclidean")
+
+
+class DepthLMDataset(torch.utils.data.Dataset):
+    """Metric depth questions about the images of a file; a row is an image with K of its points, drawn for every use.
+
+    Args:
+        file (`str | Path`): JSON lines.
+        options (`VLM3Options`): With `task` `depth`.
+        depth_kind (`str`): What the file's depths are: `z`, or `euclidean` for distances to the camera.
+        image_root (`str | Path`, *optional*): Folder that image paths are relative to; that of the file unless given.
+        seed (`int`, *optional*, defaults to `0`): Seed of the points that are drawn.
+
+    Raises:
+        SpatialDataError: The file is not there or has no line. Reading a row raises it for anything in its line that breaks
+            the format, with the number of the line.
+        ValueError: `depth_kind` is unknown, or the task is not `depth`.
+    """
+
+    def __init__(
+        self,
+        file: str | Path,
+        options: VLM3Options,
+        *,
+        depth_kind: str,
+        image_root: str | Path | None = None,
+        seed: int = 0,
+    ):
+        if depth_kind not in DEPTH_KINDS:
+            raise ValueError(f"depth_kind={depth_kind!r} is unknown: use one of {', '.join(DEPTH_KINDS)}.")
+        if options.task != "depth":
+            raise ValueError(f"task={options.task!r}: DepthLM's files hold depths alone, use depth.")
+        self.file = Path(file)
+        self.options = options
+        self.depth_kind = depth_kind
+        self.image_root = self.file.parent if image_root is None else Path(image_root)
+        self.seed = seed
+        try:
+            with self.file.open("rb") as lines:
+                # Where lines begin, not what they hold: a file may have millions of points.
+                starts, place = [], 0
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        starts.append((number, place))
+                    place += len(line)
+        except OSError as error:
+            raise SpatialDataError(
+                f"{self.file} cannot be read ({error}): give the path of a file of JSON lines."
+            ) from error
+        if not starts:
+            raise SpatialDataError(f"{self.file} has no line: write one JSON object per image.")
+        self._starts = starts
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __getitem__(self, row: int) -> SpatialExample:
+        return self.example(row, 0)
+
+    @property
+    def sample_ids(self) -> tuple[str, ...]:
+        """Names of the samples, in row order, without reading them."""
+        return tuple(f"{self.file.stem}/{number}" for number, _ in self._starts)
+
+    def example(self, row: int, draw: int) -> SpatialExample:
+        """Reads an image with the points of one of its uses.
+
+        Args:
+            row (`int`): Number of the row.
+            draw (`int`): How often the row was used before.
+
+        Returns:
+            `SpatialExample`: Without geometry: a hundred points are no depth map.
+
+        Raises:
+            SpatialDataError: The line breaks the format, or no point of it can be asked about.
+        """
+        number, start = self._starts[row]
+        entry = self._entry(number, start)
+        frame = self._frame(number, entry["image"])
+        camera = self._numbers(number, entry, "intrinsics", (6,))
+        pixels = self._numbers(number, entry, "pixel_coords", (None, 2)) + 0.5
+        metres = self._numbers(number, entry, "depth", (None,))
+        if len(pixels) != len(metres):
+            self._fail(number, f"{len(pixels)} `pixel_coords` for {len(metres)} `depth`: give one depth per point.")
+        fx, fy, cx, cy = camera[:4]
+        options = self.options
+        try:
+            view = unify_focal_length(
+                frame,
+                np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
+                focal_pixels=options.focal_pixels,
+                mode=options.focal_mode,
+                max_pixels=options.max_image_pixels,
+                canvas_size=None if options.canvas_size is None else tuple(options.canvas_size),
+                pixels=pixels,
+                intrinsics_size=(int(camera[5]), int(camera[4])),
+            )
+        except ValueError as error:
+            self._fail(number, f"{error}")
+        if options.distance_kind != self.depth_kind:
+            rays = np.hypot(1, np.hypot((pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy))
+            metres = metres * rays if self.depth_kind == "z" else metres / rays
+        usable = np.flatnonzero(
+            view.inside & (metres >= options.min_depth_metres) & (metres <= options.max_depth_metres)
+        )
+        if not len(usable):
+            self._fail(
+                number,
+                f"none of its {len(metres)} points is inside the unified image and within {options.min_depth_metres:g} to "
+                f"{options.max_depth_metres:g} metres: leave the line out, or crop less.",
+            )
+        sample_id = f"{self.file.stem}/{number}"
+        rng = np.random.default_rng([self.seed, zlib.crc32(sample_id.encode()), draw])
+        drawn = rng.permutation(usable)[: options.questions_per_image]
+        asked = questions_at(view.pixels[drawn], metres[drawn], (view.frame.height, view.frame.width), options.steps)
+        return SpatialExample(
+            sample_id=sample_id,
+            scene_id=self.file.stem,
+            frame_ids=(entry["image"],),
+            frames=(view.frame,),
+            depth_metres=None,
+            intrinsics=None,
+            world_from_camera=None,
+            conversation=tuple((one.question, one.answer) for one in asked),
+            question_types=tuple(one.question_type for one in asked),
+            references=tuple(one.reference for one in asked),
+        )
+
+    def _fail(self, number: int, what: str) -> NoReturn:
+        raise SpatialDataError(f"{self.file}, line {number}: {what}")
+
+    def _entry(self, number: int, start: int) -> dict:
+        with self.file.open("rb") as lines:
+            lines.seek(start)
+            line = lines.readline()
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            self._fail(number, f"no JSON ({error}): write one object per line.")
+        missing = [name for name in FIELDS if not isinstance(entry, dict) or name not in entry]
+        if missing:
+            self._fail(number, f"no field {missing[0]!r}: an image needs {', '.join(FIELDS)}.")
+        return entry
+
+    def _frame(self, number: int, name: str) -> Image.Image:
+        if not isinstance(name, str) or not name:
+            self._fail(number, f"`image` is {name!r}: give a path.")
+        path = self.image_root / name
+        try:
+            with Image.open(path) as image:
+                return image.convert("RGB")
+        except (OSError, Image.DecompressionBombError) as error:
+            self._fail(number, f"{path} cannot be read as an image ({error}). Correct the path or image_root.")
+
+    def _numbers(self, number: int, entry: dict, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        wanted = " x ".join("any" if side is None else str(side) for side in shape)
+        try:
+            values = np.array(entry[name], dtype=np.float64)
+        except (TypeError, ValueError):
+            self._fail(number, f"`{name}` must be {wanted} numbers.")
+        fits = values.ndim == len(shape) and all(
+            want in (None, side) for want, side in zip(shape, values.shape, strict=True)
+        )
+        if not fits or not np.isfinite(values).all():
+            self._fail(number, f"`{name}` must be {wanted} finite numbers, it has shape {values.shape}.")
+        return values

@@ -1,0 +1,124 @@
+"""Options of VLM3's questions: which task, how images are unified, which places and pairs are asked about."""
+
+from dataclasses import dataclass, field
+
+from igep.focal_unification import MODES
+from igep.text_pixels import CORRESPONDENCE_STEPS, DEPTH_STEPS, OBJECT_STEPS
+
+
+VLM3_TASKS = ("depth", "correspondence", "pose", "objects")
+TASK_STEPS = {
+    "depth": DEPTH_STEPS,
+    "correspondence": CORRESPONDENCE_STEPS,
+    "pose": CORRESPONDENCE_STEPS,
+    "objects": OBJECT_STEPS,
+}
+
+
+@dataclass
+class VLM3Options:
+    """What VLM3 asks about posed RGB-D scenes.
+
+    Args:
+        task (`str`, *optional*, defaults to `"depth"`): `depth` and `objects` show one frame, `correspondence` and `pose` two.
+        questions_per_image (`int`, *optional*, defaults to `10`): K, most questions about one set of images; `pose` has four.
+        focal_pixels (`float`, *optional*, defaults to `1000.0`): Focal length that every image is resized to; `None` leaves it.
+            The released pose checkpoint has 750.
+        focal_mode (`str`, *optional*, defaults to `"both"`): `both` or `fx`, see `focal_unification`.
+        max_image_pixels (`int`, *optional*): Crop unified images to so many pixels around their centre.
+        canvas_size (`list[int]`, *optional*): Crop or pad unified images to this height and width.
+        text_pixel_steps (`int`, *optional*): N of the text pixels; 2000 for `depth` and 1000 otherwise unless given.
+        distance_kind (`str`, *optional*, defaults to `"euclidean"`): `depth`: distance from the camera's centre, as most of
+            DepthLM's sets mean it, or `z` along its axis.
+        think (`bool`, *optional*, defaults to `False`): `correspondence`: ask for and write the reasoning.
+        min_depth_metres (`float`, *optional*, defaults to `0.05`): Nearest surface that is asked about.
+        max_depth_metres (`float`, *optional*, defaults to `100.0`): Farthest.
+        depth_edge_tolerance (`float`, *optional*, defaults to `0.05`): Share of the inverse depth by which a pixel may leave
+            the plane of its neighbours before it counts as an edge, about which nothing is asked.
+        min_covisibility (`float`, *optional*, defaults to `0.1`): Pairs: least share of either frame's surface that the other
+            sees.
+        max_covisibility (`float`, *optional*, defaults to `1.0`): Pairs: largest.
+        max_frame_gap (`int`, *optional*, defaults to `40`): Pairs: farthest frames of a pair, in frames of the table.
+
+    Raises:
+        ValueError: A value outside its range; the message names it.
+    """
+
+    task: str = field(default="depth", metadata={"help": "What is asked.", "choices": list(VLM3_TASKS)})
+    questions_per_image: int = field(
+        default=10, metadata={"help": "VLM3: most questions about one set of images (pose has four)."}
+    )
+    focal_pixels: float | None = field(
+        default=1000.0,
+        metadata={"help": "VLM3: focal length in pixels that every image is resized to (pose: 750 was released)."},
+    )
+    focal_mode: str = field(
+        default="both",
+        metadata={"help": "VLM3: resize each axis by its own factor, or both by that of fx.", "choices": list(MODES)},
+    )
+    max_image_pixels: int | None = field(
+        default=None, metadata={"help": "VLM3: crop unified images to so many pixels around their centre."}
+    )
+    canvas_size: list[int] | None = field(
+        default=None, metadata={"help": "VLM3: crop or pad unified images to this height and width."}
+    )
+    text_pixel_steps: int | None = field(
+        default=None, metadata={"help": "VLM3: N of the text pixels (default: 2000 for depth, else 1000)."}
+    )
+    distance_kind: str = field(
+        default="euclidean",
+        metadata={
+            "help": "VLM3 depth: distance from the camera's centre or along its axis.",
+            "choices": ["euclidean", "z"],
+        },
+    )
+    think: bool = field(default=False, metadata={"help": "VLM3 correspondence: ask for and write the reasoning."})
+    min_depth_metres: float = field(default=0.05, metadata={"help": "VLM3: nearest surface that is asked about."})
+    max_depth_metres: float = field(default=100.0, metadata={"help": "VLM3: farthest surface that is asked about."})
+    depth_edge_tolerance: float = field(
+        default=0.05, metadata={"help": "VLM3: share of the inverse depth beyond which a pixel counts as an edge."}
+    )
+    min_covisibility: float = field(
+        default=0.1, metadata={"help": "VLM3 pairs: least share of either frame's surface that the other sees."}
+    )
+    max_covisibility: float = field(default=1.0, metadata={"help": "VLM3 pairs: largest such share."})
+    max_frame_gap: int = field(default=40, metadata={"help": "VLM3 pairs: farthest frames of a pair."})
+
+    def __post_init__(self):
+        for name, choices in (("focal_mode", MODES), ("distance_kind", ("euclidean", "z"))):
+            if vars(self)[name] not in choices:
+                raise ValueError(f"{name}={vars(self)[name]!r} is unknown: use one of {', '.join(choices)}.")
+        if self.task not in VLM3_TASKS:
+            raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(VLM3_TASKS)}.")
+        for name in ("questions_per_image", "max_image_pixels", "text_pixel_steps", "max_frame_gap"):
+            value = vars(self)[name]
+            if value is not None and value < 1:
+                raise ValueError(f"{name}={value} must be at least 1.")
+        if self.focal_pixels is not None and not 0 < self.focal_pixels < float("inf"):
+            raise ValueError(f"focal_pixels={self.focal_pixels} must be a positive number of pixels, such as 1000.")
+        if self.canvas_size is not None and (len(self.canvas_size) != 2 or min(self.canvas_size) < 1):
+            raise ValueError(f"canvas_size={self.canvas_size} must be a height and a width, such as [768, 1024].")
+        if self.canvas_size is not None and self.max_image_pixels is not None:
+            raise ValueError("canvas_size and max_image_pixels exclude each other: give one.")
+        if not 0 < self.min_depth_metres < self.max_depth_metres:
+            raise ValueError(
+                f"min_depth_metres={self.min_depth_metres} and max_depth_metres={self.max_depth_metres} must satisfy "
+                "0 < min < max."
+            )
+        if not self.depth_edge_tolerance > 0:
+            raise ValueError(f"depth_edge_tolerance={self.depth_edge_tolerance} must be positive.")
+        if not 0 <= self.min_covisibility <= self.max_covisibility <= 1:
+            raise ValueError(
+                f"min_covisibility={self.min_covisibility} and max_covisibility={self.max_covisibility} must satisfy "
+                "0 <= min <= max <= 1."
+            )
+
+    @property
+    def steps(self) -> int:
+        """N of the text pixels."""
+        return TASK_STEPS[self.task] if self.text_pixel_steps is None else self.text_pixel_steps
+
+    @property
+    def images_per_row(self) -> int:
+        """Images that a question of this task shows."""
+        return 2 if self.task in ("correspondence", "pose") else 1
