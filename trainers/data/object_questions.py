@@ -121,7 +121,7 @@ def ask_about_objects(
 
     Returns:
         `list[WrittenQuestion]`: Different questions, families taking turns; none where no object can be seen. References
-        are `{"kind": "polarity" | "choice" | "metres" | "clock", "value": ...}`.
+        are `{"kind": "polarity" | "choice" | "metres" | "clock", "value": list[float]}`, as `ObjectRelations` takes them.
     """
     seen = seen_objects(view, boxes)
     names = {one.index: region(tuple(text_from_boxes(one.image_box, view.size, steps).tolist())) for one in seen}
@@ -176,7 +176,7 @@ def _compare(
                 confirm_question(parts[0], words, parts[1]),
                 confirm_answer(parts[0], ANSWERED_AS.get(words, words), parts[1], holds),
                 relation.family,
-                {"kind": "polarity", "value": holds},
+                {"kind": "polarity", "value": [float(holds)]},
             )
     return None
 
@@ -195,7 +195,7 @@ def _choose(
                 choice_question(words, names[first.index], names[second.index]),
                 choice_answer(names[chosen.index], words),
                 relation.family,
-                {"kind": "choice", "value": [int(value) for value in numbers]},
+                {"kind": "choice", "value": [float(value) for value in numbers]},
             )
     return None
 
@@ -231,7 +231,7 @@ def _measure_two(seen: list[SeenObject], names: dict[int, str], rng: np.random.G
 
 def _measured(quantity: str, metres: float, family: str) -> WrittenQuestion:
     return WrittenQuestion(
-        measure_question(quantity), measure_answer(quantity, metres), family, {"kind": "metres", "value": metres}
+        measure_question(quantity), measure_answer(quantity, metres), family, {"kind": "metres", "value": [metres]}
     )
 
 
@@ -254,6 +254,6 @@ def _clock(
             clock_question(names[start.index], names[target.index]),
             clock_answer(names[start.index], names[target.index], hour),
             "object_clock",
-            {"kind": "clock", "value": hour},
+            {"kind": "clock", "value": [float(hour)]},
         )
     return None
