@@ -53,6 +53,18 @@ def test_rooms_and_held_out_rooms() -> None:
     assert (dataset[0].depth_metres > 0).any()
 
 
+def test_rooms_of_many_focal_lengths_and_a_camera_that_does_not_turn() -> None:
+    source = SceneSource(num_rooms=8, room_image_size=32, room_focal_range=[0.5, 1.5], room_fixed_gaze=True)
+    rows = load_scenes(source)[0].to_list()
+    focal = [row["intrinsics"][0][0][0] / 32 for row in rows]
+    assert 0.5 <= min(focal) < 0.8 < max(focal) <= 1.5
+    for row in rows:
+        rotations = [[line[:3] for line in pose[:3]] for pose in row["world_from_camera"]]
+        assert rotations[0] == rotations[1]
+    with pytest.raises(ValueError, match=r"room_focal_range=\[0.8\] must be two numbers"):
+        load_scenes(SceneSource(num_rooms=1, room_focal_range=[0.8]))
+
+
 def test_scannet_scenes_held_out(scannet: Path) -> None:
     source = SceneSource(dataset="scannet", dataset_path=str(scannet), eval_scenes=["desk"])
     (scenes, questions), (held_out, held_out_questions) = load_train_and_held_out(source)
@@ -115,6 +127,8 @@ def test_published_tables_without_a_column(published: Path) -> None:
         ({"dataset": "kitti"}, "dataset='kitti'.*synthetic_rooms, scannet, hub"),
         ({"dataset": "scannet"}, "needs dataset_path"),
         ({"dataset": "hub"}, "needs dataset_path"),
+        ({"dataset": "depthlm"}, "needs dataset_path"),
+        ({"dataset": "depthlm", "dataset_path": "points.jsonl"}, "no scenes: set task to depth"),
         ({"eval_rooms": 2, "eval_every_nth_frame": 3}, "not several"),
         ({"dataset": "scannet", "dataset_path": "FOLDER", "eval_rooms": 2}, "eval_rooms=2 is for synthetic_rooms"),
         ({"dataset": "scannet", "dataset_path": "FOLDER", "eval_scenes": ["attic"]}, "'attic', which is not a scene"),

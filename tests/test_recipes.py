@@ -99,6 +99,9 @@ def test_recipe_parses_and_keeps_its_values(recipe):
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_teacher_of_the_recipe_fits_its_geometry_size(recipe):
     _, args, _ = parsed(recipe)
+    if not args.global_weight:
+        assert args.teacher == "none"
+        return
     teacher = build_teacher(args.teacher, name_or_path=args.teacher_name_or_path, oracle_grid=args.oracle_grid)
     depth = torch.ones(1, 1, *args.geometry_size)
     geometry = TeacherGeometry(
@@ -139,10 +142,29 @@ def test_model_of_the_recipe_at_its_real_size(recipe):
         assert {value.dtype for name, value in model.named_parameters() if "lora_" in name} == {torch.float32}
 
 
+@pytest.mark.parametrize("recipe", [path for path in RECIPES if "vlm3_qwen" in path.stem], ids=lambda path: path.stem)
+def test_vlm3_recipe_unifies_packs_and_keeps_the_processor_from_resizing(recipe):
+    script_args, args, model_args = parsed(recipe)
+    entries = {entry.name: entry for entry in script_args.entries()}
+    assert {"depth", "correspondence", "pose"} <= entries.keys()
+    for name, entry in entries.items():
+        assert entry.task == name
+        assert entry.focal_pixels == (750 if name == "pose" else 1000)
+        assert entry.questions_per_image == 10
+        assert entry.dataset == "scannet"
+        # Rounding to whole patches enlarges an image by less than this.
+        assert script_args.image_min_pixels < entry.max_image_pixels < script_args.image_max_pixels / 2
+    assert args.pack_questions
+    assert args.frames_as == "images"
+    assert (args.lr_scheduler_type, args.warmup_steps, args.max_grad_norm) == ("cosine", 0.1, 0.1)
+    assert args.learning_rate == (1e-4 if model_args.use_peft else 1e-5)
+    assert args.supervises_geometry == recipe.stem.startswith("igep_plus")
+
+
 def test_recipes_and_launch_plans_are_all_there():
     assert {path.stem for path in RECIPES} >= {
         *("quickstart", "igep_llava_onevision_7b", "igep_llava_onevision_7b_lora", "igep_qwen3_vl_4b"),
-        "igep_own_scenes",
+        *("igep_own_scenes", "vlm3_qwen3_vl_4b", "vlm3_qwen3_vl_4b_lora", "igep_plus_vlm3_qwen3_vl_4b"),
     }
     assert {path.stem for path in LAUNCHES} == {"cpu", "ddp", "fsdp2", "deepspeed_zero2", "deepspeed_zero3"}
 
@@ -160,7 +182,9 @@ def test_launch_plan_is_one_that_accelerate_reads(launch):
 def test_recipes_name_the_launch_plan_and_command_that_exist():
     for recipe in RECIPES:
         text = recipe.read_text()
-        assert f"--config trainers/recipes/{recipe.name}" in text
+        command = TRAINERS / f"{recipe.stem}.py"  # of a recipe that one command runs several times
+        by_itself = command.exists() and f"python trainers/{command.name}" in text
+        assert by_itself or f"--config trainers/recipes/{recipe.name}" in text
         for word in text.split():
             if word.startswith("trainers/launch/"):
                 assert (TRAINERS.parent / word).exists(), f"{recipe.name}: {word}"

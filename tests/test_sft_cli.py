@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from transformers import AutoModel, BlipConfig, BlipForConditionalGeneration
 
 from igep.modeling_igep import IGEPForConditionalGeneration
@@ -89,7 +90,74 @@ def test_unknown_flag_and_missing_recipe(tmp_path):
         sft.parse(["--config", str(tmp_path / "nowhere.yaml")])
 
 
+def test_mixture_in_a_recipe_and_as_a_flag(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "output_dir: here\nnum_rooms: 7\nfocal_pixels: 700\nmixture_weights: custom\nmixture:\n"
+        "  - {name: near, task: depth, weight: 2}\n  - {name: far, task: pose, focal_pixels: 600, weight: 1e-1}\n"
+    )
+    entries = sft.parse(["--config", str(recipe), "--use_cpu"])[0].entries()
+    assert [(entry.name, entry.task, entry.focal_pixels) for entry in entries] == [
+        ("near", "depth", 700),
+        ("far", "pose", 600),
+    ]
+    assert [(entry.num_rooms, entry.weight) for entry in entries] == [(7, 2), (7, 0.1)]
+    flags = ("--mixture", "{name: only, task: objects}", "--mixture_weights", "uniform")
+    (entry,) = sft.parse(["--config", str(recipe), "--use_cpu", *flags])[0].entries()
+    assert (entry.name, entry.task, entry.focal_pixels, entry.weight) == ("only", "objects", 700, None)
+
+
+def test_one_task_is_a_mixture_of_one():
+    assert sft.parse(["--use_cpu", "--output_dir", "unused"])[0].entries() == []
+    (entry,) = sft.parse(["--use_cpu", "--output_dir", "unused", "--task", "depth", "--num_rooms", "9"])[0].entries()
+    assert (entry.name, entry.task, entry.num_rooms) == ("depth", "depth", 9)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("mixture: [{name: a, tsak: depth}]", r"entry 0 has an unknown key 'tsak'. Did you mean 'task'"),
+        ("mixture: [{name: a, num_rooms: many}]", r"entry 0 \(a\): .*--num_rooms"),
+        ("mixture: {name: a}", "must be a list of entries"),
+        ("task: slam", "task='slam' is unknown: use one of questions, depth"),
+        ("image_max_pixels: 0", "image_max_pixels=0 must be at least 1"),
+    ],
+)
+def test_bad_mixture_in_a_recipe(tmp_path, content, message):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(content)
+    with pytest.raises(SystemExit, match=message):
+        sft.parse(["--config", str(recipe), "--use_cpu"])
+
+
 # ---- models and data
+
+
+def test_limits_of_the_processor(checkpoint_folders, tmp_path):
+    flags = ("--image_min_pixels", "1024", "--image_max_pixels", "16384")
+
+    def load(family):
+        script_args, _, model_args = sft.parse([*tiny_flags(checkpoint_folders[family], tmp_path), *flags])
+        return sft.load_processor(script_args, model_args)
+
+    processor = load("qwen3_vl")
+    found = [
+        processor.question_inputs([Image.new("RGB", size)], "Where?", frames_as="images")["image_grid_thw"][0].prod()
+        for size in ((8, 8), (64, 64), (512, 512))
+    ]
+    patch = processor.image_processor.patch_size**2
+    assert [int(patches) * patch for patches in found] == [1024, 4096, 16384]
+    processor.save_pretrained(tmp_path / "saved")
+    assert dict(IGEPProcessor.from_base(tmp_path / "saved").image_processor.size)["longest_edge"] == 16384
+    with pytest.raises(ValueError, match=r"image_min_pixels=1024.*fixed size.*Remove both"):
+        load("llava_onevision")
+
+
+def test_a_mixture_has_an_order_of_its_own(base, tmp_path):
+    flags = ("--mixture", "{name: asked}", "--train_sampling_strategy", "group_by_length")
+    script_args, training_args, _ = sft.parse([*tiny_flags(base, tmp_path), *flags])
+    with pytest.raises(ValueError, match="train_sampling_strategy='group_by_length': a mixture has an order"):
+        sft.load_datasets(script_args, training_args)
 
 
 def test_no_model_named():
@@ -163,6 +231,16 @@ def test_saved_model_trains_on(base, tmp_path):
     assert first.state_dict().keys() == second.state_dict().keys()
     assert not torch.equal(first.get_output_embeddings().weight, second.get_output_embeddings().weight)
     assert IGEPProcessor.from_base(tmp_path / "second").tokenizer.pad_token_id is not None
+
+
+def test_one_task_of_vlm3_trains_and_is_counted(base, tmp_path, capsys):
+    flags = ("--task", "depth", "--focal_pixels", "51.2", "--questions_per_image", "3", "--pack_questions")
+    flags += ("--frames_as", "images", "--eval_rooms", "1", "--eval_strategy", "steps", "--eval_steps", "2")
+    sft.main([*tiny_flags(base, tmp_path), *flags])
+    printed = capsys.readouterr().out
+    assert "held out, step 2" in printed
+    line = printed[printed.index("mixture ") :].splitlines()[1].split()
+    assert line[:4] == ["depth", "8", "4", "100.00%"]
 
 
 def test_lora_from_the_command_line(base, tmp_path):

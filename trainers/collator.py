@@ -86,17 +86,19 @@ class IGEPDataCollator:
         self.pack_questions = pack_questions
         self.max_packed_tokens = max_packed_tokens
         self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
+        self._prefixes = functools.lru_cache(TEXT_CACHE)(self._write_prefix)
         self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
         self._warned_of_cut = False
 
     def __getstate__(self) -> dict:
         # The cache holds bound methods, which a spawned data loader worker cannot receive: it starts with its own.
-        caches = ("_conversation_tokens", "_packed_blocks")
+        caches = ("_conversation_tokens", "_packed_blocks", "_prefixes")
         return {name: value for name, value in vars(self).items() if name not in caches}
 
     def __setstate__(self, state: dict) -> None:
         vars(self).update(state)
         self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
+        self._prefixes = functools.lru_cache(TEXT_CACHE)(self._write_prefix)
         self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
 
     def __call__(self, examples: Sequence[SpatialExample]) -> dict:
@@ -158,7 +160,7 @@ class IGEPDataCollator:
 
     def _packed_text(self, examples: Sequence[SpatialExample]) -> dict:
         """Rows of prefixes and blocks. Each prefix is processed as a text of its own: how images are cut may depend on it."""
-        prefixes = [self.processor.split_prompt(len(example.frames), frames_as=self.frames_as) for example in examples]
+        prefixes = [self._prefixes(len(example.frames)) for example in examples]
         batch = self._processed(examples, prefixes)
         real = batch.pop("attention_mask").bool()
         types = batch.pop("mm_token_type_ids", None)
@@ -211,9 +213,12 @@ class IGEPDataCollator:
                 f"tokens, more than max_packed_tokens={self.max_packed_tokens}. Raise it, or ask fewer questions per sample."
             )
 
+    def _write_prefix(self, num_frames: int) -> str:
+        return self.processor.split_prompt(num_frames, frames_as=self.frames_as)
+
     def _tokenise_block(self, question: str, answer: str | None, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids and labels of one question behind the prefix, with its answer if it has one."""
-        prefix = self.processor.split_prompt(num_frames, frames_as=self.frames_as)
+        prefix = self._prefixes(num_frames)
         asked = self.processor.prompt_text([question], num_frames, frames_as=self.frames_as)
         rest = self._ids(asked[len(prefix) :])
         if not rest or self._ids(prefix) + rest != self._ids(asked):

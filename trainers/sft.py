@@ -2,8 +2,9 @@
 
     accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml
 
-Every option of `--help` is a key of the recipe as well; flags win over the recipe. The output folder then holds a model
-that `AutoModel.from_pretrained(folder, trust_remote_code=True)` loads and that answers from RGB frames.
+Every option of `--help` is a key of the recipe as well; flags win over the recipe. The questions are those that come with
+the scenes, or VLM3's, written from depth and poses (`task`); several datasets train together as a `mixture`. The output
+folder then holds a model that `AutoModel.from_pretrained(folder, trust_remote_code=True)` loads and that answers from RGB.
 """
 
 import argparse
@@ -14,14 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 import yaml
 from transformers import AutoModelForImageTextToText, PreTrainedConfig
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.data.load_scenes import SceneSource, load_train_and_held_out
-from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.data.mixture import MixtureDataset
+from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
+from igep.trainers.data.training_rows import RowOptions, Rows, SceneTableCache, load_rows
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_trainer import IGEPSFTTrainer
 
@@ -33,23 +36,37 @@ SUMMARY = (
 
 
 @dataclass
-class IGEPScriptArguments(SceneSource):
-    """Which scenes to train on (see `SceneSource`), and how they become rows.
+class IGEPScriptArguments(RowOptions, MixtureOptions):
+    """Which scenes to train on, how they become rows (see `RowOptions`), and their mixture (see `MixtureOptions`).
 
     Args:
-        num_frames (`int`, *optional*, defaults to `2`): Frames of a row, sampled uniformly from its scene.
-        questions_per_row (`int`, *optional*, defaults to `1`): Questions of one scene that share a row, as turns.
-        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the training rows that are a scene alone.
+        image_min_pixels (`int`, *optional*): Smaller images are enlarged by the processor; its own limit unless given.
+        image_max_pixels (`int`, *optional*): Larger images are shrunk by the processor; its own limit unless given. Images
+            of a unified focal length must stay below it.
+
+    Raises:
+        ValueError: An entry of the mixture or an option of VLM3's questions is wrong.
     """
 
-    num_frames: int = field(default=2, metadata={"help": "Frames of a row, sampled uniformly from its scene."})
-    questions_per_row: int = field(
-        default=1, metadata={"help": "Questions of one scene that share a row, as turns of one conversation."}
+    image_min_pixels: int | None = field(
+        default=None, metadata={"help": "The processor enlarges smaller images (default: its own limit)."}
     )
-    geometry_only_ratio: float = field(
-        default=0.0,
-        metadata={"help": "Fraction of the training rows that are a scene alone, for the geometry losses."},
+    image_max_pixels: int | None = field(
+        default=None, metadata={"help": "The processor shrinks larger images (default: its own limit)."}
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("image_min_pixels", "image_max_pixels"):
+            if vars(self)[name] is not None and vars(self)[name] < 1:
+                raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
+        self.entries()
+
+    def entries(self) -> list[MixtureEntry]:
+        """The datasets to train on in the order of a mixture; none for questions that come with one dataset."""
+        if self.mixture is not None:
+            return parse_mixture(self.mixture, self)
+        return [] if self.task == "questions" else parse_mixture([{"name": self.task}], self)
 
 
 OPTIONS = (IGEPScriptArguments, IGEPSFTConfig, ModelConfig)
@@ -137,36 +154,73 @@ def load_model(model_args: ModelConfig, training_args: IGEPSFTConfig) -> IGEPFor
     return IGEPForConditionalGeneration.from_base(base)
 
 
+def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) -> IGEPProcessor:
+    """Loads the processor of the model, with the limits on image sizes that the options set.
+
+    Args:
+        script_args (`IGEPScriptArguments`): Limits in pixels.
+        model_args (`ModelConfig`): Name and revision.
+
+    Returns:
+        `IGEPProcessor`
+
+    Raises:
+        ValueError: A limit is set and the processor has none.
+    """
+    processor = IGEPProcessor.from_pretrained(model_args.model_name_or_path, revision=model_args.model_revision)
+    limits = {"shortest_edge": script_args.image_min_pixels, "longest_edge": script_args.image_max_pixels}
+    limits = {name: pixels for name, pixels in limits.items() if pixels is not None}
+    if limits:
+        size = dict(processor.image_processor.size)
+        if not {"shortest_edge", "longest_edge"} <= size.keys():
+            raise ValueError(
+                f"image_min_pixels={script_args.image_min_pixels}, image_max_pixels={script_args.image_max_pixels}: the images "
+                f"of this model have the fixed size {size}, with no limits to set. Remove both options."
+            )
+        processor.image_processor.size = {**size, **limits}
+    return processor
+
+
 def load_datasets(
     script_args: IGEPScriptArguments, training_args: IGEPSFTConfig
-) -> tuple[SpatialDataset, SpatialDataset | None]:
+) -> tuple[Rows | MixtureDataset, torch.utils.data.Dataset | None]:
     """Reads the scenes and makes rows of them.
 
     Args:
-        script_args (`IGEPScriptArguments`): Which scenes.
-        training_args (`IGEPSFTConfig`): Geometry size, seed, and whether to evaluate.
+        script_args (`IGEPScriptArguments`): Which scenes, which questions, and their mixture.
+        training_args (`IGEPSFTConfig`): Geometry size, seed, global batch size, and whether to evaluate.
 
     Returns:
-        `tuple[SpatialDataset, SpatialDataset | None]`: Rows to train on, and held-out rows if any are to be evaluated.
+        `tuple`: Rows to train on, a mixture if VLM3's questions or several datasets are asked for; and held-out rows if any
+        are to be evaluated.
 
     Raises:
-        ValueError: Evaluation is asked for and nothing is held out.
+        ValueError: Evaluation is asked for and nothing is held out, or a mixture is to be read in another order.
     """
-    train, held_out = load_train_and_held_out(script_args)
+    geometry_size = (training_args.geometry_size[0], training_args.geometry_size[1])
+    entries = script_args.entries()
+    if entries:
+        if training_args.train_sampling_strategy not in ("random", "sequential"):
+            raise ValueError(
+                f"train_sampling_strategy={training_args.train_sampling_strategy!r}: a mixture has an order of its own. Remove "
+                "the option."
+            )
+        train, held_out = load_mixture(
+            entries,
+            script_args,
+            geometry_size=geometry_size,
+            samples_per_step=training_args.samples_per_step,
+            seed=training_args.seed,
+        )
+    else:
+        train, held_out = load_rows(script_args, geometry_size, training_args.seed, SceneTableCache())
     evaluates = training_args.eval_strategy != "no"
     if evaluates and held_out is None:
         raise ValueError(
             f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes or "
             "eval_every_nth_frame, or eval_strategy to no."
         )
-    rows = {
-        "num_frames": script_args.num_frames,
-        "geometry_size": tuple(training_args.geometry_size),
-        "questions_per_row": script_args.questions_per_row,
-        "seed": training_args.seed,
-    }
-    train_dataset = SpatialDataset(*train, geometry_only_ratio=script_args.geometry_only_ratio, **rows)
-    return train_dataset, SpatialDataset(*held_out, **rows) if evaluates else None
+    return train, held_out if evaluates else None
 
 
 def summary(log_history: Sequence[dict[str, float]]) -> str:
@@ -201,15 +255,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args=training_args,
         train_dataset=train_dataset,
         eval_dataset=eval_dataset,
-        processing_class=IGEPProcessor.from_pretrained(
-            model_args.model_name_or_path, revision=model_args.model_revision
-        ),
+        processing_class=load_processor(script_args, model_args),
         peft_config=get_peft_config(model_args),
     )
     resume = training_args.resume_from_checkpoint
     trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
     trainer.save_model(training_args.output_dir)
     trainer.accelerator.print(summary(trainer.state.log_history))
+    if isinstance(train_dataset, MixtureDataset):
+        samples = train_dataset.samples_after_steps(trainer.state.global_step, training_args.samples_per_step)
+        trainer.accelerator.print(train_dataset.count_table(samples))
     trainer.accelerator.print(f"Saved the model to {Path(training_args.output_dir).resolve()}")
     trainer.end()
 

@@ -265,6 +265,11 @@ class IGEPSFTConfig(SFTConfig):
         return {part: self.learning_rate if rate is None else rate for part, rate in own.items()}
 
     @property
+    def samples_per_step(self) -> int:
+        """Samples of one optimiser step over all ranks."""
+        return self.train_batch_size * self.gradient_accumulation_steps * self.world_size
+
+    @property
     def supervises_geometry(self) -> bool:
         """Whether any geometric loss is computed; without one the training is plain supervised fine-tuning."""
         return any((self.geometry_weight, self.cross_view_weight, self.global_weight))

@@ -31,9 +31,11 @@ from igep.trainers.complete_checkpoint import (
     require_complete,
 )
 from igep.trainers.configure_supervision import configure_supervision
+from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.geometry_losses import igep_objective
 from igep.trainers.model_card import model_card
 from igep.trainers.neighbour_frames import draw_neighbours
+from igep.trainers.parameter_groups import split_by_part
 from igep.trainers.running_metrics import RunningMetrics, token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.teachers import Teacher, TeacherGeometry, build_teacher
@@ -74,7 +76,7 @@ class IGEPSFTTrainer(SFTTrainer):
     Args:
         model (`IGEPForConditionalGeneration`): The model, from this package or from a saved folder; supervision fields of `args` are copied into its config.
         args (`IGEPSFTConfig`): Options.
-        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`.
+        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`; a mixture is read in its order.
         processing_class (`IGEPProcessor`): Processor of the model.
         eval_dataset (`torch.utils.data.Dataset`, *optional*): Held-out dataset of `SpatialExample`.
         teacher (`Teacher`, *optional*): 3D teacher; built from `args` unless given.
@@ -154,6 +156,8 @@ class IGEPSFTTrainer(SFTTrainer):
         )
         self.train_dataset = train_dataset
         self.eval_dataset = eval_dataset
+        if isinstance(train_dataset, MixtureDataset):
+            args.train_sampling_strategy = "sequential"  # it is shuffled itself
         self._is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         if peft_config is not None and args.merge_adapter_at_save and self._is_sharded:
             raise ValueError(
@@ -325,6 +329,8 @@ class IGEPSFTTrainer(SFTTrainer):
             elif weight > 0:  # nothing measured in this window: no value rather than a made-up one
                 self._metrics[mode][name] = [total / weight]
         self._running[mode].clear()
+        if mode == "train" and isinstance(self.train_dataset, MixtureDataset):
+            logs = logs | self.train_dataset.logged_counts(self.state.global_step, self.args.samples_per_step)
         super().log(logs, start_time)
 
     # ---- Optimizer
@@ -336,13 +342,7 @@ class IGEPSFTTrainer(SFTTrainer):
         super().create_optimizer(model)
         opt_model = self.model if model is None else model
         part_of = {id(value): self.igep_model.part_of_parameter(name) for name, value in opt_model.named_parameters()}
-        groups = []
-        for group in self.optimizer.param_groups:
-            for part, learning_rate in self.args.learning_rates.items():
-                parameters = [parameter for parameter in group["params"] if part_of[id(parameter)] == part]
-                if parameters:
-                    groups.append({**group, "params": parameters, "lr": learning_rate, "part": part})
-        self.optimizer.param_groups[:] = groups
+        self.optimizer.param_groups[:] = split_by_part(self.optimizer.param_groups, part_of, self.args.learning_rates)
         return self.optimizer
 
     # ---- Checkpoints

@@ -10,7 +10,7 @@ from igep.trainers.data.spatial_example import QUESTION_FEATURES, SCENE_FEATURES
 from igep.trainers.data.synthetic_rooms import synthetic_rooms
 
 
-DATASETS = ("synthetic_rooms", "scannet", "hub")
+DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm")
 SceneTables = tuple[Dataset, Dataset | None]
 
 
@@ -19,20 +19,25 @@ class SceneSource:
     """Which scenes to train on, and which to hold out.
 
     Args:
-        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet` or `hub`.
+        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub` or `depthlm`.
         dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
-            with the configurations `scenes` and, if it has any, `questions`.
+            with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines.
+        image_folder (`str`, *optional*): `depthlm`: where the image paths of the file start; its own folder by default.
         dataset_split (`str`, *optional*, defaults to `"train"`): `hub`: split of both tables.
         question_file (`str`, *optional*): `scannet`: JSON lines; by default each scene's `questions.jsonl`.
         frame_stride (`int`, *optional*, defaults to `1`): `scannet`: keep every n-th frame.
         metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): `scannet`: scale of the depth maps.
-        depth_kind (`str`, *optional*, defaults to `"z"`): `scannet`: `z`, or `euclidean` for distances to the camera.
+        depth_kind (`str`, *optional*): `z`, or `euclidean` for distances to the camera. `scannet`: `z` by default.
+            `depthlm`: must be said, since its sets differ.
         clip_frames (`int`, *optional*): Cut the scenes into clips of so many neighbouring frames, which train through
             the geometry alone. Scenes with questions stay whole as well.
         num_rooms (`int`, *optional*, defaults to `4096`): `synthetic_rooms`: rooms to train on.
         room_seed (`int`, *optional*, defaults to `0`): `synthetic_rooms`: seed; held-out rooms take the next one.
         room_frames (`int`, *optional*, defaults to `2`): `synthetic_rooms`: frames of a room.
         room_image_size (`int`, *optional*, defaults to `64`): `synthetic_rooms`: width and height in pixels.
+        room_focal_range (`list[float]`, *optional*, defaults to `[0.8, 0.8]`): `synthetic_rooms`: lowest and highest focal
+            length, over image width.
+        room_fixed_gaze (`bool`, *optional*, defaults to `False`): `synthetic_rooms`: the camera moves without turning.
         questions_per_room (`int`, *optional*, defaults to `2`): `synthetic_rooms`: questions about a room.
         eval_rooms (`int`, *optional*, defaults to `0`): `synthetic_rooms`: further rooms that are held out.
         eval_scenes (`list[str]`, *optional*): Ids of scenes that are held out, with their questions.
@@ -43,7 +48,11 @@ class SceneSource:
         default="synthetic_rooms", metadata={"help": "Scenes to train on.", "choices": list(DATASETS)}
     )
     dataset_path: str | None = field(
-        default=None, metadata={"help": "scannet: scene folder or folder of scenes; hub: dataset id or folder."}
+        default=None,
+        metadata={"help": "scannet: scene folder or folder of scenes; hub: dataset id or folder; depthlm: a file."},
+    )
+    image_folder: str | None = field(
+        default=None, metadata={"help": "depthlm: where image paths start (default: the folder of the file)."}
     )
     dataset_split: str = field(default="train", metadata={"help": "hub: split of the scenes and questions tables."})
     question_file: str | None = field(
@@ -53,9 +62,12 @@ class SceneSource:
     metres_per_depth_unit: float = field(
         default=0.001, metadata={"help": "scannet: scale of the depth maps (default: millimetres)."}
     )
-    depth_kind: str = field(
-        default="z",
-        metadata={"help": "scannet: depth along the optical axis or to the camera.", "choices": ["z", "euclidean"]},
+    depth_kind: str | None = field(
+        default=None,
+        metadata={
+            "help": "Depth along the optical axis or to the camera (scannet: z by default; depthlm: must be said).",
+            "choices": ["z", "euclidean"],
+        },
     )
     clip_frames: int | None = field(
         default=None,
@@ -65,6 +77,13 @@ class SceneSource:
     room_seed: int = field(default=0, metadata={"help": "synthetic_rooms: seed; held-out rooms take the next one."})
     room_frames: int = field(default=2, metadata={"help": "synthetic_rooms: frames of a room."})
     room_image_size: int = field(default=64, metadata={"help": "synthetic_rooms: width and height in pixels."})
+    room_focal_range: list[float] = field(
+        default_factory=lambda: [0.8, 0.8],
+        metadata={"help": "synthetic_rooms: lowest and highest focal length, over image width."},
+    )
+    room_fixed_gaze: bool = field(
+        default=False, metadata={"help": "synthetic_rooms: the camera moves without turning."}
+    )
     questions_per_room: int = field(default=2, metadata={"help": "synthetic_rooms: questions about a room."})
     eval_rooms: int = field(default=0, metadata={"help": "synthetic_rooms: further rooms that are held out."})
     eval_scenes: list[str] | None = field(
@@ -93,14 +112,18 @@ def load_scenes(source: SceneSource) -> SceneTables:
     if source.dataset not in DATASETS:
         raise ValueError(f"dataset={source.dataset!r}: choose one of {', '.join(DATASETS)}.")
     if source.dataset_path is None:
-        raise ValueError(f"dataset={source.dataset!r} needs dataset_path: give the folder or the dataset's id.")
+        raise ValueError(
+            f"dataset={source.dataset!r} needs dataset_path: give the folder, the file or the dataset's id."
+        )
+    if source.dataset == "depthlm":
+        raise ValueError("dataset='depthlm' holds points of single images and no scenes: set task to depth.")
     if source.dataset == "scannet":
         return load_scannet(
             source.dataset_path,
             source.question_file,
             frame_stride=source.frame_stride,
             metres_per_depth_unit=source.metres_per_depth_unit,
-            depth_kind=source.depth_kind,
+            depth_kind=source.depth_kind or "z",
         )
     return _load_tables(source.dataset_path, source.dataset_split)
 
@@ -140,12 +163,16 @@ def load_train_and_held_out(source: SceneSource) -> tuple[SceneTables, SceneTabl
 
 
 def _rooms(source: SceneSource, num_rooms: int, seed: int) -> SceneTables:
+    if len(source.room_focal_range) != 2:
+        raise ValueError(f"room_focal_range={source.room_focal_range} must be two numbers, lowest and highest.")
     scenes, questions = synthetic_rooms(
         num_rooms,
         seed=seed,
         num_frames=source.room_frames,
         image_size=source.room_image_size,
         questions_per_room=source.questions_per_room,
+        focal_range=tuple(source.room_focal_range),
+        fixed_gaze=source.room_fixed_gaze,
     )
     return scenes, questions if len(questions) else None
 

@@ -39,6 +39,8 @@ class RoomSpec:
             image width, drawn once per room.
         max_objects (`int`, *optional*, defaults to `4`): Each room has between 2 and this many objects (at most 4).
         pixel_noise (`float`, *optional*, defaults to `0.02`): Standard deviation of the sensor noise, colours in [0, 1].
+        fixed_gaze (`bool`, *optional*, defaults to `False`): The camera looks the same way in every frame, that of the first,
+            instead of following the middle of the room: frames then differ by translation alone.
     """
 
     num_frames: int = 2
@@ -46,6 +48,7 @@ class RoomSpec:
     focal_range: tuple[float, float] = (0.8, 0.8)
     max_objects: int = MAX_OBJECTS
     pixel_noise: float = 0.02
+    fixed_gaze: bool = False
 
     def __post_init__(self):
         if self.num_frames < 1:
@@ -111,6 +114,8 @@ def sample_layout(num_rooms: int, spec: RoomSpec, generator: torch.Generator) ->
     height = _uniform(generator, rooms, 1, low=2.4, high=3.0)
     position, target = _camera_path(floor, spec.num_frames, generator)
     world_from_camera = _look_at(position, target)
+    if spec.fixed_gaze:
+        world_from_camera[..., :3, :3] = world_from_camera[:, :1, :3, :3].clone()
 
     focal = _uniform(generator, rooms, low=spec.focal_range[0], high=spec.focal_range[1]) * spec.image_size
     intrinsics = torch.zeros(rooms, 3, 3)

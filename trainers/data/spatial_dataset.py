@@ -175,6 +175,10 @@ class SpatialDataset(torch.utils.data.Dataset):
         scene_row = self._scenes[scene_number].to_pylist()[0]
         return build_example(scene_row, question_rows, self.num_frames, self.geometry_size, self._sample_ids[row])
 
+    def example(self, row: int, draw: int) -> SpatialExample:
+        """Reads a row for its `draw`-th use in a mixture: what people wrote is the same every time."""
+        return self[row]
+
     @property
     def sample_ids(self) -> tuple[str, ...]:
         """Names of the samples, in row order, without reading them."""

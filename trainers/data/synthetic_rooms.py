@@ -71,6 +71,7 @@ def synthetic_rooms(
     questions_per_room: int = 2,
     writers: tuple[Writer, ...] = SPATIAL_QUESTIONS,
     focal_range: tuple[float, float] = (0.8, 0.8),
+    fixed_gaze: bool = False,
 ) -> tuple[Dataset, Dataset]:
     """Renders rooms into the two tables of the row schema.
 
@@ -82,11 +83,12 @@ def synthetic_rooms(
         questions_per_room (`int`, *optional*, defaults to `2`): 0 gives rooms that nobody annotated.
         writers (`tuple[Writer, ...]`, *optional*): Question families; the seven spatial ones unless given.
         focal_range (`tuple[float, float]`, *optional*, defaults to `(0.8, 0.8)`): Focal lengths over image width.
+        fixed_gaze (`bool`, *optional*, defaults to `False`): The camera moves without turning.
 
     Returns:
         `tuple[Dataset, Dataset]`: Scenes and questions.
     """
-    spec = RoomSpec(num_frames=num_frames, image_size=image_size, focal_range=focal_range)
+    spec = RoomSpec(num_frames=num_frames, image_size=image_size, focal_range=focal_range, fixed_gaze=fixed_gaze)
     scenes, questions = [], []
     for rendered in rendered_chunks(num_rooms, seed=seed, spec=spec):
         for index, view in enumerate(room_views(rendered)):

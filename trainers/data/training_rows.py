@@ -1,0 +1,139 @@
+"""From options to rows to train on: questions that come with the scenes, or those that VLM3's tasks write."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from igep.trainers.data.depthlm import DepthLMDataset
+from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
+from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.data.vlm3_dataset import VLM3Dataset
+from igep.trainers.data.vlm3_options import VLM3_TASKS, VLM3Options
+
+
+TASKS = ("questions", *VLM3_TASKS)
+Rows = SpatialDataset | VLM3Dataset | DepthLMDataset
+
+
+@dataclass
+class RowOptions(SceneSource, VLM3Options):
+    """Which scenes to train on (see `SceneSource`), what to ask about them, and how that becomes rows.
+
+    Args:
+        task (`str`, *optional*, defaults to `"questions"`): `questions` = those that come with the scenes; `depth`,
+            `correspondence`, `pose` or `objects` = questions of VLM3, written from the geometry (see `VLM3Options`).
+        num_frames (`int`, *optional*, defaults to `2`): `questions`: frames of a row, sampled uniformly from its scene.
+        questions_per_row (`int`, *optional*, defaults to `1`): `questions`: questions of one scene that share a row, as turns.
+        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): `questions`: fraction of the training rows that are a
+            scene alone.
+
+    Raises:
+        ValueError: An option of VLM3's tasks is out of range, or the task is unknown.
+    """
+
+    task: str = field(
+        default="questions",
+        metadata={"help": "Questions that come with the scenes, or a task of VLM3.", "choices": list(TASKS)},
+    )
+    num_frames: int = field(
+        default=2, metadata={"help": "questions: frames of a row, sampled uniformly from its scene."}
+    )
+    questions_per_row: int = field(
+        default=1,
+        metadata={"help": "questions: questions of one scene that share a row, as turns of one conversation."},
+    )
+    geometry_only_ratio: float = field(
+        default=0.0,
+        metadata={"help": "questions: fraction of the rows that are a scene alone, for the geometry losses."},
+    )
+
+    def __post_init__(self):
+        if self.task not in TASKS:
+            raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(TASKS)}.")
+        if self.task != "questions":
+            self.vlm3_options()
+
+    def vlm3_options(self) -> VLM3Options:
+        """The options of VLM3's questions alone, checked."""
+        return VLM3Options(**{option.name: vars(self)[option.name] for option in dataclasses.fields(VLM3Options)})
+
+    def scene_source(self) -> SceneSource:
+        """The options about scenes alone."""
+        return SceneSource(**{option.name: vars(self)[option.name] for option in dataclasses.fields(SceneSource)})
+
+
+class SceneTableCache:
+    """Scene tables by the options that name them, so that parts of a mixture with the same scenes share them."""
+
+    def __init__(self):
+        self._tables: dict[str, tuple[SceneTables, SceneTables | None]] = {}
+
+    def load(self, source: SceneSource) -> tuple[SceneTables, SceneTables | None]:
+        """As `load_train_and_held_out`, once for equal options.
+
+        Args:
+            source (`SceneSource`): The options.
+
+        Returns:
+            `tuple[SceneTables, SceneTables | None]`
+        """
+        key = repr(source)
+        if key not in self._tables:
+            self._tables[key] = load_train_and_held_out(source)
+        return self._tables[key]
+
+
+def load_rows(
+    options: RowOptions, geometry_size: tuple[int, int], seed: int, tables: SceneTableCache
+) -> tuple[Rows, Rows | None]:
+    """Reads the scenes that options name and makes rows of them.
+
+    Args:
+        options (`RowOptions`): Scenes, task and rows.
+        geometry_size (`tuple[int, int]`): (H, W) of depth and intrinsics.
+        seed (`int`): Seed of the rows and of the questions that are written.
+        tables (`SceneTableCache`): Keeps the scenes that were read.
+
+    Returns:
+        `tuple`: Rows to train on, and those of the held-out scenes if any are held out.
+
+    Raises:
+        ValueError: An option is unknown, missing, or does not go with the others.
+        SpatialDataError: The files or tables break their format.
+    """
+    if options.dataset == "depthlm" and options.task == "depth":
+        return _depthlm_rows(options, geometry_size, seed), None
+    train, held_out = tables.load(options.scene_source())
+    if options.task != "questions":
+        vlm3 = options.vlm3_options()
+        datasets = [
+            None if scenes is None else VLM3Dataset(scenes[0], vlm3, geometry_size=geometry_size, seed=seed)
+            for scenes in (train, held_out)
+        ]
+        return datasets[0], datasets[1]
+    rows = {
+        "num_frames": options.num_frames,
+        "geometry_size": geometry_size,
+        "questions_per_row": options.questions_per_row,
+        "seed": seed,
+    }
+    train_rows = SpatialDataset(*train, geometry_only_ratio=options.geometry_only_ratio, **rows)
+    return train_rows, None if held_out is None else SpatialDataset(*held_out, **rows)
+
+
+def _depthlm_rows(options: RowOptions, geometry_size: tuple[int, int], seed: int) -> DepthLMDataset:
+    if options.dataset_path is None:
+        raise ValueError("dataset='depthlm' needs dataset_path: give the file of JSON lines.")
+    if options.depth_kind is None:
+        raise ValueError(
+            "dataset='depthlm' needs depth_kind: say whether the file's depths are z (along the optical axis) or euclidean."
+        )
+    for name in ("eval_rooms", "eval_scenes", "eval_every_nth_frame"):
+        if vars(options)[name]:
+            raise ValueError(f"{name}={vars(options)[name]} cannot hold out images of a depthlm file: split the file.")
+    return DepthLMDataset(
+        options.dataset_path,
+        options.vlm3_options(),
+        depth_kind=options.depth_kind,
+        image_root=options.image_folder,
+        seed=seed,
+    )
