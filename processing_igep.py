@@ -10,6 +10,10 @@ from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConf
 from transformers.dynamic_module_utils import custom_object_save
 from transformers.video_utils import VideoMetadata
 
+from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
+from .spatial_prompts import depth_question
+from .text_pixels import DEPTH_STEPS, text_from_pixels
+
 
 FRAMES_AS_CHOICES = ("video", "images")
 FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times
@@ -273,6 +277,109 @@ class IGEPProcessor(ProcessorMixin):
         vision = self.vision_inputs([list(frames)], frames_as)
         text = self.prompt_text(turns, len(frames), frames_as=frames_as)
         return self(text=[text], return_tensors="pt", **vision)
+
+    def depth_question_inputs(
+        self,
+        frame: Image.Image,
+        pixel: tuple[float, float],
+        intrinsics: np.ndarray | None = None,
+        *,
+        calibrator: Calibrator | None = None,
+        focal_pixels: float | None = FOCAL_PIXELS,
+        focal_mode: str = "both",
+        canvas_size: tuple[int, int] | None = None,
+        steps: int = DEPTH_STEPS,
+        frames_as: str = "images",
+    ) -> BatchFeature:
+        """Prepares VLM3's question how far a pixel is: the image at the unified focal length, the pixel as text.
+
+        `spatial_prompts.parse_depth` reads the answer.
+
+        Args:
+            frame (`Image.Image`): RGB image.
+            pixel (`tuple[float, float]`): x and y in pixels of `frame`, pixel centres at +0.5.
+            intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of `frame`. If unknown, the calibrator's, or a default
+                with a warning (see `focal_unification.estimate_intrinsics`).
+            calibrator (`Calibrator`, *optional*): Tells the field of view of an image without intrinsics.
+            focal_pixels (`float`, *optional*, defaults to `1000.0`): As in training; `None` leaves the image.
+            focal_mode (`str`, *optional*, defaults to `"both"`): As in training; `"fx"` for the released checkpoints.
+            canvas_size (`tuple[int, int]`, *optional*): As in training: height and width to crop or pad to.
+            steps (`int`, *optional*, defaults to `2000`): As in training: N of the text pixels.
+            frames_as (`str`, *optional*, defaults to `"images"`): As in training: `"images"` or `"video"`.
+
+        Returns:
+            The model's inputs, a batch of one.
+
+        Raises:
+            ValueError: A pixel outside the image or what the canvas keeps of it, intrinsics that cannot be, or a processor
+                that would resize the unified image.
+        """
+        if intrinsics is None and focal_pixels is not None:
+            intrinsics = estimate_intrinsics(frame, calibrator)
+        elif intrinsics is None:
+            # Nothing is resized to a focal length: any camera will do.
+            intrinsics = np.array([[1, 0, frame.width / 2], [0, 1, frame.height / 2], [0, 0, 1]])
+        view = unify_focal_length(
+            frame,
+            intrinsics,
+            focal_pixels=focal_pixels,
+            mode=focal_mode,
+            canvas_size=canvas_size,
+            pixels=np.array(pixel, dtype=np.float64),
+        )
+        size = (view.frame.height, view.frame.width)
+        if not view.inside:
+            raise ValueError(
+                f"pixel={tuple(pixel)} is outside the {size[1]} x {size[0]} pixels that canvas_size={canvas_size} keeps."
+            )
+        if focal_pixels is not None:
+            self.check_unified_size(size)
+        text = text_from_pixels(view.pixels, size, steps)
+        return self.question_inputs([view.frame], depth_question(tuple(text), steps), frames_as=frames_as)
+
+    def size_seen_by_encoder(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Asks the base's image processor what it makes of an image.
+
+        Args:
+            size (`tuple[int, int]`): Height and width of the image.
+
+        Returns:
+            Height and width of the image that reaches the encoder. Of tiled images, those of the view of the whole.
+        """
+        inputs = self.image_processor(images=[Image.new("RGB", (size[1], size[0]))], return_tensors="pt")
+        if "image_grid_thw" in inputs:
+            patch = self.image_processor.to_dict()["patch_size"]
+            return tuple(int(side) * patch for side in inputs["image_grid_thw"][0, 1:])
+        return tuple(int(side) for side in inputs["pixel_values"].shape[-2:])
+
+    def check_unified_size(self, size: tuple[int, int]) -> None:
+        """Makes sure that the base's image processor leaves a unified image as it is, up to whole patches.
+
+        Args:
+            size (`tuple[int, int]`): Height and width of the unified image.
+
+        Raises:
+            ValueError: It would resize the image, which undoes focal unification; the message says what to set.
+        """
+        fields = self.image_processor.to_dict()
+        seen = self.size_seen_by_encoder(size)
+        if "merge_size" not in fields:
+            if seen != tuple(size):
+                raise ValueError(
+                    f"The encoder sees every image at {seen[1]} x {seen[0]} pixels, so one of {size[1]} x {size[0]} at the "
+                    f"unified focal length would be resized: set canvas_size to {list(seen)} and focal_pixels to what fits "
+                    "it, or focal_pixels to null to go without unification."
+                )
+            return
+        step = fields["patch_size"] * fields["merge_size"]
+        if any(abs(side - wanted) >= step for side, wanted in zip(seen, size, strict=True)):
+            limits = fields["size"]
+            raise ValueError(
+                f"The image processor would resize a unified image of {size[1]} x {size[0]} pixels to {seen[1]} x {seen[0]}, "
+                f"which undoes the unification: its limits are {limits['shortest_edge']} to {limits['longest_edge']} pixels. "
+                "Set image_max_pixels above (or image_min_pixels below) the size of your images (in Python: "
+                "processor.image_processor.size), or crop them with max_image_pixels."
+            )
 
 
 def _check_frames_as(frames_as: str) -> None:

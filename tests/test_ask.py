@@ -10,7 +10,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.ask import ask
+from igep.spatial_prompts import depth_answer
+from igep.trainers import ask as ask_module
+from igep.trainers.ask import UnparsedAnswerError, ask, ask_depth
 from igep.trainers.data.video_frames import VideoError
 
 
@@ -75,3 +77,57 @@ def test_bad_input_is_refused_before_the_model_loads(frame_folder: Path, tmp_pat
         with pytest.raises(OSError, match="no saved model in this directory") as caught:
             ask(missing, frame_folder, "How far?")
         assert str(missing) in str(caught.value)
+
+
+# ---- How far a pixel is
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    random_frames(1, size=(48, 64))[0].save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_a_pixel_is_asked_about_at_the_unified_focal_length(
+    checkpoint_folders: dict[str, Path], photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def answer(model, processor, inputs, max_new_tokens):
+        seen.update(text=processor.tokenizer.decode(inputs["input_ids"][0]), grid=inputs["image_grid_thw"].tolist())
+        return depth_answer(2.37)
+
+    monkeypatch.setattr(ask_module, "generate_text", answer)
+    # Half a field of view of 90 degrees: fx = 32 becomes 64, so the image doubles to 96 x 128, 12 x 16 patches.
+    metres = ask_depth(
+        checkpoint_folders["qwen3_vl"], photo, (16, 36), field_of_view_degrees=90, focal_pixels=64, device="cpu"
+    )
+    assert metres == 2.37
+    assert seen["grid"] == [[1, 12, 16]]
+    assert "coordinates (508, 1510) from the camera" in seen["text"]  # (16.5 * 2 - 0.5) * 2000 / 128 and so on
+
+
+def test_an_answer_that_is_no_depth_is_shown(checkpoint_folders: dict[str, Path], photo: Path) -> None:
+    with pytest.raises(UnparsedAnswerError, match="answer is no depth: '"):
+        ask_depth(checkpoint_folders["qwen3_vl"], photo, (0, 0), focal_pixels=None, max_new_tokens=4, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("pixel", "options", "message"),
+    [
+        ((64, 0), {}, "64 0 is outside the image of 64 x 48.*0 to 63.*0 to 47"),
+        ((0, -1), {}, "outside"),
+        ((0, 0), {"max_new_tokens": 0}, "max_new_tokens=0"),
+        ((0, 0), {"field_of_view_degrees": 190}, "between 0 and 180"),
+        ((0, 0), {"intrinsics": torch.zeros(3, 3).numpy()}, "focal lengths 0 and 0"),
+        ((0, 0), {"intrinsics": torch.eye(3).numpy() * 500}, "principal point"),
+    ],
+)
+def test_bad_pixels_and_cameras_are_refused_before_the_model_loads(photo: Path, pixel, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        ask_depth("nowhere", photo, pixel, **options)
+
+
+def test_a_pixel_of_several_frames_is_refused(frame_folder: Path) -> None:
+    with pytest.raises(ValueError, match="4 frames.*Give an image"):
+        ask_depth("nowhere", frame_folder, (0, 0))

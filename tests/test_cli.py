@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scene_folders import scene_row, write_exported
 from tiny_checkpoints import random_frames
 
 from igep.trainers import cli
+from igep.trainers.point_picture import save_point_picture
 
 
 @pytest.fixture
@@ -103,3 +105,79 @@ def test_a_subcommand_is_required(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main([])
     assert caught.value.code == 2
     assert "COMMAND" in capsys.readouterr().err
+
+
+# ---- A pixel
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    random_frames(1, size=(48, 64))[0].save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def pixel_arguments(model: Path | str, photo: Path, *more: str) -> list[str]:
+    return ["ask", "--model", str(model), "--video", str(photo), "--pixel", "30", "20", "--device", "cpu", *more]
+
+
+def test_ask_pixel_prints_metres_and_draws(
+    checkpoint_folders: dict[str, Path],
+    photo: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from igep.trainers import ask as ask_module
+
+    monkeypatch.setattr(ask_module, "generate_text", lambda *_: "<think> far </think>\n\n<answer> 3.456 </answer>")
+    output = photo.parent / "drawn" / "answer.png"
+    arguments = pixel_arguments(
+        checkpoint_folders["qwen3_vl"], photo, "--focal", "80", "--intrinsics", "70", "70", "32", "24"
+    )
+    assert cli.main([*arguments, "--output", str(output)]) == 0
+    assert capfd.readouterr().out == "3.46\n"
+    before, after = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (photo, output))
+    assert before.shape == after.shape
+    changed = np.argwhere(np.abs(before - after).max(-1) > 0)
+    assert (np.abs(changed - [20, 30]).max(1) <= 6).sum() > 10
+    assert (after == 255).all(-1).any()
+
+
+def test_ask_pixel_without_an_answer_draws_nothing(
+    checkpoint_folders: dict[str, Path], photo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = photo.parent / "answer.png"
+    arguments = pixel_arguments(checkpoint_folders["qwen3_vl"], photo, "--focal", "0", "--max-new-tokens", "3")
+    assert cli.main([*arguments, "--output", str(output)]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "answer is no depth" in captured.err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a question, or --pixel"),
+        (["How far?", "--output", "a.png"], "--output is about a pixel"),
+        (["How far?", "--field-of-view", "60"], "--field-of-view is about a pixel"),
+        (["How far?", "--pixel", "1", "2"], "give one of them"),
+        (["--pixel", "1", "2", "--frames", "3"], "--frames is about videos"),
+        (["--pixel", "99", "2"], "outside the image"),
+    ],
+)
+def test_ask_says_what_does_not_go_together(arguments, message, photo, capfd) -> None:
+    assert cli.main(["ask", "--model", "nowhere", "--video", str(photo), *arguments]) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_a_picture_must_be_a_png(photo: Path) -> None:
+    with pytest.raises(ValueError, match="does not end in .png"):
+        save_point_picture(photo, (1, 2), 3.0, photo.parent / "answer.jpg")
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (63, 47), (63, 0), (0, 47)])
+def test_the_distance_stays_in_the_picture(photo: Path, pixel: tuple[int, int]) -> None:
+    output = photo.parent / "answer.png"
+    save_point_picture(photo, pixel, 12.34, output)
+    before, after = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (photo, output))
+    assert (np.abs(before - after).max(-1) > 0).sum() > 100

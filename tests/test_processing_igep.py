@@ -1,6 +1,7 @@
 import copy
 import logging
 
+import numpy as np
 import pytest
 import torch
 from tiny_checkpoints import FAMILIES, build_checkpoint, build_tokenizer, random_frames
@@ -136,3 +137,64 @@ def test_bad_input_is_refused():
         processor.question_inputs(random_frames(1) + random_frames(1, size=(16, 16)), "?")
     with pytest.raises(TypeError, match="Qwen2Tokenizer is not the processor of a VLM"):
         IGEPProcessor.from_base(build_tokenizer("<image>", "<video>"))
+
+
+# ---- Focal unification and the base's own resizing
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_size_seen_by_the_encoder_is_what_the_processor_makes(family):
+    processor = build(family)
+    seen = processor.size_seen_by_encoder((70, 90))
+    assert seen == ((32, 32) if family == "llava_onevision" else (64, 96))
+
+
+def test_rounding_to_patches_is_no_second_resize_and_a_limit_is():
+    processor = build("qwen3_vl")
+    processor.check_unified_size((70, 90))
+    processor.image_processor.size = {"shortest_edge": 256, "longest_edge": 64 * 64}
+    with pytest.raises(ValueError, match="90 x 70 pixels to .*256 to 4096 pixels. Set image_max_pixels"):
+        processor.check_unified_size((70, 90))
+    processor.image_processor.size = {"shortest_edge": 200 * 200, "longest_edge": 400 * 400}
+    with pytest.raises(ValueError, match="undoes the unification"):
+        processor.check_unified_size((70, 90))
+
+
+def test_an_encoder_of_one_size_names_it():
+    processor = build("llava_onevision")
+    processor.check_unified_size((32, 32))
+    with pytest.raises(ValueError, match=r"canvas_size to \[32, 32\]"):
+        processor.check_unified_size((70, 90))
+
+
+@pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl"])
+def test_depth_question_unifies_and_names_the_pixel(family):
+    processor = build(family)
+    frame = random_frames(1, size=(48, 64))[0]
+    intrinsics = np.array([[64.0, 0, 32], [0, 48.0, 24], [0, 0, 1]])
+    inputs = processor.depth_question_inputs(frame, (20.5, 30.5), intrinsics, focal_pixels=96, steps=500)
+    assert inputs["image_grid_thw"].tolist() == [[1, 12, 12]]  # 96 x 96: each axis by its own factor
+    text = processor.tokenizer.decode(inputs["input_ids"][0])
+    x, y = round((20.5 * 1.5 - 0.5) * 500 / 96), round((30.5 * 2 - 0.5) * 500 / 96)
+    assert f"coordinates ({x}, {y}) from the camera" in text
+    assert "[0, 500]" in text
+
+
+def test_depth_question_without_a_camera_asks_the_calibrator():
+    processor = build("qwen3_vl")
+    frame = random_frames(1, size=(48, 64))[0]
+    inputs = processor.depth_question_inputs(frame, (1.5, 2.5), calibrator=lambda image: 90.0, focal_pixels=64)
+    assert inputs["image_grid_thw"].tolist() == [[1, 12, 16]]
+
+
+def test_depth_question_refuses_what_the_model_would_not_see():
+    processor = build("llava_onevision")
+    frame = random_frames(1, size=(48, 64))[0]
+    intrinsics = np.array([[64.0, 0, 32], [0, 64.0, 24], [0, 0, 1]])
+    with pytest.raises(ValueError, match="canvas_size to"):
+        processor.depth_question_inputs(frame, (20.5, 30.5), intrinsics, focal_pixels=96)
+    processor.depth_question_inputs(frame, (32.0, 24.0), intrinsics, focal_pixels=96, canvas_size=(32, 32))
+    with pytest.raises(ValueError, match="outside the 32 x 32 pixels"):
+        processor.depth_question_inputs(frame, (1.5, 2.5), intrinsics, focal_pixels=96, canvas_size=(32, 32))
+    with pytest.raises(ValueError, match="outside the image"):
+        processor.depth_question_inputs(frame, (65.0, 2.5), intrinsics, focal_pixels=96)

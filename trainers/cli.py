@@ -40,20 +40,44 @@ def _parser() -> argparse.ArgumentParser:
 def _add_ask(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "ask",
-        help="answer a question about a video with a saved model",
-        description="Answer a question about a video from RGB. The answer alone goes to standard output.",
+        help="answer a question about a video, or how far a pixel is, with a saved model",
+        description="Answer a question about a video, or how far a pixel of an image is, from RGB. The answer alone goes "
+        "to standard output; of a pixel, the metres.",
     )
-    parser.add_argument("question", help="the question, in quotes")
+    parser.add_argument("question", nargs="?", help="the question, in quotes; not with --pixel")
     parser.add_argument("--model", required=True, help="directory or Hub id of a saved model; code it brings is run")
     parser.add_argument("--video", required=True, help="video (mp4, mov, gif, ...), folder of images, or an image")
     parser.add_argument("--frames", type=int, help="frames to look at, spread evenly (default: 8, or all if fewer)")
-    parser.add_argument("--frames-as", choices=("video", "images"), help="how the model sees several frames")
-    parser.add_argument("--max-new-tokens", type=int, default=64, help="longest answer in tokens (default: 64)")
+    parser.add_argument(
+        "--frames-as", choices=("video", "images"), help="how the model sees the frames, as in training"
+    )
+    parser.add_argument("--max-new-tokens", type=int, help="longest answer in tokens (default: 64; 128 of a pixel)")
     parser.add_argument("--device", help="torch device (default: cuda if there is one, else cpu)")
+    pixel = parser.add_argument_group("how far a pixel is", "with VLM3's prompt; the model must have learned it")
+    pixel.add_argument("--pixel", type=int, nargs=2, metavar=("X", "Y"), help="column and row, counted from 0")
+    camera = pixel.add_mutually_exclusive_group()
+    camera.add_argument(
+        "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"), help="camera, in pixels of the image"
+    )
+    camera.add_argument("--field-of-view", type=float, metavar="DEGREES", help="horizontal; 60 unless given")
+    pixel.add_argument("--focal", type=float, help="unified focal length in training (default: 1000; 0 = none)")
+    pixel.add_argument("--canvas", type=int, nargs=2, metavar=("H", "W"), help="canvas_size in training, if any")
+    pixel.add_argument("--steps", type=int, help="text pixels per axis in training (default: 2000)")
+    pixel.add_argument("--output", help="draw the point and its distance on the image, to this PNG file")
     parser.set_defaults(run=_ask)
 
 
+PIXEL_OPTIONS = ("intrinsics", "field_of_view", "focal", "canvas", "steps", "output")
+
+
 def _ask(options: argparse.Namespace) -> int:
+    if options.pixel is not None:
+        return _ask_pixel(options)
+    given = [name for name in PIXEL_OPTIONS if vars(options)[name] is not None]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} is about a pixel: give --pixel X Y.")
+    if options.question is None:
+        raise ValueError("there is nothing to answer: give a question, or --pixel X Y.")
     # Imported here: loading transformers takes seconds, and `igep --help` needs none of it.
     from igep.trainers.ask import ask
 
@@ -64,11 +88,52 @@ def _ask(options: argparse.Namespace) -> int:
             options.video,
             options.question,
             options.frames,
-            max_new_tokens=options.max_new_tokens,
+            max_new_tokens=64 if options.max_new_tokens is None else options.max_new_tokens,
             device=options.device,
             frames_as=options.frames_as,
         )
     print(answer)
+    return 0
+
+
+def _ask_pixel(options: argparse.Namespace) -> int:
+    if options.question is not None:
+        raise ValueError(f"a question ({options.question!r}) and --pixel: give one of them.")
+    if options.frames is not None:
+        raise ValueError("--frames is about videos: a pixel is asked about in one image.")
+    import numpy as np
+
+    from igep.trainers.ask import ask_depth
+    from igep.trainers.point_picture import save_point_picture
+
+    intrinsics = None
+    if options.intrinsics is not None:
+        fx, fy, cx, cy = options.intrinsics
+        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    # What is not given has the default of `ask_depth`.
+    given = {
+        "focal_pixels": options.focal,
+        "canvas_size": None if options.canvas is None else tuple(options.canvas),
+        "steps": options.steps,
+        "max_new_tokens": options.max_new_tokens,
+        "frames_as": options.frames_as,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    if options.focal == 0:
+        given["focal_pixels"] = None
+    with contextlib.redirect_stdout(sys.stderr):
+        metres = ask_depth(
+            options.model,
+            options.video,
+            tuple(options.pixel),
+            intrinsics=intrinsics,
+            field_of_view_degrees=options.field_of_view,
+            device=options.device,
+            **given,
+        )
+    if options.output is not None:
+        save_point_picture(options.video, tuple(options.pixel), metres, options.output)
+    print(f"{metres:.2f}")
     return 0
 
 
