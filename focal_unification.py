@@ -24,6 +24,7 @@ logger = logging.get_logger(__name__)
 
 FOCAL_PIXELS = 1000.0  # of the released depth, correspondence and object checkpoints; 750 for camera pose
 MODES = ("both", "fx")
+ROUNDING_PIXELS = 1e-3  # a side that misses a whole number by the rounding of a float32 focal length keeps its pixel
 LARGEST_IMAGE = 50_000_000  # pixels; a focal length of a few pixels asks for more than any memory holds
 DEFAULT_FIELD_OF_VIEW_DEGREES = 60.0  # horizontal: between a phone's main camera (65) and a 35 mm lens (54)
 
@@ -117,8 +118,7 @@ def unify_focal_length(
             raise ValueError(f"focal_pixels={focal_pixels} must be a positive number of pixels, such as 1000.")
         focal = np.array([intrinsics[0, 0], intrinsics[0, 0] if mode == "fx" else intrinsics[1, 1]])
         scale = focal_pixels / focal
-    # A product that misses a whole number by rounding alone must not lose a pixel.
-    width, height = (int(side * factor + 1e-9) for side, factor in zip(frame.size, scale, strict=True))
+    width, height = (int(side * factor + ROUNDING_PIXELS) for side, factor in zip(frame.size, scale, strict=True))
     if min(width, height) < 1 or width * height > LARGEST_IMAGE:
         raise ValueError(
             f"focal_pixels={focal_pixels} makes an image of {frame.width} x {frame.height} pixels with fx "

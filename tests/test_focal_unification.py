@@ -61,6 +61,12 @@ def test_pose_focal_length_and_no_change():
 def test_sides_that_are_whole_lose_no_pixel_to_rounding():
     # 0.7 / 0.1 is 6.999999999999999 in floating point.
     assert unify_focal_length(gradient(10, 10), camera(0.1, 0.1, 5, 5), focal_pixels=0.7).frame.size == (70, 70)
+    rendered = float(np.float32(51.2))  # a little more than 51.2
+    assert rendered > 51.2
+    assert unify_focal_length(gradient(64, 64), camera(rendered, rendered, 32, 32), focal_pixels=51.2).frame.size == (
+        64,
+        64,
+    )
 
 
 @given(

@@ -236,7 +236,9 @@ def test_saved_model_trains_on(base, tmp_path):
 def test_one_task_of_vlm3_trains_and_is_counted(base, tmp_path, capsys):
     flags = ("--task", "depth", "--focal_pixels", "51.2", "--questions_per_image", "3", "--pack_questions")
     flags += ("--frames_as", "images", "--eval_rooms", "1", "--eval_strategy", "steps", "--eval_steps", "2")
-    sft.main([*tiny_flags(base, tmp_path), *flags])
+    with pytest.raises(ValueError, match="mixture entry 'depth': The encoder sees every image at 32 x 32.*64 x 64"):
+        sft.main([*tiny_flags(base, tmp_path), *flags])  # would undo the unification
+    sft.main([*tiny_flags(base, tmp_path), *flags, "--canvas_size", "32", "32"])
     printed = capsys.readouterr().out
     assert "held out, step 2" in printed
     line = printed[printed.index("mixture ") :].splitlines()[1].split()

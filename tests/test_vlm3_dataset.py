@@ -51,7 +51,7 @@ def ray_of(pixel, options):
     size = np.array([64, 48])
     focal = COLOUR_INTRINSICS[[0, 1], [0, 1]]
     scale = np.ones(2) if options.focal_pixels is None else options.focal_pixels / focal
-    unified = (size * scale + 1e-9).astype(int)
+    unified = (size * scale + 1e-3).astype(int)
     shift = np.zeros(2)
     if options.canvas_size is not None:
         shift = (unified - options.canvas_size[::-1]) // 2

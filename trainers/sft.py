@@ -24,6 +24,7 @@ from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
+from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.training_rows import RowOptions, Rows, SceneTableCache, load_rows
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_trainer import IGEPSFTTrainer
@@ -223,6 +224,26 @@ def load_datasets(
     return train, held_out if evaluates else None
 
 
+def check_image_sizes(mixture: MixtureDataset, processor: IGEPProcessor) -> None:
+    """Raises where the processor would resize images of a unified focal length, which undoes it.
+
+    Args:
+        mixture (`MixtureDataset`): What is trained on; the first row of each part that unifies is looked at.
+        processor (`IGEPProcessor`): Processor of the model.
+
+    Raises:
+        ValueError: The processor resizes by more than whole patches; the message names the part and the remedy.
+    """
+    for part in mixture.parts:
+        if isinstance(part.dataset, SpatialDataset) or part.dataset.options.focal_pixels is None:
+            continue
+        for frame in part.dataset.example(0, 0).frames:
+            try:
+                processor.check_unified_size((frame.height, frame.width))
+            except ValueError as error:
+                raise ValueError(f"mixture entry {part.name!r}: {error}") from error
+
+
 def summary(log_history: Sequence[dict[str, float]]) -> str:
     """A table of the first and last training logs and of the last evaluation.
 
@@ -250,12 +271,15 @@ def summary(log_history: Sequence[dict[str, float]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     script_args, training_args, model_args = parse(arguments)
     train_dataset, eval_dataset = load_datasets(script_args, training_args)
+    processor = load_processor(script_args, model_args)
+    if isinstance(train_dataset, MixtureDataset):
+        check_image_sizes(train_dataset, processor)
     trainer = IGEPSFTTrainer(
         model=load_model(model_args, training_args),
         args=training_args,
         train_dataset=train_dataset,
         eval_dataset=eval_dataset,
-        processing_class=load_processor(script_args, model_args),
+        processing_class=processor,
         peft_config=get_peft_config(model_args),
     )
     resume = training_args.resume_from_checkpoint
