@@ -8,6 +8,7 @@ about the axes that the one before has turned: `first_from_second = Ry(yaw) Rx(p
 import numpy as np
 
 
+DRIFT = 0.05  # of |R^T R - 1|: poses of a scene may each have 0.01, and what is between two of them has more
 GIMBAL_LOCK = 1 - 1e-12  # |sin pitch| above which yaw and roll turn about one axis
 
 
@@ -98,12 +99,23 @@ def direction_angle_degrees(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def checked_rotation(matrix: np.ndarray) -> np.ndarray:
-    """The upper left (3, 3) of a rotation or pose as float64; raises `ValueError` for anything that does not rotate."""
+    """The rotation nearest to a matrix that is one up to the rounding and drift of trackers.
+
+    Args:
+        matrix (`np.ndarray`): (3, 3), or (4, 4) of a pose.
+
+    Returns:
+        `np.ndarray`: (3, 3) float64.
+
+    Raises:
+        ValueError: Anything that does not rotate: its columns miss orthonormality by more than `DRIFT`, or it mirrors.
+    """
     matrix = np.asarray(matrix, dtype=np.float64)
     if matrix.shape not in ((3, 3), (4, 4)):
         raise ValueError(f"A rotation has shape (3, 3), or (4, 4) within a pose, not {matrix.shape}.")
     rotation = matrix[:3, :3]
     drift = np.abs(rotation.T @ rotation - np.eye(3)).max()
-    if not drift < 1e-2 or np.linalg.det(rotation) < 0:
+    if not drift < DRIFT or np.linalg.det(rotation) < 0:
         raise ValueError(f"{rotation.tolist()} is no rotation: its columns must be orthonormal and right-handed.")
-    return rotation
+    left, _, right = np.linalg.svd(rotation)
+    return left @ right

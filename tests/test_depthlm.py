@@ -22,6 +22,7 @@ DEPTHS = [1.0, 2.0, 3.0, 4.0]
 def folder(tmp_path):
     (tmp_path / "rgb").mkdir()
     Image.new("RGB", (64, 48), "red").save(tmp_path / "rgb" / "a.png")
+    Image.new("I;16", (64, 48)).save(tmp_path / "rgb" / "deep.png")
     return tmp_path
 
 
@@ -98,7 +99,13 @@ def test_image_root(folder):
         ("{", "line 2: no JSON"),
         ("[1]", "line 2: no field 'image'"),
         ({"image": "rgb/a.png"}, "line 2: no field 'intrinsics'"),
-        (line(image="rgb/b.png"), "line 2: .*b.png cannot be read"),
+        (line(image="rgb/b.png"), "line 2: .*b.png.*no such file.*image_root"),
+        (line(image="rgb/\0.png"), "line 2: "),
+        (line(image="rgb/deep.png"), "line 2: .*8-bit"),
+        ("[" * 100_000, "line 2: no JSON"),
+        (line(depth=[10**400] * 4), "line 2: `depth` must be"),
+        (line(depth=["1.5"] * 4), "line 2: `depth` must be"),
+        (line(depth=[True] * 4), "line 2: `depth` must be"),
         (line(image=3), "line 2: `image` is 3"),
         (line(intrinsics=CAMERA[:5]), "line 2: `intrinsics` must be 6"),
         (line(intrinsics=[50.0, 40.0, 32.0, 24.0, 640, 480]), "line 2: .*640 x 480.*64 x 48"),

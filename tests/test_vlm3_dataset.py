@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from PIL import Image
 from scene_folders import COLOUR_INTRINSICS, SCENE, camera_path, scene_row
 from scipy.spatial.transform import Rotation
 
@@ -262,9 +263,9 @@ def test_frames_without_a_finite_pose_are_no_rows():
     assert [name.split("/")[1] for name in rows.sample_ids] == ["00000", "00001", "00003", "00004"]
 
 
-def test_a_frame_without_depth_is_replaced_and_said_once(caplog):
+def test_a_frame_without_anything_to_ask_is_replaced_and_said_once(caplog):
     row = scene_row(FRAMES)
-    row["depth"][1] = None
+    row["depth"][1] = Image.new("I;16", (64, 48))
     rows = dataset("depth", [row])
     with caplog.at_level(logging.WARNING):
         example = rows[1]
@@ -274,13 +275,61 @@ def test_a_frame_without_depth_is_replaced_and_said_once(caplog):
     assert caplog.text.count("'desk/00001/depth'") == 1
 
 
+def test_frames_without_a_depth_map_are_no_rows_where_it_is_needed():
+    row = scene_row(FRAMES)
+    row["depth"][1] = row["depth"][3] = None
+    assert [name.split("/")[1] for name in dataset("depth", [row]).sample_ids] == ["00000", "00002", "00004"]
+    assert len(dataset("pose", [row])) == FRAMES
+    rows = dataset("correspondence", [row])
+    assert all(set(rows[number].frame_ids) <= {"00000", "00002", "00004"} for number in range(len(rows)))
+
+
+def test_scenes_without_what_the_task_needs_are_left_out_with_a_word(caplog):
+    bare = scene_row(2, "bare") | {"depth": []}
+    with caplog.at_level(logging.WARNING):
+        rows = dataset("depth", [bare, scene_row(2)])
+    assert [name.split("/")[0] for name in rows.sample_ids] == ["desk", "desk"]
+    assert "1 of 2 scenes ('bare' ...) are left out: task 'depth' needs intrinsics, depth" in caplog.text
+
+
+def test_pinholes_are_neither_edges_nor_hidden():
+    """Depth registered to another camera lacks every other column and single pixels elsewhere."""
+    holes, whole = scene_row(2), scene_row(2)
+    for index, depth in enumerate(holes["depth"]):
+        sparse = np.array(depth)
+        sparse[:, ::2] = 0
+        sparse[::5, 1::4] = 0
+        holes["depth"][index] = Image.fromarray(sparse)
+    options = {"focal_pixels": None, "questions_per_image": 10_000}
+    counts = [
+        [len(dataset(task, [row], **options)[0].conversation) for row in (holes, whole)]
+        for task in ("depth", "correspondence")
+    ]
+    for sparse_count, whole_count in counts:
+        assert sparse_count > 0.15 * whole_count  # half of the pixels, and of those that they land on
+    rows = dataset("depth", [holes], distance_kind="z", **options)[0]
+    for (question, _), reference in list(zip(rows.conversation, rows.references, strict=True))[::9]:
+        pixel = pixels_from_text(asked_pixel(question), (48, 64))
+        pose = camera_path(2)[int(rows.frame_ids[0])]
+        assert reference == pytest.approx(hit(pose, ray_of(pixel, VLM3Options(focal_pixels=None)))[1], rel=0.03)
+
+
+def test_poses_that_drift_as_scenes_may_are_asked_about():
+    row = scene_row(2)
+    for pose in row["world_from_camera"]:
+        for line in pose[:3]:
+            line[0] *= 1.0049
+    example = dataset("pose", [row], min_covisibility=0)[0]
+    assert set(example.question_types) >= {"rotation_angle", "yaw_pitch_roll"}
+
+
 @pytest.mark.parametrize(
     ("task", "change", "message"),
     [
-        ("depth", {"depth": []}, "'desk'.*needs `depth`"),
-        ("correspondence", {"depth": []}, "'desk'.*needs `depth`"),
-        ("objects", {"world_from_camera": []}, "'desk'.*needs `world_from_camera`"),
-        ("depth", {"intrinsics": []}, "'desk'.*need `intrinsics`"),
+        ("depth", {"depth": []}, "No frame of the 1 scenes.*'depth', which needs intrinsics, depth"),
+        ("correspondence", {"depth": []}, "needs intrinsics, world_from_camera, depth"),
+        ("objects", {"world_from_camera": []}, "needs intrinsics, world_from_camera, boxes"),
+        ("depth", {"intrinsics": []}, "needs intrinsics, depth"),
         ("pose", {"depth": []}, "'desk' has no `depth`.*min_covisibility"),
         ("depth", {"intrinsics": [np.diag([60.0, 0.0, 1.0]).tolist()] * FRAMES}, "desk"),
         ("depth", {"frame_ids": ["a"]}, "frame_ids"),
@@ -292,8 +341,11 @@ def test_what_a_scene_lacks_is_named(task, change, message):
 
 
 def test_nothing_to_ask_is_an_error_with_a_remedy():
+    with pytest.raises(SpatialDataError, match="needs intrinsics, world_from_camera, boxes"):
+        dataset("objects", [scene_row(2) | {"boxes": []}])
+    far = {"label": "x", "centre_metres": [0.0, 0.0, -9.0], "size_metres": [1.0, 1.0, 1.0], "yaw_radians": 0.0}
     with pytest.raises(SpatialDataError, match="boxes that can be seen"):
-        dataset("objects", [scene_row(2) | {"boxes": []}])[0]
+        dataset("objects", [scene_row(2) | {"boxes": [far]}])[0]
     with pytest.raises(SpatialDataError, match="min_depth_metres"):
         dataset("depth", min_depth_metres=50.0)[0]
     with pytest.raises(SpatialDataError, match="Widen min_covisibility"):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from igep.trainers.data.scene_views import depth_rays
+from igep.trainers.data.scene_views import depth_rays, surface_inverse_depth
 from igep.trainers.data.spatial_question import PosedView
 
 
@@ -39,8 +39,8 @@ def carry_pixels(
         second (`PosedView`): Likewise.
         rows (`np.ndarray`): (K,) rows of the first depth map.
         columns (`np.ndarray`): (K,) its columns.
-        tolerance (`float`, *optional*, defaults to `0.05`): Share by which the second view's own depth may differ from the
-            depth carried over before the point counts as hidden. Poses and sensors are no better.
+        tolerance (`float`, *optional*, defaults to `0.05`): Share of the second view's own depth by which the depth carried
+            over may differ from it before the point counts as hidden. Poses and sensors are no better.
 
     Returns:
         `SeenPixels`
@@ -56,10 +56,10 @@ def carry_pixels(
     seen = in_front & (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
     stored_height, stored_width = second.depth_metres.shape
     landing = np.where(seen[:, None], pixels, 0)
-    own = second.depth_metres[
-        (landing[:, 1] * stored_height / height).astype(int), (landing[:, 0] * stored_width / width).astype(int)
-    ]
-    return SeenPixels(pixels, seen & (own > 0) & np.isfinite(own) & (np.abs(own - depth) <= tolerance * depth))
+    inverse, known = surface_inverse_depth(second.depth_metres)
+    cell = (landing[:, 1] * stored_height / height).astype(int), (landing[:, 0] * stored_width / width).astype(int)
+    agrees = np.abs(depth * inverse[cell] - 1) <= tolerance
+    return SeenPixels(pixels, seen & known[cell] & agrees)
 
 
 def covisibility(first: PosedView, second: PosedView, grid: int = 32) -> float:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from igep.focal_unification import unify_focal_length
 from igep.trainers.data.depth_questions import questions_at
+from igep.trainers.data.scene_validation import decode_frame
 from igep.trainers.data.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.vlm3_options import VLM3Options
 
@@ -160,7 +161,7 @@ class DepthLMDataset(torch.utils.data.Dataset):
             line = lines.readline()
         try:
             entry = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._fail(number, f"no JSON ({error}): write one object per line.")
         missing = [name for name in FIELDS if not isinstance(entry, dict) or name not in entry]
         if missing:
@@ -170,19 +171,20 @@ class DepthLMDataset(torch.utils.data.Dataset):
     def _frame(self, number: int, name: str) -> Image.Image:
         if not isinstance(name, str) or not name:
             self._fail(number, f"`image` is {name!r}: give a path.")
-        path = self.image_root / name
         try:
-            with Image.open(path) as image:
-                return image.convert("RGB")
-        except (OSError, Image.DecompressionBombError) as error:
-            self._fail(number, f"{path} cannot be read as an image ({error}). Correct the path or image_root.")
+            return decode_frame(self.file.stem, number, str(self.image_root / name))
+        except SpatialDataError as error:
+            self._fail(number, f"{error} Paths start at {self.image_root}: see image_root.")
 
     def _numbers(self, number: int, entry: dict, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
         wanted = " x ".join("any" if side is None else str(side) for side in shape)
         try:
-            values = np.array(entry[name], dtype=np.float64)
-        except (TypeError, ValueError):
+            values = np.array(entry[name])
+        except ValueError:  # lists of several lengths
             self._fail(number, f"`{name}` must be {wanted} numbers.")
+        if values.dtype.kind not in "iuf":  # text, booleans, nothing, and whole numbers beyond 64 bits
+            self._fail(number, f"`{name}` must be {wanted} numbers.")
+        values = values.astype(np.float64)
         fits = values.ndim == len(shape) and all(
             want in (None, side) for want, side in zip(shape, values.shape, strict=True)
         )

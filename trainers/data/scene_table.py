@@ -38,7 +38,10 @@ class SceneTable:
             if scene_id in seen:
                 raise SpatialDataError(f"The scenes table has scene_id {scene_id!r} again in row {number}.")
             seen.add(scene_id)
+        # Columns of little weight, so that asking what a scene has reads no image.
         self._light = scenes.select_columns(["frame_ids", "world_from_camera"]).with_format("arrow")
+        self._lists = scenes.select_columns(["intrinsics", "world_from_camera", "boxes"]).with_format("arrow")
+        self._depth = scenes.select_columns(["frame_ids", "depth"]).with_format("arrow")
 
     def __len__(self) -> int:
         return len(self.scene_ids)
@@ -58,6 +61,21 @@ class SceneTable:
         if len(poses) != count or len(numbers) != 16 * count:
             return np.arange(count)  # the contract is broken: reading a frame says how
         return np.flatnonzero(np.isfinite(np.asarray(numbers, dtype=np.float64)).reshape(count, 16).all(1))
+
+    def frames_with_depth(self, number: int) -> np.ndarray:
+        """(F,) bool, the frames of a scene that have a depth map; all `False` where the scene has no depth."""
+        row = self._depth[number]
+        count = len(row["frame_ids"][0].values or [])
+        depth = row["depth"][0].values
+        if depth is None or len(depth) == 0:
+            return np.zeros(count, dtype=bool)
+        if len(depth) != count:
+            return np.ones(count, dtype=bool)  # the contract is broken: reading a frame says how
+        return np.asarray(depth.is_valid())
+
+    def lacks(self, number: int, field: str) -> bool:
+        """Whether a list of a scene (`intrinsics`, `world_from_camera`, `boxes`) is empty."""
+        return len(self._lists[number][field][0].values or []) == 0
 
     def row(self, number: int, frames: Sequence[int]) -> dict:
         """Reads a scene with some of its frames.

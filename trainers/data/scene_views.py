@@ -78,6 +78,25 @@ def depth_rays(view: PosedView) -> tuple[np.ndarray, np.ndarray]:
     return places, rays
 
 
+def surface_inverse_depth(depth_metres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse depth, with holes of one pixel closed: depth registered to another camera is full of them.
+
+    Args:
+        depth_metres (`np.ndarray`): (h, w); 0 or not finite = not measured.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray]`: (h, w) float64 inverse depth, the mean of its two neighbours in a hole between them
+        (in a row first, then in a column), and (h, w) bool where it is known.
+    """
+    known = np.isfinite(depth_metres) & (depth_metres > 0)
+    inverse = np.where(known, 1 / np.where(known, depth_metres, 1), 0).astype(np.float64)
+    for value, seen in ((inverse, known), (inverse.T, known.T)):
+        hole = ~seen[:, 1:-1] & seen[:, :-2] & seen[:, 2:]
+        value[:, 1:-1][hole] = ((value[:, :-2] + value[:, 2:]) / 2)[hole]
+        seen[:, 1:-1] |= hole
+    return inverse, known
+
+
 def surface_pixels(view: PosedView, options: VLM3Options) -> np.ndarray:
     """Which pixels of a view's depth map have one honest answer: measured, in range, and on no edge.
 
@@ -87,20 +106,19 @@ def surface_pixels(view: PosedView, options: VLM3Options) -> np.ndarray:
 
     Returns:
         `np.ndarray`: (h, w) bool. On a plane inverse depth is affine, so a pixel that is not the mean of its two neighbours
-        along an axis lies at an edge; one beside a pixel without depth may.
+        along an axis lies at an edge; one beside more than a pinhole without depth may.
     """
     depth = view.depth_metres
-    measured = np.isfinite(depth) & (depth >= options.min_depth_metres) & (depth <= options.max_depth_metres)
-    inverse = np.where(measured, 1 / np.where(measured, depth, 1), 0).astype(np.float64)
-    surface = np.zeros_like(measured)
+    surface = np.zeros(depth.shape, dtype=bool)
     if min(depth.shape) < 3:
         return surface
-    surface[1:-1, 1:-1] = measured[1:-1, 1:-1]
-    centre = inverse[1:-1, 1:-1]
-    for low, high in (
-        ((slice(None, -2), slice(1, -1)), (slice(2, None), slice(1, -1))),
-        ((slice(1, -1), slice(None, -2)), (slice(1, -1), slice(2, None))),
-    ):
+    inverse, known = surface_inverse_depth(depth)
+    asked = np.isfinite(depth) & (depth >= options.min_depth_metres) & (depth <= options.max_depth_metres)
+    inner = slice(1, -1)
+    centre = inverse[inner, inner]
+    surface[inner, inner] = asked[inner, inner]
+    before, behind = slice(None, -2), slice(2, None)
+    for low, high in (((before, inner), (behind, inner)), ((inner, before), (inner, behind))):
         bend = np.abs(inverse[low] + inverse[high] - 2 * centre)
-        surface[1:-1, 1:-1] &= measured[low] & measured[high] & (bend <= options.depth_edge_tolerance * centre)
+        surface[inner, inner] &= known[low] & known[high] & (bend <= options.depth_edge_tolerance * centre)
     return surface

@@ -25,6 +25,12 @@ __all__ = ["VLM3Dataset", "VLM3Options"]
 
 logger = logging.getLogger(__name__)
 
+NEEDS = {
+    "depth": ("intrinsics", "depth"),
+    "correspondence": ("intrinsics", "world_from_camera", "depth"),
+    "pose": ("intrinsics", "world_from_camera"),
+    "objects": ("intrinsics", "world_from_camera", "boxes"),
+}
 PARTNERS_TRIED = 8  # frames that a first frame is paired with before another first frame is taken
 ROWS_TRIED = 50  # rows looked at before a row without questions is an error
 
@@ -33,9 +39,9 @@ class VLM3Dataset(torch.utils.data.Dataset):
     """One row per frame; where a question needs two, the frame is the first and its partner is drawn when the row is read.
 
     A row has up to K independent questions, drawn anew for every use of it, and the geometry of its views, so that IGEP's
-    losses work on the same rows. What is drawn depends on the seed, the row and the number of the use alone. A row about
-    which nothing can be asked (no depth, no partner that sees enough, no box) is replaced by the next one that has
-    questions; this is said once.
+    losses work on the same rows. What is drawn depends on the seed, the row and the number of the use alone. Scenes and
+    frames without what the task needs are no rows. A row about which nothing can be asked when it is read (no surface in
+    range, no partner that sees enough, no box in sight) is replaced by the next one that has questions; this is said once.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
@@ -58,22 +64,31 @@ class VLM3Dataset(torch.utils.data.Dataset):
         self._rows: list[tuple[int, int]] = []
         self._sample_ids: list[str] = []
         self._usable: list[np.ndarray] = []
+        without: list[str] = []
         for number, scene_id in enumerate(self._table.scene_ids):
-            usable = self._table.usable_frames(number)
+            usable = self._usable_frames(number)
             self._usable.append(usable)
+            if not len(usable):
+                without.append(scene_id)
             names = self._table.frame_ids(number)
             for frame in usable.tolist():
                 if options.images_per_row == 1 or len(self._partners(number, frame)):
                     self._rows.append((number, frame))
                     self._sample_ids.append(f"{scene_id}/{names[frame]}/{options.task}")
+        needed = ", ".join(NEEDS[options.task])
         if not self._rows:
             raise SpatialDataError(
-                f"No frame of the {len(self._table)} scenes can be asked about {options.task!r}: "
+                f"No frame of the {len(self._table)} scenes can be asked about {options.task!r}, which needs {needed}"
                 + (
-                    "every frame lacks a pose."
+                    "."
                     if options.images_per_row == 1
-                    else f"no two frames with a pose are within max_frame_gap={options.max_frame_gap} of each other."
+                    else f" and two frames within max_frame_gap={options.max_frame_gap} of each other."
                 )
+            )
+        if without:
+            logger.warning(
+                "%d of %d scenes (%r ...) are left out: task %r needs %s.",
+                *(len(without), len(self._table), without[0], options.task, needed),
             )
         self._said = False
 
@@ -154,13 +169,15 @@ class VLM3Dataset(torch.utils.data.Dataset):
         return scene, views, asked
 
     def _scene(self, number: int, frames: list[int]) -> ValidScene:
-        scene = validate_scene(self._table.row(number, frames))
-        where = f"Scene {scene.scene_id!r}: task {self.options.task!r} needs"
-        if scene.depth is None and self.options.task in ("depth", "correspondence"):
-            raise SpatialDataError(f"{where} `depth`, which the scene has not: leave it out.")
-        if scene.world_from_camera is None and self.options.task != "depth":
-            raise SpatialDataError(f"{where} `world_from_camera`, which the scene has not: leave it out.")
-        return scene
+        return validate_scene(self._table.row(number, frames))
+
+    def _usable_frames(self, number: int) -> np.ndarray:
+        """Indices of the frames of a scene that have what the task needs, as far as that is known without reading them."""
+        needs = NEEDS[self.options.task]
+        if any(self._table.lacks(number, field) for field in needs if field != "depth"):
+            return np.empty(0, dtype=np.int64)
+        usable = self._table.usable_frames(number)
+        return usable[self._table.frames_with_depth(number)[usable]] if "depth" in needs else usable
 
     def _partners(self, number: int, frame: int) -> np.ndarray:
         usable = self._usable[number]
