@@ -72,6 +72,17 @@ def test_neighbouring_frames_overlap_and_agree():
     assert error.median() < 0.01
 
 
+def test_a_fixed_gaze_moves_the_camera_without_turning_it():
+    turning, fixed = (
+        sample_layout(8, RoomSpec(num_frames=3, fixed_gaze=gaze), torch.Generator().manual_seed(4)).world_from_camera
+        for gaze in (False, True)
+    )
+    assert torch.equal(fixed[..., :3, 3], turning[..., :3, 3])
+    assert torch.equal(fixed[:, 0], turning[:, 0])
+    assert torch.equal(fixed[:, 1:, :3, :3], fixed[:, :1, :3, :3].expand(-1, 2, -1, -1))
+    assert (turning[:, 2, :3, :3] - turning[:, 0, :3, :3]).flatten(1).norm(dim=1).min() > 0.01
+
+
 def test_objects_do_not_intersect_and_stay_in_the_room():
     layout = rendered(64).layout
     half = layout.size[..., :2].amax(-1) / 2

@@ -9,49 +9,19 @@ model is then loaded in a fresh process through the Auto classes and answers hel
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from igep.trainers.complete_checkpoint import last_complete_checkpoint
+from igep.trainers.markdown_table import markdown_table
+from igep.trainers.side_by_side import ROOT, side_by_side
 
 
-ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "trainers" / "recipes" / "quickstart.yaml"
 METHODS = {
     "cross_entropy": ("--geometry_weight", "0", "--cross_view_weight", "0", "--global_weight", "0"),
     "igep": (),
 }
-
-
-def start(command: list[str], log: Path | None = None) -> subprocess.Popen:
-    """Starts a command in a new process, on one core, and says so. With `log` its output goes to that file."""
-    print("\n$ " + " ".join(command) + ("" if log is None else f"   (beside it; output in {log})"), flush=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}  # the two methods run side by side, one core each
-    if log is None:
-        return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as stream:
-        return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=stream, stderr=stream)
-
-
-def wait(process: subprocess.Popen, log: Path | None = None) -> None:
-    """Waits for a command. A failure ends the quickstart, with the end of its log where it has one."""
-    if process.wait() != 0:
-        tail = "" if log is None else "\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-        sys.exit(f"quickstart stopped: {' '.join(process.args[1:])} ended with status {process.returncode}{tail}")
-
-
-def side_by_side(commands: dict[str, list[str]], log: Path) -> None:
-    """Runs the command of both methods at once; the first one's output goes to `log`, the other's is shown."""
-    quiet = start(commands["cross_entropy"], log)
-    try:
-        wait(start(commands["igep"]))
-        wait(quiet, log)
-    finally:
-        quiet.kill()  # nothing is left running when the other one failed
 
 
 def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list[str]) -> dict:
@@ -76,10 +46,10 @@ def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list
             train[method] = ["trainers/sft.py", "--config", str(RECIPE), *options]
             options = ["--model", str(models[method]), "--output", str(scores[method])]
             evaluate[method] = ["trainers/room_evaluation.py", *options, "--rooms", str(held_out_rooms)]
-        side_by_side(train, output / f"train_seed{seed}.log")
+        side_by_side(train["igep"], train["cross_entropy"], output / f"train_seed{seed}.log")
         picture = ["--picture", str(output / f"geometry_seed{seed}.png")]
         evaluate["igep"] += ["--checkpoint", str(last_complete_checkpoint(models["igep"])), *picture]
-        side_by_side(evaluate, output / f"evaluate_seed{seed}.log")
+        side_by_side(evaluate["igep"], evaluate["cross_entropy"], output / f"evaluate_seed{seed}.log")
         runs += [{"method": method, "seed": seed, **json.loads(scores[method].read_text())} for method in METHODS]
     return {"recipe": RECIPE.relative_to(ROOT).as_posix(), "runs": runs}
 
@@ -94,12 +64,7 @@ def as_table(results: dict) -> str:
     rows.append(["depth probe, delta_1", *(f"{run['depth_probe']['delta_1']:.3f}" for run in runs)])
     rows.append(["seconds per answer", *(f"{run['seconds_per_answer']:.4f}" for run in runs)])
     rows.append(["parameters on disk", *(f"{run['parameters_on_disk']:,}" for run in runs)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
-    ]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+    return markdown_table(rows)
 
 
 def main() -> None:

@@ -66,6 +66,18 @@ def build_processor() -> LlavaOnevisionProcessor:
         [normalizers.Lowercase(), normalizers.Replace(Regex(r"[?!,;:]|\.(?!\d)"), " ")]
     )
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return wrap_tokenizer(words)
+
+
+def wrap_tokenizer(words: Tokenizer) -> LlavaOnevisionProcessor:
+    """The processor of 64 px frames around a tokenizer.
+
+    Args:
+        words (`Tokenizer`): Its vocabulary holds `SPECIAL_TOKENS`.
+
+    Returns:
+        `LlavaOnevisionProcessor`
+    """
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words,
         pad_token="<pad>",

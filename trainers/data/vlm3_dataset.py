@@ -21,8 +21,6 @@ from igep.trainers.data.spatial_question import PosedView, WrittenQuestion
 from igep.trainers.data.vlm3_options import VLM3Options
 
 
-__all__ = ["VLM3Dataset", "VLM3Options"]
-
 logger = logging.getLogger(__name__)
 
 NEEDS = {
