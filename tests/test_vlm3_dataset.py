@@ -239,6 +239,19 @@ def test_questions_of_a_row_differ_and_number_at_most_k():
     assert len(set(example.conversation)) == 7
 
 
+def test_no_question_is_asked_twice_where_pixels_read_the_same():
+    for task in ("depth", "correspondence"):
+        example = dataset(task, questions_per_image=60, text_pixel_steps=8)[0]
+        questions = [question for question, _ in example.conversation]
+        assert len(set(questions)) == len(questions) > 5
+
+
+def test_pose_without_bounds_needs_no_depth():
+    rows = dataset("pose", [scene_row(2) | {"depth": []}], min_covisibility=0)
+    assert rows[0].conversation
+    assert rows[0].depth_metres is None
+
+
 def test_a_row_survives_a_worker():
     rows = pickle.loads(pickle.dumps(dataset("depth")))
     assert rows[1].conversation == dataset("depth")[1].conversation
@@ -271,7 +284,8 @@ def test_a_frame_without_anything_to_ask_is_replaced_and_said_once(caplog):
         example = rows[1]
         rows.example(1, 1)
     assert example.sample_id == "desk/00001/depth"
-    assert example.frame_ids == ("00002",)
+    assert example.frame_ids != ("00001",)
+    assert example.conversation
     assert caplog.text.count("'desk/00001/depth'") == 1
 
 
@@ -279,7 +293,8 @@ def test_frames_without_a_depth_map_are_no_rows_where_it_is_needed():
     row = scene_row(FRAMES)
     row["depth"][1] = row["depth"][3] = None
     assert [name.split("/")[1] for name in dataset("depth", [row]).sample_ids] == ["00000", "00002", "00004"]
-    assert len(dataset("pose", [row])) == FRAMES
+    assert len(dataset("pose", [row])) == 3
+    assert len(dataset("pose", [row], min_covisibility=0)) == FRAMES
     rows = dataset("correspondence", [row])
     assert all(set(rows[number].frame_ids) <= {"00000", "00002", "00004"} for number in range(len(rows)))
 
@@ -330,7 +345,8 @@ def test_poses_that_drift_as_scenes_may_are_asked_about():
         ("correspondence", {"depth": []}, "needs intrinsics, world_from_camera, depth"),
         ("objects", {"world_from_camera": []}, "needs intrinsics, world_from_camera, boxes"),
         ("depth", {"intrinsics": []}, "needs intrinsics, depth"),
-        ("pose", {"depth": []}, "'desk' has no `depth`.*min_covisibility"),
+        ("pose", {"depth": []}, "needs intrinsics, world_from_camera, depth"),
+        ("pose", {"frame_ids": ["a", "b", "a", "c", "d"]}, "'desk': `frame_ids` has 'a' twice"),
         ("depth", {"intrinsics": [np.diag([60.0, 0.0, 1.0]).tolist()] * FRAMES}, "desk"),
         ("depth", {"frame_ids": ["a"]}, "frame_ids"),
     ],

@@ -48,7 +48,7 @@ def ask_about_correspondence(
     answered = text_from_pixels(carried.pixels[kept], second.size, steps).tolist()
     extent = np.array(second.frame.size)
     exact = np.clip((carried.pixels[kept] - 0.5) * steps / extent, 0, None).tolist()
-    return [
+    written = [
         WrittenQuestion(
             correspondence_question(tuple(start), options.think),
             correspondence_answer(tuple(end), tuple(start) if options.think else None),
@@ -57,3 +57,5 @@ def ask_about_correspondence(
         )
         for start, end, reference in zip(asked, answered, exact, strict=True)
     ]
+    # Two pixels that read the same would be one question with two answers.
+    return list({one.question: one for one in written}.values())

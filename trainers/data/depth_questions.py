@@ -44,9 +44,11 @@ def questions_at(pixels: np.ndarray, metres: np.ndarray, size: tuple[int, int], 
         steps (`int`): N of the text pixels.
 
     Returns:
-        `list[WrittenQuestion]`: Of type `metric_depth`, the reference in metres.
+        `list[WrittenQuestion]`: Of type `metric_depth`, the reference in metres; no two of the same text.
     """
-    return [
+    written = [
         WrittenQuestion(depth_question(tuple(text), steps), depth_answer(value), "metric_depth", value)
         for text, value in zip(text_from_pixels(pixels, size, steps).tolist(), metres.tolist(), strict=True)
     ]
+    # Two pixels that read the same would be one question with two answers.
+    return list({one.question: one for one in written}.values())

@@ -30,7 +30,7 @@ NEEDS = {
     "objects": ("intrinsics", "world_from_camera", "boxes"),
 }
 PARTNERS_TRIED = 8  # frames that a first frame is paired with before another first frame is taken
-ROWS_TRIED = 50  # rows looked at before a row without questions is an error
+ROWS_TRIED = 50  # other rows looked at before a row without questions is an error
 
 
 class VLM3Dataset(torch.utils.data.Dataset):
@@ -39,7 +39,7 @@ class VLM3Dataset(torch.utils.data.Dataset):
     A row has up to K independent questions, drawn anew for every use of it, and the geometry of its views, so that IGEP's
     losses work on the same rows. What is drawn depends on the seed, the row and the number of the use alone. Scenes and
     frames without what the task needs are no rows. A row about which nothing can be asked when it is read (no surface in
-    range, no partner that sees enough, no box in sight) is replaced by the next one that has questions; this is said once.
+    range, no partner that sees enough, no box in sight) is replaced by another one that has questions; this is said once.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
@@ -69,11 +69,14 @@ class VLM3Dataset(torch.utils.data.Dataset):
             if not len(usable):
                 without.append(scene_id)
             names = self._table.frame_ids(number)
+            if len(set(names)) != len(names):
+                repeated = next(name for name in names if names.count(name) > 1)
+                raise SpatialDataError(f"Scene {scene_id!r}: `frame_ids` has {repeated!r} twice: rename one.")
             for frame in usable.tolist():
                 if options.images_per_row == 1 or len(self._partners(number, frame)):
                     self._rows.append((number, frame))
                     self._sample_ids.append(f"{scene_id}/{names[frame]}/{options.task}")
-        needed = ", ".join(NEEDS[options.task])
+        needed = ", ".join(self._needs)
         if not self._rows:
             raise SpatialDataError(
                 f"No frame of the {len(self._table)} scenes can be asked about {options.task!r}, which needs {needed}"
@@ -112,26 +115,26 @@ class VLM3Dataset(torch.utils.data.Dataset):
             `SpatialExample`
 
         Raises:
-            SpatialDataError: The row breaks the contract, or neither it nor the rows behind it have a question.
+            SpatialDataError: The row breaks the contract, or neither it nor the others that were tried have a question.
         """
         if not 0 <= row < len(self._rows):
             raise IndexError(row)
         sample_id = self._sample_ids[row]
         rng = np.random.default_rng([self.seed, zlib.crc32(sample_id.encode()), draw])
-        for ahead in range(min(ROWS_TRIED, len(self._rows))):
-            number, frame = self._rows[(row + ahead) % len(self._rows)]
+        # Others anywhere: what hides the boxes of one frame often hides those of its neighbours.
+        for number, frame in [self._rows[tried] for tried in [row, *rng.integers(len(self._rows), size=ROWS_TRIED)]]:
             scene, views, asked = self._ask(number, frame, rng)
             if asked:
                 return self._example(sample_id, scene, views, asked)
             if not self._said:
                 self._said = True
                 logger.warning(
-                    "Nothing can be asked about %r (%s): the next row that has questions takes its place. Said once.",
+                    "Nothing can be asked about %r (%s): another row that has questions takes its place. Said once.",
                     sample_id,
                     self.options.task,
                 )
         raise SpatialDataError(
-            f"Nothing can be asked about {sample_id!r} nor about the {ahead} rows behind it: task {self.options.task!r} needs "
+            f"Nothing can be asked about {sample_id!r} nor about {ROWS_TRIED} other rows: task {self.options.task!r} needs "
             + ("boxes that can be seen" if self.options.task == "objects" else "measured depth")
             + (
                 f" and frames that share {self.options.min_covisibility:g} to {self.options.max_covisibility:g} of their "
@@ -171,11 +174,18 @@ class VLM3Dataset(torch.utils.data.Dataset):
 
     def _usable_frames(self, number: int) -> np.ndarray:
         """Indices of the frames of a scene that have what the task needs, as far as that is known without reading them."""
-        needs = NEEDS[self.options.task]
+        needs = self._needs
         if any(self._table.lacks(number, field) for field in needs if field != "depth"):
             return np.empty(0, dtype=np.int64)
         usable = self._table.usable_frames(number)
         return usable[self._table.frames_with_depth(number)[usable]] if "depth" in needs else usable
+
+    @property
+    def _needs(self) -> tuple[str, ...]:
+        """Fields of a scene without which nothing can be asked."""
+        bounded = self.options.min_covisibility > 0 or self.options.max_covisibility < 1
+        needs = NEEDS[self.options.task]
+        return (*needs, "depth") if self.options.task == "pose" and bounded else needs
 
     def _partners(self, number: int, frame: int) -> np.ndarray:
         usable = self._usable[number]
@@ -183,13 +193,8 @@ class VLM3Dataset(torch.utils.data.Dataset):
 
     def _see_each_other(self, scene: ValidScene, views: tuple[PosedView, ...]) -> bool:
         options = self.options
-        if options.min_covisibility == 0 and options.max_covisibility == 1:
+        if scene.depth is None:  # pose without bounds
             return True
-        if scene.depth is None:
-            raise SpatialDataError(
-                f"Scene {scene.scene_id!r} has no `depth`, so what two frames have in common is unknown: set min_covisibility "
-                "to 0 and max_covisibility to 1, or leave it out."
-            )
         return options.min_covisibility <= covisibility(*views) <= options.max_covisibility
 
     def _example(
