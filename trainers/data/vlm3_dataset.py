@@ -120,9 +120,11 @@ class VLM3Dataset(torch.utils.data.Dataset):
         if not 0 <= row < len(self._rows):
             raise IndexError(row)
         sample_id = self._sample_ids[row]
-        rng = np.random.default_rng([self.seed, zlib.crc32(sample_id.encode()), draw])
+        key = [self.seed, zlib.crc32(sample_id.encode()), draw]
+        rng = np.random.default_rng(key)
         # Others anywhere: what hides the boxes of one frame often hides those of its neighbours.
-        for number, frame in [self._rows[tried] for tried in [row, *rng.integers(len(self._rows), size=ROWS_TRIED)]]:
+        others = np.random.default_rng([*key, 1]).integers(len(self._rows), size=ROWS_TRIED).tolist()
+        for number, frame in [self._rows[tried] for tried in (row, *others)]:
             scene, views, asked = self._ask(number, frame, rng)
             if asked:
                 return self._example(sample_id, scene, views, asked)
