@@ -13,7 +13,7 @@ from igep.trainers.focal_ablation import (
     ARMS,
     ROOM_PIXELS,
     TEST_FOCAL,
-    UNIFIED_FOCAL_PIXELS,
+    UNIFIED_FOCAL,
     VIEW,
     FocalRooms,
     as_table,
@@ -47,7 +47,7 @@ def test_both_arms_are_asked_about_the_same_points(focal_range):
         metres = view.depth_metres[lines, columns] * np.sqrt(1 + (offsets**2).sum(-1))
         np.testing.assert_allclose(metres, one.references, rtol=1e-6)
         # The unified arm's are rounded, and its crop is centred to a whole pixel.
-        scale = UNIFIED_FOCAL_PIXELS / view.intrinsics[0, 0]
+        scale = UNIFIED_FOCAL * IMAGE_SIZE / view.intrinsics[0, 0]
         centred = (pixels - ROOM_PIXELS / 2) * scale + IMAGE_SIZE / 2
         assert np.abs(asked(other) + 0.5 - centred).max() < 1.6
         assert np.abs(asked(other) + 0.5 - centred).mean() < 0.9
@@ -65,9 +65,15 @@ def test_a_wide_camera_loses_its_margin_and_a_narrow_one_gains_a_black_one():
     (wide,) = FocalRooms(rooms(1, 3, (0.5, 0.5)), unify=True)[0].frames
     (narrow,) = FocalRooms(rooms(1, 3, (1.6, 1.6)), unify=True)[0].frames
     assert np.asarray(wide).reshape(-1, 3).any(1).all()
-    margin = (IMAGE_SIZE - round(IMAGE_SIZE * 1.2 / 1.6)) // 2
+    margin = (IMAGE_SIZE - round(IMAGE_SIZE * UNIFIED_FOCAL / 1.6)) // 2
     assert not np.asarray(narrow)[:margin].any()
     assert np.asarray(narrow)[margin + 1 : -margin - 1, margin + 1 : -margin - 1].any(-1).mean() > 0.99
+
+
+def test_another_focal_length_is_another_view_of_the_same_points():
+    scenes = rooms(1, 3, (0.6, 0.6))
+    near, far = (FocalRooms(scenes, unify=True, unified_focal=focal)[0] for focal in (0.6, 1.2))
+    assert (np.asarray(near.frames[0]) != np.asarray(far.frames[0])).mean() > 0.5
 
 
 def test_table_has_a_row_per_range():

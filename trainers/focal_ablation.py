@@ -3,9 +3,9 @@
     python trainers/focal_ablation.py --output outputs/focal_ablation     # as `vlm3_rooms.py --ablation focal` runs it
 
 Both arms train on the same rooms in the same order for the same number of steps, and are asked about the same points. The
-plain arm sees each 128 px image shrunk to the encoder's 64 px. The unified arm sees it at one focal length, that of the
-narrowest training camera, cropped to 64 px around the centre: less of a wide camera's view, in finer detail. Questions are
-about points inside that crop, and at pixels that the plain arm's coordinates name exactly.
+plain arm sees each 128 px image shrunk to the encoder's 64 px. The unified arm sees it at one focal length, in the middle of
+the training cameras', on a canvas of 64 px: of a wide camera the centre in finer detail, of a narrow one the whole within a
+black border. Questions are about points that both arms see, at pixels that the plain arm's coordinates name exactly.
 """
 
 import argparse
@@ -41,7 +41,7 @@ RECIPE = ROOT / "trainers" / "recipes" / "vlm3_rooms.yaml"
 ARMS = ("plain", "unified")
 ROOM_PIXELS = 2 * IMAGE_SIZE
 TRAINED_FOCAL = (0.6, 1.2)  # over the image width: horizontal fields of view of 80 to 45 degrees
-UNIFIED_FOCAL_PIXELS = TRAINED_FOCAL[1] * IMAGE_SIZE
+UNIFIED_FOCAL = sum(TRAINED_FOCAL) / 2
 TEST_FOCAL = {"as trained": TRAINED_FOCAL, "wider, unseen": (0.4, 0.6), "narrower, unseen": (1.2, 1.6)}
 TEST_SEEDS = dict(zip(TEST_FOCAL, (777_003, 777_004, 777_005), strict=True))
 VIEW = VLM3Options(focal_pixels=None, text_pixel_steps=STEPS)
@@ -53,12 +53,22 @@ class FocalRooms(torch.utils.data.Dataset):
     Args:
         scenes (`datasets.Dataset`): Rooms of one frame of `ROOM_PIXELS`.
         unify (`bool`): The unified arm.
+        unified_focal (`float`, *optional*, defaults to `0.9`): Its focal length over the width of the encoder's image.
         questions_per_image (`int`, *optional*, defaults to `16`): K.
         seed (`int`, *optional*, defaults to `0`): Draws the points.
     """
 
-    def __init__(self, scenes: Dataset, *, unify: bool, questions_per_image: int = 16, seed: int = 0):
+    def __init__(
+        self,
+        scenes: Dataset,
+        *,
+        unify: bool,
+        unified_focal: float = UNIFIED_FOCAL,
+        questions_per_image: int = 16,
+        seed: int = 0,
+    ):
         self.unify = unify
+        self.unified_focal = unified_focal
         self.questions_per_image = questions_per_image
         self.seed = seed
         self._scenes = SceneTable(scenes)
@@ -76,7 +86,7 @@ class FocalRooms(torch.utils.data.Dataset):
         view = posed_views(validate_scene(self._scenes.row(row, [0])), VIEW)[0]
         canvas = (IMAGE_SIZE, IMAGE_SIZE)
         unified = unify_focal_length(
-            view.frame, view.intrinsics, focal_pixels=UNIFIED_FOCAL_PIXELS, canvas_size=canvas
+            view.frame, view.intrinsics, focal_pixels=self.unified_focal * IMAGE_SIZE, canvas_size=canvas
         )
         places, rays = depth_rays(view)
         candidates = surface_pixels(view, VIEW) & inside_image(unified.from_original(places), canvas)
@@ -112,7 +122,9 @@ def rooms(number: int, seed: int, focal_range: tuple[float, float]) -> Dataset:
     return scenes
 
 
-def run_arm(arm: str, base: Path, output: Path, held_out_rooms: int, overrides: Sequence[str]) -> dict:
+def run_arm(
+    arm: str, base: Path, output: Path, held_out_rooms: int, unified_focal: float, overrides: Sequence[str]
+) -> dict:
     """Trains one arm and scores it on all ranges of focal lengths.
 
     Args:
@@ -120,6 +132,7 @@ def run_arm(arm: str, base: Path, output: Path, held_out_rooms: int, overrides: 
         base (`Path`): Folder of the tiny base with the words of VLM3.
         output (`Path`): Folder for the model.
         held_out_rooms (`int`): Rooms per range.
+        unified_focal (`float`): Focal length of the unified arm over the width of the encoder's image.
         overrides (`Sequence[str]`): Flags of `sft.py` that change the recipe.
 
     Returns:
@@ -127,7 +140,11 @@ def run_arm(arm: str, base: Path, output: Path, held_out_rooms: int, overrides: 
     """
     arguments = ["--config", str(RECIPE), "--model_name_or_path", str(base), "--output_dir", str(output), *overrides]
     script_args, training_args, model_args = sft.parse(arguments)
-    options = {"unify": arm == "unified", "questions_per_image": script_args.questions_per_image}
+    options = {
+        "unify": arm == "unified",
+        "unified_focal": unified_focal,
+        "questions_per_image": script_args.questions_per_image,
+    }
     train = FocalRooms(
         rooms(script_args.num_rooms, script_args.room_seed, TRAINED_FOCAL), seed=training_args.seed, **options
     )
@@ -158,7 +175,7 @@ def compare(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> dict
     Args:
         output (`Path`): Folder for models and scores.
         held_out_rooms (`int`): Rooms per range of focal lengths.
-        overrides (`Sequence[str]`): Flags of `sft.py` for both arms alike.
+        overrides (`Sequence[str]`): Flags of this script and of `sft.py` for both arms alike.
 
     Returns:
         `dict`: Scores per arm and range.
@@ -194,7 +211,7 @@ def report(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> None:
     Args:
         output (`Path`): Folder for everything written.
         held_out_rooms (`int`): Rooms per range of focal lengths.
-        overrides (`Sequence[str]`): Flags of `sft.py` for both arms alike.
+        overrides (`Sequence[str]`): Flags of this script and of `sft.py` for both arms alike.
     """
     begin = time.perf_counter()
     scores = compare(output, held_out_rooms, overrides)
@@ -211,13 +228,20 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/focal_ablation"), help="folder for everything")
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms per range of focal lengths")
+    parser.add_argument(
+        "--unified_focal",
+        type=float,
+        default=UNIFIED_FOCAL,
+        help="focal length of the unified arm over the image width",
+    )
     parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the base that lies in the folder")
     options, overrides = parser.parse_known_args()
     output = options.output.resolve()
     if options.arm is None:
-        report(output, options.held_out_rooms, overrides)
+        report(output, options.held_out_rooms, ["--unified_focal", str(options.unified_focal), *overrides])
         return
-    scores = run_arm(options.arm, output / "base", output / options.arm, options.held_out_rooms, overrides)
+    folders = output / "base", output / options.arm
+    scores = run_arm(options.arm, *folders, options.held_out_rooms, options.unified_focal, overrides)
     (output / f"{options.arm}_scores.json").write_text(json.dumps(scores, indent=2) + "\n")
 
 

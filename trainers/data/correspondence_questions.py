@@ -6,7 +6,7 @@ from igep.spatial_prompts import correspondence_answer, correspondence_question
 from igep.text_pixels import text_from_pixels
 from igep.trainers.data.covisibility import carry_pixels
 from igep.trainers.data.scene_views import depth_rays, surface_pixels
-from igep.trainers.data.spatial_question import PosedView, WrittenQuestion
+from igep.trainers.data.spatial_question import PosedView, WrittenQuestion, distinct_questions
 from igep.trainers.data.vlm3_options import VLM3Options
 
 
@@ -57,5 +57,4 @@ def ask_about_correspondence(
         )
         for start, end, reference in zip(asked, answered, exact, strict=True)
     ]
-    # Two pixels that read the same would be one question with two answers.
-    return list({one.question: one for one in written}.values())
+    return distinct_questions(written)

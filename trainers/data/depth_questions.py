@@ -5,7 +5,7 @@ import numpy as np
 from igep.spatial_prompts import depth_answer, depth_question
 from igep.text_pixels import text_from_pixels
 from igep.trainers.data.scene_views import depth_rays, surface_pixels
-from igep.trainers.data.spatial_question import PosedView, WrittenQuestion
+from igep.trainers.data.spatial_question import PosedView, WrittenQuestion, distinct_questions
 from igep.trainers.data.vlm3_options import VLM3Options
 
 
@@ -31,7 +31,7 @@ def ask_about_depth(view: PosedView, options: VLM3Options, rng: np.random.Genera
     metres = view.depth_metres[chosen].astype(np.float64)
     if options.distance_kind == "euclidean":
         metres = metres * np.linalg.norm(rays[chosen], axis=-1)
-    return questions_at(places[chosen], metres, view.size, options.steps)
+    return distinct_questions(questions_at(places[chosen], metres, view.size, options.steps))
 
 
 def questions_at(pixels: np.ndarray, metres: np.ndarray, size: tuple[int, int], steps: int) -> list[WrittenQuestion]:
@@ -44,11 +44,9 @@ def questions_at(pixels: np.ndarray, metres: np.ndarray, size: tuple[int, int], 
         steps (`int`): N of the text pixels.
 
     Returns:
-        `list[WrittenQuestion]`: Of type `metric_depth`, the reference in metres; no two of the same text.
+        `list[WrittenQuestion]`: Of type `metric_depth`, the reference in metres.
     """
-    written = [
+    return [
         WrittenQuestion(depth_question(tuple(text), steps), depth_answer(value), "metric_depth", value)
         for text, value in zip(text_from_pixels(pixels, size, steps).tolist(), metres.tolist(), strict=True)
     ]
-    # Two pixels that read the same would be one question with two answers.
-    return list({one.question: one for one in written}.values())

@@ -19,6 +19,7 @@ from igep.focal_unification import unify_focal_length
 from igep.trainers.data.depth_questions import questions_at
 from igep.trainers.data.scene_validation import decode_frame
 from igep.trainers.data.spatial_example import SpatialDataError, SpatialExample
+from igep.trainers.data.spatial_question import distinct_questions
 from igep.trainers.data.vlm3_options import VLM3Options
 
 
@@ -138,7 +139,8 @@ class DepthLMDataset(torch.utils.data.Dataset):
         sample_id = f"{self.file.stem}/{number}"
         rng = np.random.default_rng([self.seed, zlib.crc32(sample_id.encode()), draw])
         drawn = rng.permutation(usable)[: options.questions_per_image]
-        asked = questions_at(view.pixels[drawn], metres[drawn], (view.frame.height, view.frame.width), options.steps)
+        size = (view.frame.height, view.frame.width)
+        asked = distinct_questions(questions_at(view.pixels[drawn], metres[drawn], size, options.steps))
         return SpatialExample(
             sample_id=sample_id,
             scene_id=self.file.stem,

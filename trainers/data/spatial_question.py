@@ -47,3 +47,15 @@ class WrittenQuestion:
     answer: str
     question_type: str
     reference: Any
+
+
+def distinct_questions(written: list[WrittenQuestion]) -> list[WrittenQuestion]:
+    """Keeps one of the questions that read the same: two pixels of one text would be one question with two answers.
+
+    Args:
+        written (`list[WrittenQuestion]`): Questions about one set of images.
+
+    Returns:
+        `list[WrittenQuestion]`: In order, no two of the same text.
+    """
+    return list({one.question: one for one in written}.values())
