@@ -22,6 +22,7 @@ from igep.trainers.data.object_prompts import (
     confirm_question,
     measure_answer,
     measure_question,
+    parse_choice,
     region,
 )
 from igep.trainers.data.spatial_question import PosedView, WrittenQuestion
@@ -162,42 +163,52 @@ def _clear_difference(relation: Relation, first: float, second: float) -> bool:
     return wide and (not relation.ratio or max(first, second) >= relation.ratio * min(first, second))
 
 
-def _compare(
-    view: PosedView, relation: Relation, seen: list[SeenObject], names: dict[int, str], rng: np.random.Generator
-) -> WrittenQuestion | None:
+def _clearly_different(
+    view: PosedView, relation: Relation, seen: list[SeenObject], rng: np.random.Generator
+) -> tuple[SeenObject, SeenObject, bool] | None:
+    """Two objects that differ clearly, and whether the first has more; `None` without such a pair."""
     for first, second in _pairs(seen, rng):
         values = relation.quantity(view, first), relation.quantity(view, second)
         if _clear_difference(relation, *values):
-            asks_more = bool(rng.integers(2))
-            words = relation.more if asks_more else relation.less
-            holds = (values[0] > values[1]) == asks_more
-            parts = names[first.index], names[second.index]
-            return WrittenQuestion(
-                confirm_question(parts[0], words, parts[1]),
-                confirm_answer(parts[0], ANSWERED_AS.get(words, words), parts[1], holds),
-                relation.family,
-                {"kind": "polarity", "value": [float(holds)]},
-            )
+            return first, second, values[0] > values[1]
     return None
+
+
+def _compare(
+    view: PosedView, relation: Relation, seen: list[SeenObject], names: dict[int, str], rng: np.random.Generator
+) -> WrittenQuestion | None:
+    pair = _clearly_different(view, relation, seen, rng)
+    if pair is None:
+        return None
+    first, second, first_has_more = pair
+    asks_more = bool(rng.integers(2))
+    words = relation.more if asks_more else relation.less
+    holds = first_has_more == asks_more
+    parts = names[first.index], names[second.index]
+    return WrittenQuestion(
+        confirm_question(parts[0], words, parts[1]),
+        confirm_answer(parts[0], ANSWERED_AS.get(words, words), parts[1], holds),
+        relation.family,
+        {"kind": "polarity", "value": [float(holds)]},
+    )
 
 
 def _choose(
     view: PosedView, relation: Relation, seen: list[SeenObject], names: dict[int, str], rng: np.random.Generator
 ) -> WrittenQuestion | None:
-    for first, second in _pairs(seen, rng):
-        values = relation.quantity(view, first), relation.quantity(view, second)
-        if _clear_difference(relation, *values):
-            asks_more = bool(rng.integers(2))
-            words = relation.comparatives[0 if asks_more else 1]
-            chosen = first if (values[0] > values[1]) == asks_more else second
-            numbers = names[chosen.index].rpartition("(")[2].rstrip(")").split(", ")
-            return WrittenQuestion(
-                choice_question(words, names[first.index], names[second.index]),
-                choice_answer(names[chosen.index], words),
-                relation.family,
-                {"kind": "choice", "value": [float(value) for value in numbers]},
-            )
-    return None
+    pair = _clearly_different(view, relation, seen, rng)
+    if pair is None:
+        return None
+    first, second, first_has_more = pair
+    asks_more = bool(rng.integers(2))
+    words = relation.comparatives[0 if asks_more else 1]
+    chosen = names[(first if first_has_more == asks_more else second).index]
+    return WrittenQuestion(
+        choice_question(words, names[first.index], names[second.index]),
+        choice_answer(chosen, words),
+        relation.family,
+        {"kind": "choice", "value": [float(number) for number in parse_choice(chosen)]},
+    )
 
 
 def _measure_one(
