@@ -383,6 +383,42 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             slots = slots[::patch]
         return tuple(tap[slots // patch] for tap in maps)
 
+    @torch.no_grad()
+    def encode_vision(self, **inputs) -> dict[str, ModelOutput]:
+        """Runs the vision encoder alone, so that many questions about the same frames pay for it once.
+
+        `generate` and `forward` take the result as `mm_encoder_outputs`, in place of the pixels:
+
+            encoded = model.encode_vision(**inputs)
+            del inputs["pixel_values_videos"]
+            model.generate(**inputs, mm_encoder_outputs=encoded)
+
+        Args:
+            **inputs: The processor's tensors; text is not used.
+
+        Returns:
+            `dict[str, ModelOutput]`: Per modality (`"image"` or `"video"`) what the base's encoder returns.
+
+        Raises:
+            ValueError: If there are no pixels.
+        """
+        base, encoded = self.vlm.base_model, {}
+        encoders = {
+            "pixel_values": ("image", base.get_image_features),
+            "pixel_values_videos": ("video", base.get_video_features),
+        }
+        for pixels, (modality, encoder) in encoders.items():
+            if inputs.get(pixels) is not None:
+                accepted = inspect.signature(encoder).parameters
+                given = {name: value for name, value in inputs.items() if name in accepted}
+                encoded[modality] = encoder(**given, return_dict=True)
+        if not encoded:
+            raise ValueError(
+                f"inputs hold neither pixel_values nor pixel_values_videos but {sorted(inputs)}: give what the processor "
+                "returned for the frames."
+            )
+        return encoded
+
     def generate(self, *args, **kwargs) -> Tensor | ModelOutput:
         """Generates with the base VLM; takes and returns exactly what its `generate` does."""
         self.vlm.generation_config = self.generation_config

@@ -11,7 +11,7 @@ from transformers.dynamic_module_utils import custom_object_save
 from transformers.video_utils import VideoMetadata
 
 from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
-from .spatial_prompts import depth_question
+from .spatial_prompts import depth_question, parse_depth
 from .text_pixels import DEPTH_STEPS, text_from_pixels
 
 
@@ -336,6 +336,17 @@ class IGEPProcessor(ProcessorMixin):
             self.check_unified_size(size)
         text = text_from_pixels(view.pixels, size, steps)
         return self.question_inputs([view.frame], depth_question(tuple(text), steps), frames_as=frames_as)
+
+    def parse_depth_answer(self, text: str) -> float | None:
+        """Reads the answer to `depth_question_inputs`.
+
+        Args:
+            text (`str`): The model's answer.
+
+        Returns:
+            `float` or `None`: Metres; `None` if the answer is no depth (see `spatial_prompts.parse_depth`).
+        """
+        return parse_depth(text)
 
     def size_seen_by_encoder(self, size: tuple[int, int]) -> tuple[int, int]:
         """Asks the base's image processor what it makes of an image.

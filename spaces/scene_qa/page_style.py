@@ -1,0 +1,27 @@
+"""How the page looks: Gradio's theme in light and dark, with the fonts of the visitor's own system."""
+
+import gradio as gr
+
+
+FONTS = ["ui-sans-serif", "system-ui", "sans-serif"]
+THEME = gr.themes.Soft(
+    primary_hue="indigo",
+    secondary_hue="amber",
+    neutral_hue="slate",
+    font=FONTS,
+    font_mono=["ui-monospace", "monospace"],
+)
+CSS = """
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+#title h1 { margin-bottom: 0.1rem; }
+#title p { opacity: 0.85; }
+#status textarea, #figures textarea { border: none; background: none; box-shadow: none; padding: 0; resize: none; }
+#video video, #video .upload-container { max-height: 300px; }
+#frame img { cursor: crosshair; }
+#rgb-only p { font-size: 0.85rem; opacity: 0.8; }
+#tasks .wrap { gap: 0.4rem; }
+@media (max-width: 640px) {
+  .gradio-container { padding: 0.5rem !important; }
+  #chat { height: 300px !important; }
+}
+"""

@@ -1,0 +1,291 @@
+"""The model of the Space: loaded once, asked about frames that are encoded once, streaming its answers.
+
+What the model was trained to be asked is read from `training_run.json`, which igep writes beside the weights: how many
+frames, which prompts, which image size. Nothing of igep is imported; its code comes with the model.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from PIL import Image
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BatchFeature,
+    MaxTimeCriteria,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TextIteratorStreamer,
+)
+
+
+PIXELS = ("pixel_values", "pixel_values_videos")
+ANSWER_SECONDS = 120
+STREAM_SECONDS = 30  # longest wait for the next piece of text
+
+
+class ModelError(ValueError):
+    """A model that this Space cannot use, or cannot ask what it is asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How a model wants to be asked. Defaults are those of igep's recipes for large models.
+
+    Args:
+        tasks (`tuple[str, ...]`): What it was trained on: `questions`, `depth` ...
+        num_frames (`int`): Frames of a video.
+        frames_as (`str`): `video` or `images`.
+        focal_pixels (`float` or `None`): Unified focal length of depth questions.
+        focal_mode (`str`): How the axes are unified.
+        canvas_size (`tuple[int, int]` or `None`): Height and width that unified images are cropped or padded to.
+        text_pixel_steps (`int`): Numbers per axis of a text pixel.
+        multi_turn (`bool`): It has seen conversations of several questions.
+        where_questions (`tuple[str, ...]`): What "where is {object}?" becomes; the answers are joined.
+        examples (`tuple[str, ...]`): Questions to start with.
+    """
+
+    tasks: tuple[str, ...] = ("questions",)
+    num_frames: int = 8
+    frames_as: str = "video"
+    focal_pixels: float | None = 1000.0
+    focal_mode: str = "both"
+    canvas_size: tuple[int, int] | None = None
+    text_pixel_steps: int = 2000
+    multi_turn: bool = True
+    where_questions: tuple[str, ...] = (
+        'Locate the {object} and report its bounding box coordinates as JSON: [{{"bbox_2d": [x1, y1, x2, y2]}}].',
+    )
+    examples: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, fields: dict) -> "Usage":
+        """Takes what it knows from `training_run.json`'s `usage`."""
+        known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+
+
+@dataclass
+class Scene:
+    """What one visitor asks about. Kept per session; the encoded frames live as long as it does.
+
+    Args:
+        frames (`list[PIL.Image.Image]`): RGB.
+        encoded (`dict`): Per way of showing the frames, the encoder's output on the CPU.
+        turns (`list[str]`): Questions and answers by turns.
+    """
+
+    frames: list[Image.Image]
+    encoded: dict[str, dict] = field(default_factory=dict)
+    turns: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What the model did for one answer."""
+
+    prompt: str = ""
+    text: str = ""
+    prompt_tokens: int = 0
+    vision_tokens: int = 0
+    answer_tokens: int = 0
+    seconds: float = 0.0
+    encoded_now: bool = False
+    stopped: str = ""
+
+
+class _Cancelled(StoppingCriteria):
+    """Ends generation when nobody listens any more."""
+
+    def __init__(self):
+        self.event = threading.Event()
+
+    def __call__(self, input_ids, scores, **kwargs) -> torch.Tensor:
+        return torch.full((input_ids.shape[0],), self.event.is_set(), device=input_ids.device)
+
+
+class SceneModel:
+    """A saved igep model.
+
+    Args:
+        model_id (`str`): Id on the Hub or folder. Its code is run: use models you trust.
+        revision (`str`, *optional*): Branch, tag or commit.
+        on_gpu (`Callable`, *optional*): Wraps what needs the accelerator (`spaces.GPU` on ZeroGPU). Wrapped functions may run
+            in a process of their own: they change nothing and return tensors on the CPU.
+
+    Raises:
+        ModelError: There is no such model, or it is not one of igep's.
+    """
+
+    def __init__(
+        self, model_id: str, revision: str | None = None, on_gpu: Callable[[Callable], Callable] = lambda work: work
+    ):
+        options = {"trust_remote_code": True, "revision": revision}
+        try:
+            config = AutoConfig.from_pretrained(model_id, **options)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"MODEL_ID={model_id!r} is no model that can be loaded: {error}") from error
+        if config.model_type != "igep":
+            raise ModelError(f"MODEL_ID={model_id!r} is a {config.model_type} model: this Space shows models of igep.")
+        self.model_id = model_id
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.processor = AutoProcessor.from_pretrained(model_id, **options)
+        self.model = AutoModelForImageTextToText.from_pretrained(model_id, dtype="auto", **options)
+        self.model = self.model.to(self.device).eval()
+        self.usage = Usage.read(_training_run(model_id, revision).get("usage", {}))
+        self._encode = on_gpu(self._encode)
+        self._stream = on_gpu(self._stream)
+
+    def answer(
+        self, scene: Scene, question: str, *, history: bool, max_new_tokens: int, frames_as: str | None = None
+    ) -> Iterator[Report]:
+        """Answers a question about all frames.
+
+        Args:
+            scene (`Scene`): Its frames are encoded the first time.
+            question (`str`): The question.
+            history (`bool`): Show the model the turns so far.
+            max_new_tokens (`int`): Longest answer.
+            frames_as (`str`, *optional*): As the model was trained unless given.
+
+        Yields:
+            `Report`: As the text grows; the last one is whole.
+        """
+        frames_as = frames_as or self.usage.frames_as
+        turns = [*(scene.turns if history else []), question]
+        inputs = self.processor.question_inputs(scene.frames, turns, frames_as=frames_as)
+        encoded_now = frames_as not in scene.encoded
+        begin = time.perf_counter()
+        if encoded_now:
+            scene.encoded[frames_as] = self._encode(inputs)
+        prompt = self.processor.prompt_text(turns, len(scene.frames), frames_as=frames_as)
+        yield from self._stream(inputs, scene.encoded[frames_as], prompt, begin, encoded_now, max_new_tokens)
+
+    def distance(
+        self, frame: Image.Image, pixel: tuple[float, float], intrinsics: np.ndarray, *, max_new_tokens: int
+    ) -> Iterator[Report]:
+        """Asks how far a pixel is, with VLM3's prompt.
+
+        Args:
+            frame (`PIL.Image.Image`): RGB.
+            pixel (`tuple[float, float]`): x and y, pixel centres at +0.5.
+            intrinsics (`np.ndarray`): (3, 3) in pixels of the frame.
+            max_new_tokens (`int`): Longest answer.
+
+        Yields:
+            `Report`
+
+        Raises:
+            ModelError: The model was not trained on such questions, or the image cannot be brought to its size.
+        """
+        if "depth" not in self.usage.tasks:
+            raise ModelError(
+                "This model was not trained on how far a pixel is (igep: `task: depth`). Ask in words instead."
+            )
+        begin = time.perf_counter()
+        try:
+            inputs = self.processor.depth_question_inputs(
+                frame,
+                pixel,
+                intrinsics,
+                focal_pixels=self.usage.focal_pixels,
+                focal_mode=self.usage.focal_mode,
+                canvas_size=self.usage.canvas_size,
+                steps=self.usage.text_pixel_steps,
+                frames_as=self.usage.frames_as,
+            )
+        except ValueError as error:
+            raise ModelError(str(error)) from error
+        prompt = self.processor.decode(inputs["input_ids"][0])
+        yield from self._stream(inputs, self._encode(inputs), prompt, begin, True, max_new_tokens)
+
+    def _encode(self, inputs: BatchFeature) -> dict:
+        tensors = inputs.to(self.device, dtype=self.model.dtype)
+        return _moved(self.model.encode_vision(**tensors), "cpu")
+
+    def _stream(
+        self,
+        inputs: BatchFeature,
+        encoded: dict,
+        prompt: str,
+        begin: float,
+        encoded_now: bool,
+        max_new_tokens: int,
+    ) -> Iterator[Report]:
+        inputs = {name: value for name, value in inputs.items() if name not in PIXELS}
+        inputs = BatchFeature(inputs).to(self.device, dtype=self.model.dtype)
+        prompt_tokens = inputs["input_ids"].shape[1]
+        config = self.model.config.vlm_config
+        vision = torch.isin(inputs["input_ids"].cpu(), torch.tensor([config.image_token_id, config.video_token_id]))
+        report = Report(prompt, "", prompt_tokens, int(vision.sum()), encoded_now=encoded_now)
+        streamer = TextIteratorStreamer(
+            self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=STREAM_SECONDS
+        )
+        cancelled, failed, answered = _Cancelled(), [], []
+
+        def generate() -> None:
+            try:
+                stops = StoppingCriteriaList([cancelled, MaxTimeCriteria(ANSWER_SECONDS)])
+                found = self.model.generate(
+                    **inputs,
+                    mm_encoder_outputs=_moved(encoded, self.device),
+                    max_new_tokens=max_new_tokens,
+                    do_sample=False,
+                    streamer=streamer,
+                    stopping_criteria=stops,
+                )
+                answered.append(found[0, prompt_tokens:])
+            except Exception as error:  # noqa: BLE001 - handed to the one who waits for the text
+                failed.append(error)
+                streamer.end()
+
+        thread = threading.Thread(target=generate, daemon=True)
+        thread.start()
+        try:
+            for piece in streamer:
+                report.text += piece
+                report.seconds = time.perf_counter() - begin
+                yield report
+            thread.join()
+        finally:
+            cancelled.event.set()  # also when the visitor has left
+        if failed:
+            raise failed[0]
+        # Decoded as a whole: piece by piece, some tokenizers lose what joins two tokens.
+        report.text = self.processor.decode(answered[0], skip_special_tokens=True).strip()
+        report.answer_tokens = len(answered[0])
+        report.seconds = time.perf_counter() - begin
+        if report.answer_tokens >= max_new_tokens:
+            report.stopped = f"the answer was cut at {max_new_tokens} tokens"
+        yield report
+
+
+def _training_run(model_id: str, revision: str | None) -> dict:
+    name = "training_run.json"
+    if Path(model_id).is_dir():
+        file = Path(model_id) / name
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        return json.loads(Path(hf_hub_download(model_id, name, revision=revision)).read_text(encoding="utf-8"))
+    except (EntryNotFoundError, LocalEntryNotFoundError):
+        return {}
+
+
+def _moved(value, device: str):
+    """Tensors inside dictionaries, lists and model outputs, on another device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
+    if isinstance(value, dict):
+        return type(value)(**{name: _moved(part, device) for name, part in value.items() if part is not None})
+    if isinstance(value, (list, tuple)):
+        return type(value)(_moved(part, device) for part in value)
+    return value
