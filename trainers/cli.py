@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (ValueError, OSError, SafetensorError) as error:
+    except (ValueError, OSError, SafetensorError, ModuleNotFoundError) as error:
         print(f"igep {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_ask(commands)
     _add_check(commands)
+    _add_demo(commands)
     return parser
 
 
@@ -169,6 +170,29 @@ def _check(options: argparse.Namespace) -> int:
     if options.output is not None:
         save_picture(reports, options.output)
     return int(any(report.verdict == "wrong" for report in reports))
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="show a saved model in the browser: the Space, on this machine",
+        description="Start the Gradio Space on this machine. Upload a video or pick an example, and ask.",
+    )
+    parser.add_argument(
+        "--model",
+        help="directory or Hub id of a model that igep trained; code it brings is run (default: the quickstart's)",
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port (default: 7860)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)"
+    )
+    parser.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from igep.trainers.demo import demo
+
+    return demo(options.model, options.port, options.host)
 
 
 if __name__ == "__main__":

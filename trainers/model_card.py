@@ -1,107 +1,110 @@
-"""The short README.md of a training run: what was trained on what, with which losses, and how to ask the model."""
+"""The model card: `hub_cards/model_card.md.jinja`, filled from `training_run.json` and, if there are any, scores."""
 
-from collections.abc import Iterable
+import json
 from pathlib import Path
+from typing import Any
 
-from huggingface_hub import ModelCardData
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
 
-from igep.configuration_igep import IGEPConfig
-from igep.trainers.sft_config import IGEPSFTConfig
+from igep.trainers.evaluation_results import Evaluation
 
 
-LOADING = """from transformers import AutoModelForImageTextToText, AutoProcessor
-
-model = AutoModelForImageTextToText.from_pretrained("{where}", trust_remote_code=True)
-processor = AutoProcessor.from_pretrained("{where}", trust_remote_code=True)"""
-LOADING_ADAPTER = """from igep.modeling_igep import IGEPForConditionalGeneration
-from igep.processing_igep import IGEPProcessor
-from peft import PeftModel
-
-model = PeftModel.from_pretrained(IGEPForConditionalGeneration.from_base("{base}"), "{where}", subfolder="adapter")
-processor = IGEPProcessor.from_base("{base}")"""
-CARD = """---
-{metadata}
----
-
-# {name}
-
-{base_link}, fine-tuned for {steps} steps on questions about posed RGB-D scenes. {supervision}
-
-| loss | weight |
-|---|---|
-{losses}
-
-It answers from RGB frames alone:
-
-```python
-{loading}
-frames = [...]  # PIL images in order
-inputs = processor.question_inputs(frames, "How far is the chair?", frames_as="{frames_as}").to(model.device)
-answer = model.generate(**inputs, max_new_tokens=32)[:, inputs["input_ids"].shape[1] :]
-print(processor.batch_decode(answer, skip_special_tokens=True)[0])
-```
-
-Written by the trainer, which has measured no score. The licences of the base model and of the training data hold.
-"""
+TEMPLATES = Path(__file__).resolve().parent.parent / "hub_cards"
+PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub finds videos by the tag
+DEFAULT_QUESTION = "How far is the chair?"
+NON_COMMERCIAL = "-nc"  # as in cc-by-nc-4.0
 
 
 def model_card(
-    config: IGEPConfig,
-    args: IGEPSFTConfig,
-    *,
-    name: str,
-    steps: int,
-    tags: Iterable[str],
-    dataset_name: str | None = None,
-    adapter_only: bool = False,
+    run: dict[str, Any], *, repo_id: str, evaluation: Evaluation | None = None, licence: str | None = None
 ) -> str:
     """Writes the card.
 
     Args:
-        config (`IGEPConfig`): Of the trained model.
-        args (`IGEPSFTConfig`): Options of the run.
-        name (`str`): Title.
-        steps (`int`): Optimiser steps so far.
-        tags (`Iterable[str]`): Tags on the Hub.
-        dataset_name (`str`, *optional*): Id of the training data on the Hub.
-        adapter_only (`bool`, *optional*, defaults to `False`): The folder holds an adapter and no whole model.
+        run (`dict`): What `training_run.json` holds.
+        repo_id (`str`): Where the model is or will be: an id on the Hub or the name of a folder.
+        evaluation (`Evaluation`, *optional*): Its scores.
+        licence (`str`, *optional*): Licence of the model; inherited from the base and the teacher unless given.
 
     Returns:
         `str`: Markdown with its metadata.
     """
-    base = config.name_or_path or config.vlm_config.name_or_path
-    # A folder means nothing to others, and its path is nobody's business.
-    on_hub = bool(base) and not Path(base).exists()
-    shown = base if on_hub else Path(base).name or "A video VLM"
-    metadata = ModelCardData(
-        base_model=base if on_hub else None,
-        datasets=dataset_name,
+    name = repo_id.split("/")[-1]
+    base = run["base_model"]
+    usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None} | run["usage"]
+    example = (usage["examples"] or [DEFAULT_QUESTION])[0]
+    inherited, licence_text = inherited_licence(run)
+    licence = licence or inherited
+    tags = {*run["tags"], "igep", "3d", "video-text-to-text", "vision-language"}
+    data = ModelCardData(
+        model_name=name,
+        base_model=base["name"] if base["on_hub"] else None,
+        datasets=run["datasets"] or None,
         library_name="transformers",
-        pipeline_tag="video-text-to-text",
+        pipeline_tag=PIPELINE,
+        license=licence,
         tags=sorted(tags),
+        language="en",
+        eval_results=None if evaluation is None else evaluation.eval_results(),
     )
-    weights = {
-        "cross-entropy of the answers": 1.0,
-        f"depth, by a verifier of {args.verifier_channels} channels on {args.verifier_taps} encoder layers": (
-            args.geometry_weight
-        ),
-        "cross-view consistency of that depth": args.cross_view_weight,
-        f"alignment of {args.supervise} tokens with a frozen teacher ({args.teacher})": args.global_weight,
-    }
-    supervision = "No geometry supervised it."
-    if args.supervises_geometry:
-        supervision = (
-            "Geometry supervised it while it trained (IGEP, after 3D-IDE, CVPR 2026): the heads that did so are gone, what is "
-            "left is the base model."
-        )
-    where = args.hub_model_id or Path(args.output_dir).name
-    return CARD.format(
-        metadata=metadata.to_yaml(),
+    if evaluation is None:
+        data.model_name = None
+    card = ModelCard.from_template(
+        data,
+        template_path=str(TEMPLATES / "model_card.md.jinja"),
         name=name,
-        base_link=f"[{base}](https://huggingface.co/{base})" if on_hub else shown,
-        steps=steps,
-        supervision=supervision,
-        losses="\n".join(f"| {loss} | {weight:g} |" for loss, weight in weights.items() if weight),
-        loading=(LOADING_ADAPTER if adapter_only else LOADING).format(where=where, base=shown),
-        frames_as=args.frames_as,
+        repo_id=repo_id,
+        base=f"[{base['name']}](https://huggingface.co/{base['name']})" if base["on_hub"] else base["name"],
+        base_id=base["name"],
+        steps=run["steps"],
+        samples_per_step=run["samples_per_step"],
+        supervised=len(run["losses"]) > 1,
+        written_tasks=[task for task in usage["tasks"] if task != "questions"],
+        adapter_only=run["adapter_only"],
+        usage=usage,
+        example=json.dumps(example, ensure_ascii=False),
+        losses=run["losses"],
+        data=run["data"],
+        recipe=yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip(),
+        environment=run["environment"],
+        evaluation=None if evaluation is None else {"table": evaluation.table(), "protocol": evaluation.protocol},
+        licence_text=licence_text,
+        citation=(TEMPLATES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
+    return str(card).rstrip() + "\n"
+
+
+def inherited_licence(run: dict[str, Any]) -> tuple[str | None, str]:
+    """The licence that a model has from what it was made of.
+
+    Args:
+        run (`dict`): What `training_run.json` holds.
+
+    Returns:
+        `tuple[str | None, str]`: Its name, `None` where the base's is not known, and sentences for the card. A teacher for
+        non-commercial use makes the model so.
+    """
+    base, teacher = run["base_model"], run["teacher"]
+    licence = base["licence"]
+    sentences = [
+        f"The base model {base['name']} states the licence `{licence}`, which holds for this model as well."
+        if licence
+        else f"The licence of the base model {base['name']} could not be read when this was written; it holds here too."
+    ]
+    if teacher is not None and teacher["name"]:
+        if teacher["licence"] is None:
+            sentences.append(
+                f"The licence of the teacher {teacher['name']} could not be read. Several 3D foundation models are for "
+                "non-commercial use only, and so is what is trained on them: look it up before you use this model."
+            )
+        elif NON_COMMERCIAL in teacher["licence"]:
+            licence = teacher["licence"]
+            sentences.append(
+                f"**Non-commercial:** the teacher {teacher['name']} is licensed under `{licence}`, which holds for what was "
+                "trained on it."
+            )
+        else:
+            sentences.append(f"The teacher {teacher['name']} is licensed under `{teacher['licence']}`.")
+    sentences.append("The licences of the training data hold as well.")
+    return licence, " ".join(sentences)

@@ -50,7 +50,10 @@ def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list
         picture = ["--picture", str(output / f"geometry_seed{seed}.png")]
         evaluate["igep"] += ["--checkpoint", str(last_complete_checkpoint(models["igep"])), *picture]
         side_by_side(evaluate["igep"], evaluate["cross_entropy"], output / f"evaluate_seed{seed}.log")
-        runs += [{"method": method, "seed": seed, **json.loads(scores[method].read_text())} for method in METHODS]
+        runs += [
+            {"method": method, "seed": seed, "model": models[method].name, **json.loads(scores[method].read_text())}
+            for method in METHODS
+        ]
     return {"recipe": RECIPE.relative_to(ROOT).as_posix(), "runs": runs}
 
 

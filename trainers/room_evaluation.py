@@ -32,6 +32,7 @@ from igep.trainers.training_heads_file import load_heads
 IMAGE_SIZE = 64
 NUM_FRAMES = 2
 BATCH = 64
+ANSWER_TOKENS = 8
 PROBE_FIT_SEED = 777_001  # rooms nobody trains or tests on
 HELD_OUT_SEED = 777_002
 
@@ -85,7 +86,7 @@ def answer_all(model: PreTrainedModel, processor: ProcessorMixin, rooms: list[Sp
     for start in tqdm(range(0, len(asked), BATCH), desc="answering", unit="batch"):
         part = asked[start : start + BATCH]
         inputs = question_batch(processor, [room for room, *_ in part], [question for _, question, *_ in part])
-        generated = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+        generated = model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
         replies = processor.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for (room, question, truth, kind), reply in zip(part, replies, strict=True):
             answers.append(
@@ -118,7 +119,7 @@ def seconds_per_answer(
     for room in rooms[: repeats + 1]:
         start = time.perf_counter()
         inputs = processor.question_inputs(list(room.frames), room.conversation[0][0])
-        generated = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+        generated = model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
         processor.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])  # the first call also pays for lazy initialisation
@@ -175,6 +176,16 @@ def evaluate(
         "parameters_on_disk": parameters_on_disk(directory),
         "rooms": num_rooms,
         "questions": len(answers),
+        "protocol": {
+            "dataset": "synthetic_rooms",
+            "dataset_name": "Synthetic rooms",
+            "split": f"held out: {num_rooms} rooms of seed {HELD_OUT_SEED}",
+            "inputs": f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else",
+            "questions": f"{len(answers)} questions, each asked alone; greedy decoding, at most {ANSWER_TOKENS} tokens",
+            "metrics": "exact match: share of answers equal to the reference text, per question type and as their mean. "
+            "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, fitted on other "
+            "rooms",
+        },
     }
     if picture is not None:
         _draw(picture, model, processor, rooms[:4], tokens, probe, checkpoint)

@@ -89,11 +89,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, 
     parser.add_argument(
         "--config", default=argparse.SUPPRESS, help="Recipe: a YAML file whose keys are these options."
     )
-    arguments = sys.argv[1:] if arguments is None else arguments
-    # TRL's parser takes the recipe as a word of its own only.
-    arguments = [
-        part for word in arguments for part in (word.split("=", 1) if word.startswith("--config=") else [word])
-    ]
+    arguments = _split_config(sys.argv[1:] if arguments is None else arguments)
     try:
         _check_keys(arguments)
         return parser.parse_args_and_config(arguments)
@@ -101,11 +97,42 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, 
         raise SystemExit(f"sft.py: error: {error}") from error
 
 
+def given_options(arguments: Sequence[str], parsed: Sequence[object]) -> dict[str, object]:
+    """The options that a recipe or a flag sets, with the values they took: what a run needs to be repeated.
+
+    Args:
+        arguments (`Sequence[str]`): The command line.
+        parsed (`Sequence`): What `parse` returned for it.
+
+    Returns:
+        `dict[str, object]`: Option to value, the recipe's first.
+    """
+    values = {name: value for options in parsed for name, value in vars(options).items()}
+    names = [key.lstrip("-").split("=")[0].replace("-", "_") for key, _ in _keys(_split_config(arguments))]
+    names = [name if name in values else name.removeprefix("no_") for name in names]
+    return {name: values[name] for name in names if name in values}
+
+
+def _split_config(arguments: Sequence[str]) -> list[str]:
+    """The words of a command line as TRL's parser takes them: a recipe as a word of its own."""
+    return [part for word in arguments for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+
+
 def _check_keys(arguments: Sequence[str]) -> None:
     """Raises on a flag or a recipe key that no option has, before any value is looked at."""
     known = {option.name for options in OPTIONS for option in dataclasses.fields(options)}
     known |= {f"no_{name}" for name in known} | {"config", "env", "help"}
-    keys = [(word, "flag") for word in arguments if word.startswith("--")]
+    for key, kind in _keys(arguments):
+        name = key.lstrip("-").split("=")[0].replace("-", "_")
+        if name not in known:
+            nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+            raise ValueError(f"unknown {kind}: {name!r}. Did you mean {nearest!r}? --help lists every option.")
+
+
+def _keys(arguments: Sequence[str]) -> list[tuple[str, str]]:
+    """The keys of the recipe, then the flags, each with where it stands."""
+    flags = [(word, "flag") for word in arguments if word.startswith("--")]
+    keys = []
     if "--config" in arguments[:-1]:
         recipe = arguments[arguments.index("--config") + 1]
         try:
@@ -114,12 +141,8 @@ def _check_keys(arguments: Sequence[str]) -> None:
             raise ValueError(f"{recipe} is not YAML, {error}: correct that line.") from error
         if not isinstance(content, dict):
             raise ValueError(f"{recipe} holds no options: a recipe is a YAML mapping of option to value.")
-        keys += [(key, f"key in {recipe}") for key in content]
-    for key, kind in keys:
-        name = key.lstrip("-").split("=")[0].replace("-", "_")
-        if name not in known:
-            nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
-            raise ValueError(f"unknown {kind}: {name!r}. Did you mean {nearest!r}? --help lists every option.")
+        keys = [(key, f"key in {recipe}") for key in content]
+    return keys + flags
 
 
 def load_model(model_args: ModelConfig, training_args: IGEPSFTConfig) -> IGEPForConditionalGeneration:
@@ -269,7 +292,9 @@ def summary(log_history: Sequence[dict[str, float]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    arguments = sys.argv[1:] if arguments is None else arguments
     script_args, training_args, model_args = parse(arguments)
+    recipe = given_options(arguments, (script_args, training_args, model_args))
     train_dataset, eval_dataset = load_datasets(script_args, training_args)
     processor = load_processor(script_args, model_args)
     if isinstance(train_dataset, MixtureDataset):
@@ -281,6 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         eval_dataset=eval_dataset,
         processing_class=processor,
         peft_config=get_peft_config(model_args),
+        recipe=recipe,
     )
     resume = training_args.resume_from_checkpoint
     trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)

@@ -40,6 +40,7 @@ from igep.trainers.running_metrics import RunningMetrics, token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.teachers import Teacher, TeacherGeometry, build_teacher
 from igep.trainers.training_heads_file import load_heads, load_weights, save_heads
+from igep.trainers.training_run import changed_options, training_run, write_training_run
 
 
 PROGRESS_FILE = "training_progress.json"
@@ -84,6 +85,8 @@ class IGEPSFTTrainer(SFTTrainer):
         peft_config (`PeftConfig`, *optional*): Adapters to train. The heads always train in full.
         callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
         optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
+        recipe (`dict`, *optional*): The options that were given, for the model card; those of `args` that differ from their
+            defaults unless given.
 
     Raises:
         TypeError: The model or the options are of another class.
@@ -106,6 +109,7 @@ class IGEPSFTTrainer(SFTTrainer):
         peft_config: PeftConfig | None = None,
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LRScheduler | None] = (None, None),
+        recipe: dict[str, Any] | None = None,
     ):
         # By its type: loaded with `trust_remote_code` it has a class of its own, and trains on all the same.
         if not isinstance(model, PreTrainedModel) or model.config.model_type != IGEPConfig.model_type:
@@ -119,6 +123,8 @@ class IGEPSFTTrainer(SFTTrainer):
                 raise ValueError(
                     f"{name} is empty: there is nothing to train on. Check the data path and its filters."
                 )
+        self.base_model = model.config.name_or_path or model.config.vlm_config.name_or_path
+        self.recipe = changed_options(args) if recipe is None else recipe
         self.teacher = teacher
         if teacher is None and args.global_weight:
             self.teacher = build_teacher(
@@ -476,10 +482,10 @@ class IGEPSFTTrainer(SFTTrainer):
         tags: str | list[str] | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Writes a short README.md: what was trained, with which losses, and how to ask it.
+        """Writes what was trained, on what and with which losses: `training_run.json`, and README.md from it.
 
         Args:
-            model_name (`str`, *optional*): Title; the name of the folder unless given.
+            model_name (`str`, *optional*): Id on the Hub; `hub_model_id`, or the name of the folder, unless given.
             dataset_name (`str`, *optional*): Id of the training data on the Hub.
             tags (`str` or `list[str]`, *optional*): Tags besides the trainer's own.
             folder (`Path`, *optional*): Where; `args.output_dir` unless given.
@@ -487,14 +493,19 @@ class IGEPSFTTrainer(SFTTrainer):
         if not self.is_world_process_zero():
             return
         folder = folder or Path(self.args.output_dir)
-        merges = self.args.merge_adapter_at_save
-        card = model_card(
-            self.igep_model.config,
+        is_adapter = isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
+        run = training_run(
             self.args,
-            name=model_name or folder.resolve().name,
+            self.recipe,
+            self.train_dataset,
+            base_model=self.base_model,
             steps=self.state.global_step,
             tags={*self._tag_names, *([tags] if isinstance(tags, str) else tags or [])},
-            dataset_name=dataset_name,
-            adapter_only=isinstance(self.accelerator.unwrap_model(self.model), PeftModel) and not merges,
+            datasets=[] if dataset_name is None else [dataset_name],
+            adapter_only=is_adapter and not self.args.merge_adapter_at_save,
         )
-        (folder / "README.md").write_text(card, encoding="utf-8")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_training_run(folder, run)
+        pushed_to = self.hub_model_id if self.args.push_to_hub else None
+        repo_id = model_name or pushed_to or folder.resolve().name
+        (folder / "README.md").write_text(model_card(run, repo_id=repo_id), encoding="utf-8")

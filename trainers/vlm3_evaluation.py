@@ -241,7 +241,31 @@ def evaluate(options: EvaluationOptions) -> tuple[dict, list[dict]]:
             **score_task(task, answered, options.rows_of(task).steps),
         }
         predictions += answered
-    return {"model": options.model, "scores": scores}, predictions
+    return {"model": options.model, "protocol": protocol(options, len(predictions)), "scores": scores}, predictions
+
+
+def protocol(options: EvaluationOptions, num_questions: int) -> dict[str, str]:
+    """How the scores were measured, for whoever reads them on a card.
+
+    Args:
+        options (`EvaluationOptions`): What was evaluated.
+        num_questions (`int`): Questions answered.
+
+    Returns:
+        `dict[str, str]`: `dataset`, `dataset_name`, `split`, `inputs`, `questions` and `metrics`.
+    """
+    source = f"rooms of seed {options.room_seed}" if options.dataset == "synthetic_rooms" else "as given"
+    unified = (
+        "as they are" if options.focal_pixels is None else f"at a focal length of {options.focal_pixels:g} pixels"
+    )
+    return {
+        "dataset": options.dataset,
+        "dataset_name": options.dataset.replace("_", " "),
+        "split": source,
+        "inputs": f"RGB images {unified}, and nothing else",
+        "questions": f"{num_questions} questions of VLM3's tasks; greedy decoding, at most {options.max_new_tokens} tokens",
+        "metrics": "as defined in igep's trainers/metrics; an answer that cannot be read is wrong, and counted as unparsed",
+    }
 
 
 def score_task(task: str, answered: Sequence[dict], steps: int = 1000) -> dict[str, float]:

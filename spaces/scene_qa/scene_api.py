@@ -27,16 +27,15 @@ class SceneApi:
     def distance(self, video, x, y, frame, num_frames, field_of_view, focal_pixels, max_new_tokens) -> dict:
         """How far a point of a frame is: x and y as shares of its width and height, frames counted from 0."""
         scene = self._opened(video, num_frames)
-        number = int(frame or 0)
-        if not 0 <= number < len(scene.frames):
-            raise gr.Error(f"frame {number} is not one of the {len(scene.frames)} frames.", print_exception=False)
+        if frame not in range(len(scene.frames)):
+            raise gr.Error(f"frame {frame} is not one of the {len(scene.frames)} frames.", print_exception=False)
         if not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in (x, y)):
             raise gr.Error("x and y are shares of width and height, from 0 to 1.", print_exception=False)
-        width, height = scene.frames[number].size
+        width, height = scene.frames[int(frame)].size
         answers = ask_distance(
             self.model,
             scene,
-            number,
+            frame,
             (x * width, y * height),
             field_of_view_degrees=field_of_view,
             focal_pixels=focal_pixels,

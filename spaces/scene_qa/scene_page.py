@@ -155,6 +155,11 @@ class ScenePage:
         for changes in self._converse(messages, asked, scene, answers):
             yield {self.tasks: DISTANCE} | changes
 
+    def forget(self, key: str | None) -> None:
+        """The chat was cleared: the model is not shown those turns any more."""
+        if (scene := self.sessions.get(key)) is not None:
+            scene.turns = []
+
     # ---- What the page shows
 
     def _converse(
@@ -334,21 +339,23 @@ class ScenePage:
         outputs = [*shown, self.question, self.tasks]
         running.append(self.frame.select(self.click, inputs, outputs, **private, **answering, show_progress="minimal"))
         self.stop_button.click(None, cancels=running, **private)
+        self.chat.clear(self.forget, self.session, None, **private, queue=False)
 
         api = SceneApi(self.model, self.uploads)
         with gr.Row(visible=False):
             result = gr.JSON()
             thing = gr.Textbox(label="thing")
-            x, y, number = (
-                gr.Number(0.5, label="x"),
-                gr.Number(0.5, label="y"),
-                gr.Number(0, label="frame", precision=0),
-            )
-            camera = [self.field_of_view, self.focal_pixels, self.max_new_tokens]
+            # Plain numbers, not the page's sliders: what is wrong with a value is said by our own checks.
+            x, y, number = gr.Number(0.5, label="x"), gr.Number(0.5, label="y"), gr.Number(0, label="frame")
+            num_frames = gr.Number(self.num_frames.value, label="num_frames")
+            max_new_tokens = gr.Number(self.max_new_tokens.value, label="max_new_tokens")
+            field_of_view = gr.Number(DEFAULT_FIELD_OF_VIEW_DEGREES, label="field_of_view")
+            focal_pixels = gr.Number(0, label="focal_pixels")
+            camera = [field_of_view, focal_pixels, max_new_tokens]
             for name, work, inputs in (
-                ("ask", api.ask, [self.video, self.question, self.num_frames, self.max_new_tokens]),
-                ("distance", api.distance, [self.video, x, y, number, self.num_frames, *camera]),
-                ("locate", api.locate, [self.video, thing, self.num_frames, *camera]),
+                ("ask", api.ask, [self.video, self.question, num_frames, max_new_tokens]),
+                ("distance", api.distance, [self.video, x, y, number, num_frames, *camera]),
+                ("locate", api.locate, [self.video, thing, num_frames, *camera]),
             ):
                 gr.Button(name).click(work, inputs, result, api_name=name, **answering)
 

@@ -1,6 +1,5 @@
 """What a visitor can do with a scene, without the page: read a video, ask, ask how far, ask where. Used by page and API."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +110,7 @@ def ask_distance(
         RequestError: A point outside the frame, a bad camera, or a model that cannot answer this.
     """
     frame = scene.frames[_whole("frame", frame_number, 0, len(scene.frames) - 1)]
+    max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     if not (0 <= pixel[0] <= frame.width and 0 <= pixel[1] <= frame.height):
         raise RequestError("This point is outside the frame.")
     intrinsics = checked_intrinsics(frame, field_of_view_degrees, focal_pixels)
@@ -144,12 +144,13 @@ def ask_place(
         RequestError: Nothing to look for, or a bad camera.
     """
     thing = _checked_question(thing)
+    max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     frame = scene.frames[0]
     intrinsics = checked_intrinsics(frame, field_of_view_degrees, focal_pixels)
     reports: list[Report] = []
     for template in model.usage.where_questions:
         report = Report()
-        question = template.replace("{object}", thing).replace("{{", "{").replace("}}", "}")
+        question = template.replace("{{", "{").replace("}}", "}").replace("{object}", thing)
         for report in model.answer(scene, question, history=False, max_new_tokens=max_new_tokens):
             yield Outcome("; ".join([*(done.text for done in reports), report.text]), [*reports, report])
         reports.append(report)
@@ -179,17 +180,17 @@ def ask_place(
 
 def checked_intrinsics(frame: Image.Image, field_of_view_degrees: float, focal_pixels: float | None) -> np.ndarray:
     """The camera that the settings describe; raises `RequestError` where they describe none."""
-    if focal_pixels and not (math.isfinite(focal_pixels) and 10 <= focal_pixels <= 1e5):
+    if focal_pixels and not _within(focal_pixels, 10, 1e5):
         raise RequestError(f"A focal length of {focal_pixels} pixels is not that of a camera: give 10 to 100000.")
-    if not (math.isfinite(field_of_view_degrees) and 5 <= field_of_view_degrees <= 170):
+    if not _within(field_of_view_degrees, 5, 170):
         raise RequestError(
             f"A field of view of {field_of_view_degrees} degrees is not that of a camera: give 5 to 170."
         )
     return intrinsics_of(frame.size, field_of_view_degrees, focal_pixels)
 
 
-def _checked_question(text: str) -> str:
-    text = " ".join(str(text).split())
+def _checked_question(text: str | None) -> str:
+    text = " ".join((text or "").split())
     if not text:
         raise RequestError("There is no question: write one.")
     if len(text) > MAX_QUESTION_CHARACTERS:
@@ -198,6 +199,10 @@ def _checked_question(text: str) -> str:
 
 
 def _whole(name: str, value: float, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+    if not _within(value, low, high) or value != int(value):
         raise RequestError(f"{name}: {value!r} is not a whole number from {low} to {high}.")
     return int(value)
+
+
+def _within(value: float, low: float, high: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high

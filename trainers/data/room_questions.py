@@ -20,6 +20,7 @@ SCREEN_CELLS = 8  # the 2D grid of "where on screen", per axis
 MIN_DEPTH_GAP_METRES = 0.3  # below it "which is closer" has no honest answer
 MIN_TANGENT_GAP = 0.08  # likewise for left and right
 TRIES_PER_QUESTION = 20
+WHERE_QUESTIONS = ("What is the 3D centre of the {object}?", "How many metres tall is the {object}?")  # as asked below
 
 
 @dataclass(frozen=True)

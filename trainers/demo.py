@@ -1,0 +1,72 @@
+"""Starts the Space on this machine, on a saved model; by default that of the quickstart."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+ROOT = Path(__file__).resolve().parent.parent
+APP = ROOT / "spaces" / "scene_qa" / "app.py"
+QUICKSTART_MODEL = Path("outputs/quickstart/igep_seed0")
+NEEDED = ("gradio", "plotly")
+
+
+def demo_model(model: str | None) -> str:
+    """Which model to show.
+
+    Args:
+        model (`str`, *optional*): Folder or id on the Hub; the quickstart's model unless given.
+
+    Returns:
+        `str`: The id, or the absolute path of the folder.
+
+    Raises:
+        FileNotFoundError: The quickstart has not been run, and no model is given.
+    """
+    if model is None:
+        for folder in (Path.cwd(), ROOT):
+            if (folder / QUICKSTART_MODEL / "config.json").is_file():
+                return str(folder / QUICKSTART_MODEL)
+        raise FileNotFoundError(
+            f"{QUICKSTART_MODEL} is not there: run `make quickstart` first (about five minutes), or give --model."
+        )
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
+
+
+def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") -> int:
+    """Serves the Space until it is interrupted.
+
+    Args:
+        model (`str`, *optional*): Folder or id on the Hub of a model that igep trained; the quickstart's unless given. Its
+            code is run.
+        port (`int`, *optional*, defaults to `7860`): Port.
+        host (`str`, *optional*, defaults to `"127.0.0.1"`): Address to listen at; `0.0.0.0` shows it to the network.
+
+    Returns:
+        `int`: Exit code of the Space.
+
+    Raises:
+        FileNotFoundError: There is no model.
+        ModuleNotFoundError: The packages of the Space are not installed.
+        ValueError: The port is none.
+    """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--port {port}: give 1 to 65535.")
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(f"{', '.join(missing)} is not installed: run `pip install 'igep[spaces]'`.")
+    environment = {
+        **os.environ,
+        "MODEL_ID": demo_model(model),
+        "GRADIO_SERVER_NAME": host,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ANALYTICS_ENABLED": os.environ.get("GRADIO_ANALYTICS_ENABLED", "False"),
+    }
+    with subprocess.Popen([sys.executable, str(APP)], env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            return 0

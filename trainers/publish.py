@@ -1,0 +1,253 @@
+"""Publishes a trained model on the Hub: weights, code, processor and a card, and a Space that shows it.
+
+    python trainers/publish.py --model outputs/my_model --repo-id user/name --results outputs/scores.json --space --dry-run
+    python trainers/publish.py --model outputs/my_model --repo-id user/name --results outputs/scores.json --space
+
+The folder is checked first: it loads in a new process through the Auto classes, holds no training head and no pickle. With
+`--dry-run` everything that would be uploaded is written to a folder instead, and nothing leaves this machine.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils import validate_repo_id
+from jinja2 import Template
+
+from igep.trainers.evaluation_results import read_results
+from igep.trainers.markdown_table import markdown_table
+from igep.trainers.model_card import TEMPLATES, model_card
+from igep.trainers.published_folder import PublishError, check_folder, stage_model
+from igep.trainers.training_run import read_training_run
+
+
+SPACE = Path(__file__).resolve().parent.parent / "spaces" / "scene_qa"
+STALE = ["*.safetensors", "*.safetensors.index.json", "*.py"]  # of an earlier upload, when no longer there
+DEFAULT_SDK_VERSION = "6.31.0"  # of Gradio in a Space, where none is installed here
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """What to publish, and where.
+
+    Args:
+        model (`Path`): Folder that `trainers/sft.py` saved.
+        repo_id (`str`): `user/name` on the Hub.
+        results (`Path`, *optional*): Scores, as the evaluations of this package write them.
+        run (`str`, *optional*): Which run of the results is the model; the name of its folder unless given.
+        licence (`str`, *optional*): Licence of the model; that of the base, or of a non-commercial teacher, unless given.
+        space (`bool`, *optional*, defaults to `False`): Make a Space as well.
+        space_id (`str`, *optional*): Its id; `<repo_id>-space` unless given.
+        space_hardware (`str`, *optional*): Its hardware, such as `zero-a10g`; the free CPU unless given.
+        private (`bool`, *optional*, defaults to `False`): For nobody else to see.
+
+    Raises:
+        ValueError: A name that cannot be one on the Hub, or options that need `space`.
+    """
+
+    model: Path
+    repo_id: str
+    results: Path | None = None
+    run: str | None = None
+    licence: str | None = None
+    space: bool = False
+    space_id: str | None = None
+    space_hardware: str | None = None
+    private: bool = False
+
+    def __post_init__(self):
+        for name, value in (("repo-id", self.repo_id), ("space-id", self.space_id)):
+            if value is None:
+                continue
+            if value.count("/") != 1:
+                raise ValueError(f"--{name} {value}: give user/name (or organisation/name).")
+            try:
+                validate_repo_id(value)
+            except HFValidationError as error:
+                raise ValueError(f"--{name} {value}: {error}") from error
+        if not self.space and (self.space_id or self.space_hardware):
+            raise ValueError("--space-id and --space-hardware are about a Space: add --space.")
+        if self.run is not None and self.results is None:
+            raise ValueError(f"--run {self.run} picks one of several results: add --results.")
+
+    @property
+    def space_name(self) -> str:
+        """Id of the Space."""
+        return self.space_id or f"{self.repo_id}-space"
+
+
+def stage(options: PublishOptions, target: Path) -> dict[str, Path]:
+    """Checks the model and lays out what would be uploaded.
+
+    Args:
+        options (`PublishOptions`): What to publish.
+        target (`Path`): Folder to write to; `model` and `space` in it must not exist.
+
+    Returns:
+        `dict[str, Path]`: Id of each repository to its folder, the model's first.
+
+    Raises:
+        PublishError: The model must not be published as it is.
+        ValueError: The results are not those of this model.
+        OSError: A file cannot be read or written.
+    """
+    run = read_training_run(options.model)
+    name = options.run or options.model.resolve().name
+    evaluation = None if options.results is None else read_results(options.results, name)
+    checked = check_folder(options.model)
+    card = model_card(run, repo_id=options.repo_id, evaluation=evaluation, licence=options.licence)
+    (target / "model").mkdir(parents=True)
+    stage_model(options.model, checked.files, card, target / "model")
+    staged = {options.repo_id: target / "model"}
+    print(f"{options.model}: {checked.parameters:,} parameters load in a new process; no training head, no pickle.")
+    if checked.left_out:
+        print(f"Not part of the model, left out: {', '.join(checked.left_out)}")
+    if options.space:
+        shutil.copytree(SPACE, target / "space", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        (target / "space" / "README.md").write_text(space_card(options.space_name, options.repo_id), encoding="utf-8")
+        staged[options.space_name] = target / "space"
+    return staged
+
+
+def space_card(space_id: str | None, model_id: str | None) -> str:
+    """README.md of the Space, with the front matter that the Hub reads.
+
+    Args:
+        space_id (`str`, *optional*): Its id; the address of a local one unless given.
+        model_id (`str`, *optional*): The model that it shows.
+
+    Returns:
+        `str`
+    """
+    template = Template((TEMPLATES / "space_card.md.jinja").read_text(encoding="utf-8"))
+    card = template.render(
+        title="Ask about a 3D scene" if model_id is None else model_id.split("/")[-1],
+        sdk_version=DEFAULT_SDK_VERSION,
+        models=[] if model_id is None else [model_id],
+        address=space_id or "http://127.0.0.1:7860",
+    )
+    return card.rstrip() + "\n"
+
+
+def upload(options: PublishOptions, staged: dict[str, Path], api: HfApi) -> list[str]:
+    """Uploads what `stage` laid out, each repository as one commit.
+
+    Args:
+        options (`PublishOptions`): What to publish.
+        staged (`dict[str, Path]`): What `stage` returned.
+        api (`HfApi`): The Hub, with a token that may write.
+
+    Returns:
+        `list[str]`: Addresses of the repositories.
+
+    Raises:
+        HfHubHTTPError: The Hub refuses. A model that was uploaded before the Space failed stays.
+    """
+    api.whoami()
+    ModelCard.load(staged[options.repo_id] / "README.md").validate()
+    address = api.create_repo(options.repo_id, private=options.private, exist_ok=True)
+    api.upload_folder(
+        repo_id=options.repo_id,
+        folder_path=staged[options.repo_id],
+        commit_message="Publish the model",
+        delete_patterns=STALE,
+    )
+    addresses = [str(address)]
+    if options.space:
+        address = api.create_repo(
+            options.space_name,
+            repo_type="space",
+            space_sdk="gradio",
+            space_hardware=options.space_hardware,
+            private=options.private,
+            exist_ok=True,
+        )
+        # Before the files, so that the first start of the Space knows its model.
+        api.add_space_variable(options.space_name, "MODEL_ID", options.repo_id)
+        api.upload_folder(
+            repo_id=options.space_name,
+            repo_type="space",
+            folder_path=staged[options.space_name],
+            commit_message=f"Show {options.repo_id}",
+            delete_patterns=["*.py", "examples/*"],
+        )
+        addresses.append(str(address))
+    return addresses
+
+
+def listing(folder: Path) -> str:
+    """The files of a folder and their sizes as a table."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    rows = [["file", "bytes"]]
+    rows += [[str(path.relative_to(folder)), f"{path.stat().st_size:,}"] for path in files]
+    return markdown_table(rows)
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[PublishOptions, Path | None]:
+    """Reads the command line; the second value is the folder of a dry run."""
+    parser = argparse.ArgumentParser(prog="publish.py", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser.add_argument("--model", type=Path, required=True, help="folder that sft.py saved")
+    parser.add_argument("--repo-id", required=True, help="user/name on the Hub")
+    parser.add_argument("--results", type=Path, help="scores for the card: results.json of an evaluation")
+    parser.add_argument("--run", help="which run of the results is this model (default: the folder's name)")
+    parser.add_argument("--licence", help="licence of the model (default: inherited from base and teacher)")
+    parser.add_argument("--space", action="store_true", help="make a Gradio Space of the model as well")
+    parser.add_argument("--space-id", help="its id (default: <repo-id>-space)")
+    parser.add_argument("--space-hardware", help="its hardware, such as zero-a10g (default: the free CPU)")
+    parser.add_argument("--private", action="store_true", help="for nobody else to see")
+    parser.add_argument(
+        "--dry-run",
+        type=Path,
+        nargs="?",
+        const=Path("outputs/dry_run"),
+        metavar="FOLDER",
+        help="upload nothing: write what would be uploaded to a new folder (default: outputs/dry_run)",
+    )
+    options = vars(parser.parse_args(arguments))
+    dry_run = options.pop("dry_run")
+    return PublishOptions(**options), dry_run
+
+
+def publish(options: PublishOptions, dry_run: Path | None) -> None:
+    """Publishes, or writes what would be published to a new folder.
+
+    Args:
+        options (`PublishOptions`): What to publish.
+        dry_run (`Path`, *optional*): The folder; nothing is uploaded if it is given.
+
+    Raises:
+        PublishError: The model must not be published as it is, or the folder holds something.
+        HfHubHTTPError: The Hub refuses.
+    """
+    if dry_run is not None:
+        if dry_run.exists() and any(dry_run.iterdir()):
+            raise PublishError(f"--dry-run {dry_run} holds something: give a new folder, or remove it.")
+        for repo_id, folder in stage(options, dry_run).items():
+            print(f"\nWould be uploaded to {repo_id}, now in {folder}:\n\n{listing(folder)}")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        staged = stage(options, Path(scratch))
+        for address in upload(options, staged, HfApi()):
+            print(f"Published {address}")
+    if options.space and options.private:
+        print(f"The Space needs a token to read the private model: set the secret HF_TOKEN of {options.space_name}.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    try:
+        publish(*parse(arguments))
+    except LocalTokenNotFoundError:
+        sys.exit("publish.py: error: not logged in to the Hub: run `hf auth login`, or set HF_TOKEN.")
+    except (ValueError, OSError, HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled) as error:
+        sys.exit(f"publish.py: error: {' '.join(str(error).split())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,291 @@
+"""`training_run.json`: what a saved model was trained on and how it wants to be asked, written beside its weights.
+
+The model card is made from this file alone, and the Space reads its `usage`, so whoever publishes a folder later says the
+same as the trainer. It holds no path of this machine and no token.
+"""
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Sequence
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers.utils import logging
+
+from igep.trainers.data.depthlm import DepthLMDataset
+from igep.trainers.data.mixture import MixtureDataset
+from igep.trainers.data.room_questions import WHERE_QUESTIONS
+from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.data.vlm3_dataset import VLM3Dataset
+from igep.trainers.sft_config import IGEPSFTConfig
+
+
+logger = logging.get_logger(__name__)
+
+RUN_FILE = "training_run.json"
+PACKAGES = ("igep", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "huggingface_hub", "safetensors")
+NOT_OF_THE_METHOD = ("output_dir", "hub_token", "hub_model_id", "push_to_hub", "run_name", "logging_dir", "report_to")
+LOOKED_AT_ROWS = 24  # for example questions
+NUM_EXAMPLES = 6
+
+
+def training_run(
+    args: IGEPSFTConfig,
+    recipe: dict[str, Any],
+    train_dataset: torch.utils.data.Dataset,
+    *,
+    base_model: str,
+    steps: int,
+    tags: Sequence[str],
+    datasets: Sequence[str] = (),
+    adapter_only: bool = False,
+) -> dict[str, Any]:
+    """Describes a run.
+
+    Args:
+        args (`IGEPSFTConfig`): Its options.
+        recipe (`dict`): The options that were given, in a recipe or as flags; see `shared_recipe`.
+        train_dataset (`torch.utils.data.Dataset`): What was trained on.
+        base_model (`str`): Id or folder of the model that training began with.
+        steps (`int`): Optimiser steps so far.
+        tags (`Sequence[str]`): Tags on the Hub.
+        datasets (`Sequence[str]`, *optional*): Ids of the training data on the Hub.
+        adapter_only (`bool`, *optional*, defaults to `False`): The folder holds an adapter and no whole model.
+
+    Returns:
+        `dict`: What `training_run.json` holds.
+    """
+    teacher = None
+    if args.global_weight:
+        name = args.teacher_name_or_path
+        teacher = {"kind": args.teacher, "name": name and _shared_path(name), "licence": name and licence_of(name)}
+    on_hub = bool(base_model) and not Path(base_model).exists()
+    return {
+        "base_model": {
+            "name": base_model if on_hub else Path(base_model).name,
+            "on_hub": on_hub,
+            "licence": licence_of(base_model),
+        },
+        "steps": steps,
+        "samples_per_step": args.samples_per_step,
+        "recipe": shared_recipe(recipe),
+        "losses": _losses(args),
+        "teacher": teacher,
+        "data": _data(train_dataset, steps * args.samples_per_step),
+        "usage": usage_of(train_dataset, args),
+        "tags": sorted(tags),
+        "datasets": list(datasets),
+        "adapter_only": adapter_only,
+        "environment": environment(args),
+    }
+
+
+def write_training_run(folder: Path, run: dict[str, Any]) -> None:
+    """Writes `training_run.json` into a folder."""
+    (folder / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
+
+
+def read_training_run(folder: Path) -> dict[str, Any]:
+    """Reads `training_run.json`.
+
+    Args:
+        folder (`Path`): Folder of a saved model.
+
+    Returns:
+        `dict`
+
+    Raises:
+        FileNotFoundError: The folder has none; the message says where it comes from.
+    """
+    file = folder / RUN_FILE
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{folder} has no {RUN_FILE}, which `trainers/sft.py` writes beside the model it saves: train with this version, "
+            "or call IGEPSFTTrainer.save_model."
+        )
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def shared_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The options of a recipe that others need: no tokens, no places on this machine, paths cut to their last name.
+
+    Args:
+        recipe (`dict`): Option to value.
+
+    Returns:
+        `dict`: With values that JSON and YAML can hold.
+    """
+    return {name: _plain(value) for name, value in recipe.items() if name not in NOT_OF_THE_METHOD}
+
+
+def changed_options(args: IGEPSFTConfig) -> dict[str, Any]:
+    """The options of a run that differ from their defaults.
+
+    Args:
+        args (`IGEPSFTConfig`): Its options.
+
+    Returns:
+        `dict`: Option to value.
+    """
+    plain = type(args)(output_dir=args.output_dir, use_cpu=args.use_cpu)
+    return {
+        option.name: vars(args)[option.name]
+        for option in dataclasses.fields(args)
+        if option.init and vars(args)[option.name] != vars(plain)[option.name]
+    }
+
+
+def environment(args: IGEPSFTConfig) -> dict[str, Any]:
+    """Versions and hardware of this process.
+
+    Args:
+        args (`IGEPSFTConfig`): Options of the run.
+
+    Returns:
+        `dict`: `packages`, `python`, `device` and `processes`.
+    """
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            continue
+    on_gpu = args.device.type == "cuda"
+    return {
+        "python": platform.python_version(),
+        "packages": packages,
+        "device": torch.cuda.get_device_name(args.device) if on_gpu else f"CPU ({platform.machine()})",
+        "processes": args.world_size,
+        "precision": "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32",
+    }
+
+
+def licence_of(name: str) -> str | None:
+    """The licence that a model's own card states.
+
+    Args:
+        name (`str`): Id on the Hub or folder.
+
+    Returns:
+        `str` or `None`: As in the card's metadata; `None` where there is no card to read, or it names none.
+    """
+    folder = Path(name)
+    card_file = folder / "README.md"
+    if not name or (folder.is_dir() and not card_file.is_file()):
+        return None
+    try:
+        card = ModelCard.load(card_file if folder.is_dir() else name)
+    except (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        OSError,
+        ValueError,
+    ) as error:
+        logger.warning("The licence of %s could not be read from its card (%s).", name, type(error).__name__)
+        return None
+    named = card.data.license if card.data.license != "other" else card.data.license_name
+    return None if named is None else str(named)
+
+
+def usage_of(dataset: torch.utils.data.Dataset, args: IGEPSFTConfig) -> dict[str, Any]:
+    """How a model wants to be asked, from what it was trained on.
+
+    Args:
+        dataset (`torch.utils.data.Dataset`): What it was trained on.
+        args (`IGEPSFTConfig`): Options of the run.
+
+    Returns:
+        `dict`: `tasks`, `num_frames`, `frames_as`, `multi_turn`, `examples`; where depth is among the tasks, how its images
+        are unified; and `where_questions` if the data asks where things are.
+    """
+    parts = [part.dataset for part in dataset.parts] if isinstance(dataset, MixtureDataset) else [dataset]
+    written = [part for part in parts if isinstance(part, (VLM3Dataset, DepthLMDataset))]
+    asked = [part for part in parts if not isinstance(part, (VLM3Dataset, DepthLMDataset))]
+    usage: dict[str, Any] = {
+        "tasks": sorted({part.options.task for part in written} | ({"questions"} if asked else set())),
+        "num_frames": 1,
+        "frames_as": args.frames_as,
+        "multi_turn": False,
+        "examples": [],
+    }
+    for part in asked:
+        rows = [part[row] for row in range(min(len(part), LOOKED_AT_ROWS))]
+        usage["num_frames"] = max(usage["num_frames"], *(len(row.frames) for row in rows))
+        usage["multi_turn"] |= not args.pack_questions and any(len(row.conversation) > 1 for row in rows)
+        usage["examples"] += _examples(rows)
+    for part in written:
+        if part.options.task == "depth":
+            usage |= {
+                "focal_pixels": part.options.focal_pixels,
+                "focal_mode": part.options.focal_mode,
+                "canvas_size": None if part.options.canvas_size is None else list(part.options.canvas_size),
+                "text_pixel_steps": part.options.steps,
+            }
+    start = WHERE_QUESTIONS[0].split("{object}")[0]
+    if any(question.startswith(start) for question in usage["examples"]):
+        usage["where_questions"] = list(WHERE_QUESTIONS)
+    return usage
+
+
+def _examples(rows: Sequence[Any]) -> list[str]:
+    """One question of each type, in the order in which they come."""
+    by_type: dict[str, str] = {}
+    for row in rows:
+        types = row.question_types or [question for question, _ in row.conversation]
+        for (question, _), kind in zip(row.conversation, types, strict=True):
+            by_type.setdefault(kind or question, question)
+    return list(by_type.values())[:NUM_EXAMPLES]
+
+
+def _losses(args: IGEPSFTConfig) -> list[dict[str, Any]]:
+    verifier = f"by a verifier of {args.verifier_channels} channels on {args.verifier_taps} encoder layers"
+    weights = {
+        "cross-entropy of the answers": 1.0,
+        f"depth, {verifier}": args.geometry_weight,
+        "cross-view consistency of that depth": args.cross_view_weight,
+        f"alignment of {args.supervise} tokens with a frozen 3D teacher ({args.teacher})": args.global_weight,
+    }
+    return [{"name": name, "weight": weight} for name, weight in weights.items() if weight]
+
+
+def _data(dataset: torch.utils.data.Dataset, samples: int) -> list[dict[str, Any]]:
+    if isinstance(dataset, MixtureDataset):
+        drawn = dataset.counts(samples)
+        return [
+            {"name": part.name, "task": _task(part.dataset), "rows": part.num_rows, "samples": drawn[part.name]}
+            for part in dataset.parts
+        ]
+    return [{"name": "training rows", "task": _task(dataset), "rows": len(dataset), "samples": samples}]
+
+
+def _task(dataset: torch.utils.data.Dataset) -> str:
+    if isinstance(dataset, (VLM3Dataset, DepthLMDataset)):
+        return dataset.options.task
+    return "questions" if isinstance(dataset, SpatialDataset) else "rows of a dataset class of the user's"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, str) and (os.sep in value or value.startswith("~")):
+        return _shared_path(value)
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+
+
+def _shared_path(name: str) -> str:
+    """A path of this machine as its last name; ids on the Hub stay whole."""
+    path = Path(name).expanduser()
+    return path.name if path.is_absolute() or path.exists() or name.startswith((".", "~")) else name
