@@ -210,6 +210,7 @@ class HubStandIn:
         for name, value in {**addresses, **switches}.items():
             monkeypatch.setattr(constants, name, value)
         monkeypatch.setattr(hf_api.api, "endpoint", self.endpoint)  # behind huggingface_hub.upload_folder and the like
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None)  # made at its first use, with the endpoint of then
         monkeypatch.setenv("HF_TOKEN", TOKEN)
 
     def answer(self, method: str, target: str, authorization: str | None, body: bytes) -> Reply:

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import ModelCard
 from peft import LoraConfig, PeftModel
 from safetensors import safe_open
 from tiny_training import SlantedWalls, logged, make_args, make_trainer, weights
@@ -190,54 +189,3 @@ def test_published_folder_loads_in_a_fresh_process(base, tmp_path):
     assert done.returncode == 0, done.stderr
     trained = sum(p.double().sum().item() for n, p in trainer.igep_model.named_parameters() if n.startswith("vlm."))
     assert float(done.stdout.split()[-1]) == pytest.approx(trained, rel=1e-12)
-
-
-# ---- its README.md
-
-
-def run_card(card: ModelCard, base: Path, folder: Path, check: str) -> None:
-    """Runs the code of a card in a process of its own, with the folder's path for its name and two frames."""
-    code = card.text.split("```python\n")[1].split("```")[0]
-    code = code.replace(f'"{base.name}"', repr(str(base))).replace(f'"{folder.name}"', repr(str(folder)))
-    code = code.replace("[...]", "[Image.new('RGB', (48, 32)), Image.new('RGB', (48, 32), 'red')]")
-    code = f"from PIL import Image\n{code}\n{check}\n"
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-@pytest.mark.slow
-def test_card_says_what_was_trained_and_how_to_ask(base, tmp_path):
-    trainer = make_trainer(base, tmp_path / "my_model", cross_view_weight=0.0, geometry_weight=0.3)
-    trainer.train()
-    trainer.save_model()
-    card = ModelCard.load(tmp_path / "my_model" / "README.md")
-    assert {"igep", "sft", "trl"} <= set(card.data.tags)
-    assert card.data.base_model is None, "a folder of this machine is no base model for others"
-    assert str(tmp_path) not in card.content
-    assert str(base) not in card.content
-    assert f"{base.name}, fine-tuned for 2 steps" in card.text
-    assert "layers | 0.3 |" in card.text
-    assert "cross-view" not in card.text
-    run_card(card, base, tmp_path / "my_model", "assert answer.shape[0] == 1")
-
-
-@pytest.mark.slow
-def test_card_of_an_adapter_alone_loads_it(base, tmp_path):
-    trainer = make_trainer(base, tmp_path / "my_model", peft_config=LORA, merge_adapter_at_save=False, max_steps=1)
-    trainer.train()
-    trainer.save_model()
-    assert not (tmp_path / "my_model" / "adapter" / "README.md").exists(), "peft's form, not filled in"
-    card = ModelCard.load(tmp_path / "my_model" / "README.md")
-    run_card(card, base, tmp_path / "my_model", "assert any('lora_' in name for name, _ in model.named_parameters())")
-
-
-def test_card_names_a_base_on_the_hub(base, tmp_path):
-    trainer = make_trainer(base, tmp_path, global_weight=0.0, geometry_weight=0.0, cross_view_weight=0.0)
-    trainer.igep_model.config.vlm_config.name_or_path = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
-    trainer.create_model_card(model_name="rooms", dataset_name="someone/rooms", tags="indoor")
-    card = ModelCard.load(tmp_path / "README.md")
-    assert card.data.base_model == "llava-hf/llava-onevision-qwen2-7b-ov-hf"
-    assert card.data.datasets == "someone/rooms"
-    assert "indoor" in card.data.tags
-    assert "No geometry supervised it." in card.text
-    assert "# rooms\n" in card.text

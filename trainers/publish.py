@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 from huggingface_hub import HfApi, ModelCard
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
@@ -245,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         publish(*parse(arguments))
     except LocalTokenNotFoundError:
         sys.exit("publish.py: error: not logged in to the Hub: run `hf auth login`, or set HF_TOKEN.")
-    except (ValueError, OSError, HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled) as error:
+    except (ValueError, OSError, HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled) as error:
         sys.exit(f"publish.py: error: {' '.join(str(error).split())}")
 
 

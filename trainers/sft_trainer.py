@@ -506,6 +506,7 @@ class IGEPSFTTrainer(SFTTrainer):
         )
         folder.mkdir(parents=True, exist_ok=True)
         write_training_run(folder, run)
-        pushed_to = self.hub_model_id if self.args.push_to_hub else None
-        repo_id = model_name or pushed_to or folder.resolve().name
+        repo_id = model_name or folder.resolve().name
+        if self.args.push_to_hub and model_name in (None, self.hub_model_id.split("/")[-1]):
+            repo_id = self.hub_model_id  # `Trainer` names a model by the last part of its id
         (folder / "README.md").write_text(model_card(run, repo_id=repo_id), encoding="utf-8")

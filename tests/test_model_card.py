@@ -1,0 +1,290 @@
+"""The card beside a saved model: what it says is what was done, and its code runs as it stands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from peft import LoraConfig
+from PIL import Image
+from tiny_checkpoints import random_frames
+from tiny_training import make_trainer
+
+from igep.trainers import sft, training_run
+from igep.trainers.evaluation_results import Evaluation
+from igep.trainers.model_card import inherited_licence, model_card
+from igep.trainers.training_run import licence_of, read_training_run, shared_recipe, usage_of
+
+
+LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
+PROTOCOL = {
+    "dataset": "synthetic_rooms",
+    "dataset_name": "Synthetic rooms",
+    "split": "held out: 8 rooms of seed 7",
+    "inputs": "2 RGB frames",
+    "questions": "64 questions",
+    "metrics": "share of answers equal to the reference",
+}
+
+
+@pytest.fixture(scope="module")
+def base(checkpoint_folders):
+    return checkpoint_folders["llava_onevision"]
+
+
+def write_video(file: Path, frames: list[Image.Image]) -> None:
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_image(frame)))
+        container.mux(stream.encode())
+
+
+def run_card(folder: Path, repo_id: str, check: str = "") -> str:
+    """Runs all Python of a folder's card in one new process beside a video and a photo; returns what it prints."""
+    card = ModelCard.load(folder / "README.md")
+    blocks = [block.split("```")[0] for block in card.text.split("```python\n")[1:]]
+    code = "\n".join(blocks).replace(f'"{repo_id}"', repr(str(folder))) + check
+    workplace = folder.parent / "workplace"
+    workplace.mkdir(exist_ok=True)
+    frames = random_frames(5)
+    write_video(workplace / "video.mp4", frames)
+    frames[0].save(workplace / "photo.jpg")
+    done = subprocess.run([sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+# ---- as the trainer writes it
+
+
+@pytest.mark.slow
+def test_its_code_runs_and_it_says_what_was_trained(base, tmp_path):
+    trainer = make_trainer(base, tmp_path / "my_model", cross_view_weight=0.0, geometry_weight=0.3)
+    trainer.train()
+    trainer.save_model()
+    card = ModelCard.load(tmp_path / "my_model" / "README.md")
+    assert {"igep", "sft", "trl"} <= set(card.data.tags)
+    assert card.data.pipeline_tag == "image-text-to-text"
+    assert card.data.base_model is None, "a folder of this machine is no base model for others"
+    for place in (tmp_path, base):
+        assert str(place) not in card.content
+        assert str(place) not in (tmp_path / "my_model" / "training_run.json").read_text()
+    assert f"{base.name}, fine-tuned for 2 steps" in card.text
+    assert "layers | 0.3 |" in card.text
+    assert "cross-view" not in card.text
+    assert "**not in this repository**" in card.text
+    assert "No score was measured" in card.text
+    for title in ("3D-IDE", "VLM", "Vid-LLM"):
+        assert title in card.text.split("```bibtex")[1]
+    recipe = yaml.safe_load(card.text.split("```yaml\n")[1].split("```")[0])
+    assert recipe["geometry_weight"] == 0.3
+    assert recipe["max_steps"] == 2
+    assert "output_dir" not in recipe
+    run_card(tmp_path / "my_model", "my_model", "\nassert answer.shape[0] == 1")
+    assert (tmp_path / "workplace" / "plain" / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_its_code_asks_how_far_a_pixel_is_where_that_was_learned(tmp_path):
+    recipe = sft.__file__.replace("sft.py", "recipes/vlm3_rooms.yaml")
+    options = ["--num_rooms", "8", "--max_steps", "2", "--disable_tqdm", "true", "--lr_scheduler_type", "constant"]
+    options += ["--lr_scheduler_kwargs", "{}", "--per_device_train_batch_size", "2", "--dataloader_num_workers", "0"]
+    sft.main(["--config", recipe, "--output_dir", str(tmp_path / "depth"), *options])
+    run = read_training_run(tmp_path / "depth")
+    assert run["usage"]["tasks"] == ["depth"]
+    assert run["usage"]["text_pixel_steps"] == 64
+    assert run["recipe"]["task"] == "depth"
+    assert run["recipe"]["max_steps"] == 2, "a flag wins over the recipe"
+    assert run["base_model"]["licence"] == "apache-2.0"
+    assert ModelCard.load(tmp_path / "depth" / "README.md").data.license == "apache-2.0"
+    printed = run_card(tmp_path / "depth", "depth")
+    assert "metres" in printed
+
+
+@pytest.mark.slow
+def test_the_code_of_an_adapter_alone_loads_it(base, tmp_path):
+    trainer = make_trainer(base, tmp_path / "my_model", peft_config=LORA, merge_adapter_at_save=False, max_steps=1)
+    trainer.train()
+    trainer.save_model()
+    assert not (tmp_path / "my_model" / "adapter" / "README.md").exists(), "peft's form, not filled in"
+    card = (tmp_path / "my_model" / "README.md").read_text()
+    (tmp_path / "my_model" / "README.md").write_text(card.replace(f'"{base.name}"', repr(str(base))))
+    check = "\nassert any('lora_' in name for name, _ in model.named_parameters())"
+    run_card(tmp_path / "my_model", "my_model", check)
+
+
+def test_a_base_on_the_hub_is_named_and_linked(base, tmp_path):
+    trainer = make_trainer(base, tmp_path, global_weight=0.0, geometry_weight=0.0, cross_view_weight=0.0)
+    trainer.base_model = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
+    trainer.create_model_card(model_name="rooms", dataset_name="someone/rooms", tags="indoor")
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.base_model == "llava-hf/llava-onevision-qwen2-7b-ov-hf"
+    assert card.data.datasets == ["someone/rooms"]
+    assert "indoor" in card.data.tags
+    assert "No geometry supervised it." in card.text
+    assert "# rooms\n" in card.text
+
+
+# ---- from what is known
+
+
+def a_run(**fields) -> dict:
+    run = {
+        "base_model": {"name": "org/base", "on_hub": True, "licence": "apache-2.0"},
+        "steps": 10,
+        "samples_per_step": 4,
+        "recipe": {"learning_rate": 1e-5},
+        "losses": [{"name": "cross-entropy of the answers", "weight": 1.0}],
+        "teacher": None,
+        "data": [{"name": "training rows", "task": "questions", "rows": 8, "samples": 40}],
+        "usage": {"tasks": ["questions"], "num_frames": 2, "frames_as": "video", "multi_turn": True, "examples": []},
+        "tags": ["igep"],
+        "datasets": [],
+        "adapter_only": False,
+        "environment": {
+            "python": "3.11.7",
+            "packages": {"torch": "2.15.0"},
+            "device": "CPU",
+            "processes": 1,
+            "precision": "float32",
+        },
+    }
+    return run | fields
+
+
+def test_scores_become_a_table_and_metadata_of_the_hub():
+    scores = {"rooms": {"exact match, mean": 0.46918, "depth probe, r2": 0.874}, "before": {"exact match, mean": 0.4}}
+    card = ModelCard(model_card(a_run(), repo_id="user/rooms", evaluation=Evaluation(PROTOCOL, scores)))
+    assert "| exact match, mean | 0.469 | 0.400  |" in card.text
+    assert "| depth probe, r2   | 0.874 | -      |" in card.text
+    assert "2 RGB frames" in card.text
+    found = {result.metric_name: result for result in card.data.eval_results}
+    assert found["exact match, mean"].metric_value == 0.4692
+    assert found["exact match, mean"].metric_type == "exact_match"
+    assert found["depth probe, r2"].dataset_type == "synthetic_rooms"
+    assert len(found) == 2, "of the model itself, not of what it is compared with"
+    assert card.data.model_name == "rooms"
+    assert yaml.safe_load(card.content.split("---")[1])["model-index"][0]["name"] == "rooms"
+
+
+@pytest.mark.parametrize(
+    ("base_licence", "teacher", "licence", "words"),
+    [
+        ("apache-2.0", None, "apache-2.0", "states the licence `apache-2.0`"),
+        (None, None, None, "could not be read when this was written"),
+        (
+            "mit",
+            {"kind": "backbone", "name": "org/t", "licence": "cc-by-nc-4.0"},
+            "cc-by-nc-4.0",
+            "**Non-commercial:**",
+        ),
+        (
+            "mit",
+            {"kind": "backbone", "name": "org/t", "licence": "mit"},
+            "mit",
+            "teacher org/t is licensed under `mit`",
+        ),
+        (
+            "mit",
+            {"kind": "backbone", "name": "org/t", "licence": None},
+            "mit",
+            "licence of the teacher org/t could not",
+        ),
+        ("mit", {"kind": "geometry_oracle", "name": None, "licence": None}, "mit", "states the licence `mit`"),
+    ],
+)
+def test_licences_are_inherited(base_licence, teacher, licence, words):
+    run = a_run(base_model={"name": "org/base", "on_hub": True, "licence": base_licence}, teacher=teacher)
+    found, text = inherited_licence(run)
+    assert found == licence
+    assert words in text
+    assert ModelCard(model_card(run, repo_id="user/rooms")).data.license == licence
+
+
+def test_a_licence_can_be_set():
+    assert ModelCard(model_card(a_run(), repo_id="user/rooms", licence="mit")).data.license == "mit"
+
+
+def test_a_question_cannot_leave_its_string():
+    question = 'How "far"\n is it?\\'
+    run = a_run(usage=a_run()["usage"] | {"examples": [question]})
+    code = model_card(run, repo_id="user/rooms").split("```python\n")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert json.dumps(question) in code
+
+
+# ---- what it is made from
+
+
+def test_a_recipe_names_no_place_and_no_token(tmp_path):
+    recipe = {
+        "dataset_path": str(tmp_path / "scans"),
+        "model_name_or_path": "Qwen/Qwen3-VL-4B-Instruct",
+        "hub_token": "hf_secret",
+        "output_dir": "somewhere",
+        "question_file": "../private/questions.jsonl",
+        "mixture": [{"name": "a", "dataset_path": str(tmp_path)}],
+        "learning_rate": 1e-5,
+    }
+    assert shared_recipe(recipe) == {
+        "dataset_path": "scans",
+        "model_name_or_path": "Qwen/Qwen3-VL-4B-Instruct",
+        "question_file": "questions.jsonl",
+        "mixture": [{"name": "a", "dataset_path": tmp_path.name}],
+        "learning_rate": 1e-5,
+    }
+
+
+def test_given_options_are_those_of_recipe_and_flags(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("num_rooms: 16\ngeometry_weight: 0.3\noutput_dir: out\n")
+    arguments = [f"--config={recipe}", "--geometry-weight=0.2", "--no_use_cache", "--max_steps", "3"]
+    parsed = sft.parse(arguments)
+    assert sft.given_options(arguments, parsed) == {
+        "num_rooms": 16,
+        "geometry_weight": 0.2,
+        "output_dir": "out",
+        "use_cache": False,
+        "max_steps": 3,
+    }
+
+
+def test_licences_are_read_from_cards(tmp_path):
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "README.md").write_text("---\nlicense: other\nlicense_name: house-licence\n---\n# Named\n")
+    (tmp_path / "silent").mkdir()
+    assert licence_of(str(tmp_path / "named")) == "house-licence"
+    assert licence_of(str(tmp_path / "silent")) is None
+    assert licence_of("someone/nobody-knows-offline") is None
+    assert licence_of("") is None
+
+
+def test_usage_of_rows_of_any_dataset(base, tmp_path):
+    trainer = make_trainer(base, tmp_path)
+    usage = usage_of(trainer.train_dataset, trainer.args)
+    assert usage["tasks"] == ["questions"]
+    assert usage["num_frames"] == 2
+    assert usage["multi_turn"] is True
+    assert usage["examples"] == ["How far is the wall?", "Is it slanted?"]
+
+
+def test_a_folder_without_a_run_says_where_it_comes_from(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"has no {training_run.RUN_FILE}, which `trainers/sft.py` writes"):
+        read_training_run(tmp_path)
+
+
+def test_the_video_of_these_tests_has_its_frames(tmp_path):
+    frames = random_frames(5)
+    write_video(tmp_path / "video.mp4", frames)
+    with av.open(str(tmp_path / "video.mp4")) as video:
+        read = [frame.to_image() for frame in video.decode(video=0)]
+    assert len(read) == 5
+    assert np.asarray(read[0]).shape == np.asarray(frames[0]).shape

@@ -1,0 +1,306 @@
+"""`trainers/publish.py`: what is checked, what would be uploaded, and what a Hub on this machine really receives."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hub_stand_in import HubStandIn, LargeFile
+from huggingface_hub import ModelCard, RepoCard
+from peft import LoraConfig
+from safetensors.torch import load_file, save_file
+from tiny_training import make_trainer
+
+from igep.trainers import publish
+from igep.trainers.publish import SPACE, PublishOptions, space_card
+from igep.trainers.published_folder import PublishError, check_folder
+
+
+LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning:httpx2")  # huggingface_hub 2.4 itself
+
+
+@pytest.fixture(scope="module")
+def base(checkpoint_folders):
+    return checkpoint_folders["llava_onevision"]
+
+
+@pytest.fixture(scope="module")
+def saved(base, tmp_path_factory) -> Path:
+    """What a short run leaves, checkpoints included. Read only."""
+    folder = tmp_path_factory.mktemp("publish") / "my_model"
+    trainer = make_trainer(base, folder, save_strategy="steps", save_steps=2)
+    trainer.train()
+    trainer.save_model()
+    return folder
+
+
+@pytest.fixture
+def model(saved, tmp_path) -> Path:
+    """A copy to break."""
+    return Path(shutil.copytree(saved, tmp_path / "my_model"))
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    with HubStandIn() as stand_in:
+        stand_in.connect(monkeypatch, tmp_path / "cache")
+        yield stand_in
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    return ["--model", str(folder), "--repo-id", "user/rooms", *more]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def pushed(repo) -> dict[str, bytes]:
+    return {name: content for name, content in repo.files.items() if name != ".gitattributes"}
+
+
+def refusal(*given: str) -> str:
+    with pytest.raises(SystemExit) as caught:
+        publish.main(list(given))
+    return str(caught.value)
+
+
+def write_results(file: Path, model_name: str = "my_model") -> Path:
+    protocol = {name: name for name in ("dataset", "dataset_name", "split", "inputs", "questions", "metrics")}
+    figures = {"exact_match": {"mean": 0.5}, "depth_probe": {"r2": 0.9}, "seconds_per_answer": 0.1}
+    run = {"method": "igep", "seed": 0, "model": model_name, "protocol": protocol, **figures}
+    other = {**run, "model": "other", "method": "cross_entropy", "exact_match": {"mean": 0.4}}
+    file.write_text(json.dumps({"recipe": "quickstart.yaml", "runs": [other, run], "seconds": 1}))
+    return file
+
+
+# ---- dry run
+
+
+def test_dry_run_writes_a_model_that_loads(saved, tmp_path, capsys):
+    results = write_results(tmp_path / "results.json")
+    options = ["--results", str(results), "--space", "--dry-run", str(tmp_path / "dry")]
+    publish.main(arguments(saved, *options))
+    shown = capsys.readouterr().out
+    assert "no training head, no pickle" in shown
+    assert "checkpoint-2" in shown, "what is left out is said"
+    names = set(contents(tmp_path / "dry" / "model"))
+    assert {"README.md", "config.json", "model.safetensors", "modeling_igep.py", "training_run.json"} <= names
+    assert not [name for name in names if "checkpoint" in name or name.endswith((".bin", ".pt", ".pth"))]
+    assert all(name in shown for name in names)
+    card = ModelCard.load(tmp_path / "dry" / "model" / "README.md")
+    assert {result.metric_value for result in card.data.eval_results} == {0.5, 0.9}
+    assert "| exact match, mean | 0.500    | 0.400 |" in card.text
+    space = contents(tmp_path / "dry" / "space")
+    assert space["app.py"] == (SPACE / "app.py").read_bytes()
+    assert "user/rooms" in space["README.md"].decode()
+    code = (
+        "from transformers import AutoModelForImageTextToText, AutoProcessor\n"
+        f"folder = {str(tmp_path / 'dry' / 'model')!r}\n"
+        "AutoProcessor.from_pretrained(folder, trust_remote_code=True)\n"
+        "AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=True)\n"
+    )
+    subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True, capture_output=True)
+
+
+def test_dry_run_sends_nothing_and_overwrites_nothing(saved, tmp_path, hub):
+    publish.main(arguments(saved, "--dry-run", str(tmp_path / "dry")))
+    assert hub.calls == []
+    before = contents(tmp_path / "dry")
+    assert "holds something: give a new folder" in refusal(*arguments(saved, "--dry-run", str(tmp_path / "dry")))
+    assert contents(tmp_path / "dry") == before
+
+
+def test_published_configuration_names_no_folder(saved, base, tmp_path):
+    assert str(base) in (saved / "config.json").read_text()
+    publish.main(arguments(saved, "--dry-run", str(tmp_path / "dry")))
+    for name, content in contents(tmp_path / "dry" / "model").items():
+        if not name.endswith(".safetensors"):
+            assert str(base.parent) not in content.decode(), name
+            assert str(saved.parent) not in content.decode(), name
+    assert json.loads((tmp_path / "dry/model/config.json").read_text())["vlm_config"]["_name_or_path"] == base.name
+
+
+# ---- upload
+
+
+def test_upload_is_what_the_dry_run_wrote(saved, tmp_path, hub, capsys):
+    publish.main(arguments(saved, "--space", "--private", "--dry-run", str(tmp_path / "dry")))
+    publish.main(arguments(saved, "--space", "--private"))
+    repo, space = hub.repos["model/user/rooms"], hub.repos["space/user/rooms-space"]
+    assert pushed(repo) == contents(tmp_path / "dry" / "model")
+    assert pushed(space) == contents(tmp_path / "dry" / "space")
+    assert isinstance(repo.files["model.safetensors"], LargeFile)
+    assert isinstance(space.files["examples/room_1.mp4"], LargeFile)
+    assert repo.private
+    assert space.private
+    assert space.space_sdk == "gradio"
+    assert space.variables == {"MODEL_ID": "user/rooms"}
+    shown = capsys.readouterr().out
+    assert f"Published {hub.endpoint}/user/rooms\n" in shown
+    assert "HF_TOKEN" in shown
+
+
+@pytest.mark.slow
+def test_the_uploaded_model_loads_by_its_id(saved, tmp_path, hub):
+    publish.main(arguments(saved))
+    code = (
+        "from transformers import AutoModelForImageTextToText, AutoProcessor\n"
+        "AutoProcessor.from_pretrained('user/rooms', trust_remote_code=True)\n"
+        "model = AutoModelForImageTextToText.from_pretrained('user/rooms', trust_remote_code=True)\n"
+        "print(sum(value.double().sum().item() for value in model.state_dict().values()))\n"
+    )
+    environment = {**os.environ, **hub.environment(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = sum(value.double().sum().item() for value in load_file(saved / "model.safetensors").values())
+    assert float(done.stdout.split()[-1]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_second_upload_replaces_the_first(saved, model, hub):
+    publish.main(arguments(saved))
+    stale = hub.repos["model/user/rooms"]
+    stale.files["model-00001-of-00002.safetensors"] = b"old"
+    stale.files["notes.md"] = b"by hand"
+    publish.main(arguments(model))
+    files = hub.repos["model/user/rooms"].files
+    assert "model-00001-of-00002.safetensors" not in files
+    assert files["notes.md"] == b"by hand", "what others have added stays"
+    assert len(hub.repos["model/user/rooms"].commits) <= 3
+
+
+def test_failures_are_told_in_one_line(saved, hub, monkeypatch):
+    hub.fail_next("commit", 403, "you may not write here")
+    assert "you may not write here" in refusal(*arguments(saved))
+    assert pushed(hub.repos["model/user/rooms"]) == {}, "all or nothing"
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert "Invalid user token" in refusal(*arguments(saved))
+    monkeypatch.delenv("HF_TOKEN")
+    assert "hf auth login" in refusal(*arguments(saved))
+
+
+def test_without_network_it_says_so(saved, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_TOKEN", "hf_stand_in")
+    message = refusal(*arguments(saved))
+    assert message.startswith("publish.py: error: ")
+    assert "offline" in message.lower()
+
+
+# ---- the trainer's own push
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
+def test_pushing_while_training_gives_the_same_card(base, tmp_path, hub, peft_config):
+    options = {"push_to_hub": True, "hub_model_id": "user/rooms"}
+    trainer = make_trainer(base, tmp_path / "my_model", peft_config=peft_config, **options)
+    trainer.train()
+    trainer.save_model()
+    repo = hub.repos["model/user/rooms"]
+    publish.main(arguments(tmp_path / "my_model", "--dry-run", str(tmp_path / "dry")))
+    staged = contents(tmp_path / "dry" / "model")
+    assert repo.files["README.md"] == staged["README.md"]
+    assert repo.files["training_run.json"] == staged["training_run.json"]
+    assert bytes(repo.files["model.safetensors"]) == staged["model.safetensors"]
+    assert "hf_stand_in" not in repo.files["training_run.json"].decode()
+
+
+# ---- what must not be published
+
+
+def test_heads_are_refused(saved, model):
+    weights = load_file(model / "model.safetensors")
+    save_file({**weights, "depth_verifier.decoder.weight": torch.zeros(2)}, model / "model.safetensors")
+    with pytest.raises(PublishError, match="holds training heads \\(depth_verifier.decoder.weight"):
+        check_folder(model)
+    with pytest.raises(PublishError, match="which runs code when loaded"):
+        check_folder(saved / "checkpoint-2")
+
+
+def test_weights_that_do_not_fit_are_refused(model):
+    weights = load_file(model / "model.safetensors")
+    weights.pop(next(iter(weights)))
+    save_file(weights, model / "model.safetensors")
+    with pytest.raises(PublishError, match="loads with missing keys"):
+        check_folder(model)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "pytorch_model.bin").write_bytes(b"x"), "pytorch_model.bin, which runs code"),
+        (lambda folder: (folder / "config.json").unlink(), "lacks config.json"),
+        (lambda folder: (folder / "modeling_igep.py").unlink(), "lacks modeling_igep.py"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"truncated"), "cannot be read as safetensors"),
+        (lambda folder: (folder / "text_pixels.py").write_text("1 / 0"), "does not load .* ZeroDivisionError"),
+        (lambda folder: (folder / "notes.json").write_text('"hf_' + "a" * 34 + '"'), "looks like an access token"),
+    ],
+)
+def test_broken_folders_are_refused(model, spoil, message):
+    spoil(model)
+    with pytest.raises(PublishError, match=message):
+        check_folder(model)
+
+
+def test_an_adapter_alone_is_refused(base, tmp_path):
+    trainer = make_trainer(base, tmp_path, peft_config=LORA, merge_adapter_at_save=False, max_steps=1)
+    trainer.train()
+    trainer.save_model()
+    with pytest.raises(PublishError, match="an adapter and no whole model"):
+        check_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"repo_id": "rooms"}, "give user/name"),
+        ({"repo_id": "user/ro oms"}, "--repo-id user/ro oms"),
+        ({"repo_id": "user/rooms", "space_id": "user/x"}, "add --space"),
+        ({"repo_id": "user/rooms", "run": "igep"}, "add --results"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        PublishOptions(model=Path(), **options)
+
+
+def test_a_folder_that_is_none_of_ours(tmp_path):
+    assert "has no training_run.json" in refusal(*arguments(tmp_path))
+
+
+def test_results_of_another_model_are_refused(saved, tmp_path):
+    results = write_results(tmp_path / "results.json", model_name="someone_else")
+    message = refusal(*arguments(saved, "--results", str(results), "--dry-run", str(tmp_path / "dry")))
+    assert "has no run of 'my_model' but of other, someone_else" in message
+    publish.main(
+        arguments(saved, "--results", str(results), "--run", "someone_else", "--dry-run", str(tmp_path / "dry"))
+    )
+
+
+# ---- the Space's card
+
+
+def test_the_space_of_this_repository_has_the_rendered_card():
+    assert (SPACE / "README.md").read_text(encoding="utf-8") == space_card(None, None)
+
+
+def test_front_matter_of_a_space(tmp_path):
+    (tmp_path / "README.md").write_text(space_card("user/rooms-space", "user/rooms"))
+    data = yaml.safe_load((tmp_path / "README.md").read_text().split("---")[1])
+    assert data["sdk"] == "gradio"
+    assert data["app_file"] == "app.py"
+    assert data["models"] == ["user/rooms"]
+    assert len(data["short_description"]) <= 60
+    assert "[igep]" in RepoCard.load(tmp_path / "README.md").text
