@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedModel,
     ProcessorMixin,
 )
+from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.modeling_outputs import ModelOutput
 
 from .configuration_igep import IGEPConfig
@@ -487,6 +488,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             processor (`ProcessorMixin`, *optional*): The processor to write beside it, wrapped in `IGEPProcessor` or not.
         """
         self.vlm.generation_config = self.generation_config
+        if "_weight_conversions" not in vars(self.vlm):
+            # Loaded as a part of this model, the base has lost the names of its published checkpoints, which servers read.
+            self.vlm._weight_conversions = get_model_conversion_mapping(self.vlm, add_legacy=False)
         self.vlm.save_pretrained(save_directory)
         if processor is not None:
             IGEPProcessor.from_base(processor).base_processor.save_pretrained(save_directory)

@@ -1,13 +1,17 @@
-"""A model for the Space, trained for real on a few rooms: it knows room questions and VLM3's depth points."""
+"""A model for the Space, trained for real on a few rooms, and the Space that serves it: a pytest plugin.
+
+The model knows room questions and VLM3's depth points.
+"""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from space_server import SPACE
+from space_server import SPACE, SpaceServer
 
 from igep.trainers.tiny_vlm3 import vlm3_base
 
@@ -61,3 +65,10 @@ def bare_model(space_model: Path):
     from scene_model import SceneModel
 
     return SceneModel(str(space_model))
+
+
+@pytest.fixture(scope="session")
+def space_server(space_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpaceServer]:
+    """The Space with this model, shared by the tests of its page and of its endpoints."""
+    with SpaceServer(space_model, tmp_path_factory.mktemp("space")) as server:
+        yield server

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import av
 import httpx
@@ -35,7 +36,7 @@ class SpaceServer:
         self.log_file = folder / "server.log"
         self.command = command
 
-    def __enter__(self) -> "SpaceServer":
+    def __enter__(self) -> Self:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -82,13 +83,6 @@ class SpaceServer:
         """Memory of the process that holds the model."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
-
-
-@pytest.fixture(scope="session")
-def space_server(space_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpaceServer]:
-    """The Space with the model of `space_model.py`, shared by the tests of its page and of its endpoints."""
-    with SpaceServer(space_model, tmp_path_factory.mktemp("space")) as server:
-        yield server
 
 
 def chromium() -> str:

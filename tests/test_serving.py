@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import openai
 import pytest
 from PIL import Image
 from test_distributed import free_port
@@ -25,8 +26,6 @@ from tiny_checkpoints import FAMILIES, random_frames
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 
-
-openai = pytest.importorskip("openai", reason='needs pip install "transformers[serving]"')
 
 QUESTION = "How far is the chair?"
 START_SECONDS = 60
@@ -107,7 +106,7 @@ def messages(frames: list[Image.Image]) -> list[dict]:
 
 
 @pytest.fixture
-def client(served) -> Iterator["openai.OpenAI"]:
+def client(served) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", timeout=60, max_retries=0) as client:
         yield client
 

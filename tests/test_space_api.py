@@ -18,12 +18,12 @@ from space_server import SPACE, SpaceServer, still_frames, write_bad_videos, wri
 
 
 sys.path.append(str(SPACE))
-from scene_model import Scene, SceneModel
+from scene_model import Scene
 from scene_questions import ask, ask_distance, ask_place, open_scene
 from scene_sessions import SceneSessions
 
 
-pytest_plugins = ["space_model", "space_server"]
+pytest_plugins = ["space_model"]
 
 EXAMPLES = SPACE / "examples"
 QUESTION = "How many metres away is the box in red?"
@@ -96,9 +96,16 @@ def test_three_endpoints_are_public(client, space_server):
     endpoints = client.view_api(return_format="dict", print_info=False)
     assert set(endpoints["named_endpoints"]) == {"/ask", "/distance", "/locate"}
     assert not endpoints["unnamed_endpoints"]
-    for private in ("load", "send", "click", "show_frame", "forget"):
-        answer = httpx.post(f"{space_server.url}/gradio_api/call/{private}", json={"data": []})
-        assert answer.status_code in (401, 403, 404), private
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["run", "api"])
+@pytest.mark.parametrize("name", ["ask", "distance", "locate", "load", "send", "click"])
+def test_nobody_passes_the_queue(space_server, room, name, way):
+    values = (DEFAULTS.get(name, {}) | {"video": room}).values()
+    answer = httpx.post(f"{space_server.url}/gradio_api/{way}/{name}", json={"data": list(values)})
+    assert answer.status_code == 404
+    assert "join the queue" in answer.text
 
 
 @pytest.mark.slow
@@ -405,12 +412,3 @@ def test_threads_see_their_own_scenes():
         list(pool.map(visit, range(16)))
     assert wrong == []
     assert len(sessions) == 0
-
-
-def test_what_a_session_holds_is_its_own(bare_model: SceneModel):
-    """Encoded frames and turns of one scene are never those of another."""
-    path = str(EXAMPLES / "room_1.mp4")
-    one, other = (open_scene(path, number, EXAMPLES)[0] for number in (1, 2))
-    last(ask(bare_model, one, QUESTION, remember=True, max_new_tokens=8))
-    assert other.turns == []
-    assert other.encoded == {}

@@ -28,6 +28,7 @@ from transformers import (
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
 )
+from transformers.conversion_mapping import get_model_conversion_mapping
 
 
 FAMILIES = ("llava_onevision", "qwen3_vl", "qwen2_5_vl")
@@ -112,6 +113,8 @@ def build_checkpoint(
 def save_checkpoint(family: str, folder: Path, seed: int = 0, tie_word_embeddings: bool = False) -> Path:
     """Writes the model and the processor of `build_checkpoint` to `folder` and returns it."""
     model, processor = build_checkpoint(family, seed, tie_word_embeddings)
+    # As the published checkpoints name their weights; left alone, a model that was built drops some of the prefixes.
+    model._weight_conversions = get_model_conversion_mapping(model, add_legacy=False)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder

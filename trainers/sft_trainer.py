@@ -1,8 +1,7 @@
 """Supervised fine-tuning of a video VLM under geometry supervision, on top of TRL's `SFTTrainer`.
 
-The one thing it must not inherit is the loss: TRL's calls a fused head of the base model and would skip the training
-heads without a word. `compute_loss` calls the model itself. Checkpoints hold the heads so that a run resumes exactly;
-what `save_model` writes for the user holds none.
+The one thing it must not inherit is the loss: TRL's calls a fused head of the base model and would skip the training heads.
+`compute_loss` calls the model itself. Checkpoints hold the heads, so that a run resumes exactly; saved models do not.
 """
 
 import copy
@@ -36,6 +35,7 @@ from igep.trainers.geometry_losses import igep_objective
 from igep.trainers.model_card import model_card
 from igep.trainers.neighbour_frames import draw_neighbours
 from igep.trainers.parameter_groups import split_by_part
+from igep.trainers.restore_progress import RestoreProgress
 from igep.trainers.running_metrics import RunningMetrics, token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.teachers import Teacher, TeacherGeometry, build_teacher
@@ -56,23 +56,12 @@ class NonFiniteLossError(FloatingPointError):
     """The loss or its gradient is not a number; the message names the terms and the samples."""
 
 
-class _RestoreProgress(TrainerCallback):
-    """Puts back what was accumulated since the last log, after the trainer has reset it and before the first step."""
-
-    def __init__(self, trainer: "IGEPSFTTrainer"):
-        self.trainer = trainer
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.trainer.restore_progress()
-
-
 class IGEPSFTTrainer(SFTTrainer):
     """Trains `IGEPForConditionalGeneration` on `SpatialExample`s.
 
-    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global`: cross-entropy over the supervised
-    tokens of the global batch, geometric terms as means over its samples. It does not depend on how the batch is split
-    over ranks and accumulation steps. With all three weights at 0 it is plain supervised fine-tuning, on the same data
-    in the same order.
+    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global`: cross-entropy over the supervised tokens of
+    the global batch, geometric terms as means over its samples. How the batch is split over ranks and accumulation steps does
+    not matter. With all three weights at 0 it is plain supervised fine-tuning, on the same data in the same order.
 
     Args:
         model (`IGEPForConditionalGeneration`): The model, from this package or from a saved folder; supervision fields of `args` are copied into its config.
@@ -85,8 +74,7 @@ class IGEPSFTTrainer(SFTTrainer):
         peft_config (`PeftConfig`, *optional*): Adapters to train. The heads always train in full.
         callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
         optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
-        recipe (`dict`, *optional*): The options that were given, for the model card; those of `args` that differ from their
-            defaults unless given.
+        recipe (`dict`, *optional*): Options for the model card; those of `args` that are no defaults unless given.
 
     Raises:
         TypeError: The model or the options are of another class.
@@ -191,7 +179,7 @@ class IGEPSFTTrainer(SFTTrainer):
         self._samples_in_step: torch.Tensor | float = 1.0
         self._step_sample_ids: list[str] = []
         self._progress: dict[str, Any] | None = None
-        self.add_callback(_RestoreProgress(self))
+        self.add_callback(RestoreProgress(self))
 
     @property
     def igep_model(self) -> IGEPForConditionalGeneration:
@@ -493,7 +481,7 @@ class IGEPSFTTrainer(SFTTrainer):
         if not self.is_world_process_zero():
             return
         folder = folder or Path(self.args.output_dir)
-        is_adapter = isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
+        merges = self.args.merge_adapter_at_save
         run = training_run(
             self.args,
             self.recipe,
@@ -502,7 +490,7 @@ class IGEPSFTTrainer(SFTTrainer):
             steps=self.state.global_step,
             tags={*self._tag_names, *([tags] if isinstance(tags, str) else tags or [])},
             datasets=[] if dataset_name is None else [dataset_name],
-            adapter_only=is_adapter and not self.args.merge_adapter_at_save,
+            adapter_only=isinstance(self.accelerator.unwrap_model(self.model), PeftModel) and not merges,
         )
         folder.mkdir(parents=True, exist_ok=True)
         write_training_run(folder, run)

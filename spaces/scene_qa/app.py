@@ -51,7 +51,7 @@ if __name__ == "__main__":
         UPLOADS,
         concurrency=int(os.environ.get("CONCURRENCY", "1")),
     )
-    demo.queue(max_size=int(os.environ.get("QUEUE_SIZE", "32")))
+    demo.queue(max_size=int(os.environ.get("QUEUE_SIZE", "32")), api_open=False)  # nobody passes the queue
     demo.launch(
         theme=THEME,
         css=CSS,

@@ -1,0 +1,373 @@
+"""The Space's page in a browser, as visitors use it: on a desktop and on a phone, with good videos, bad ones and hostile text."""
+
+import io
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, expect, sync_playwright
+from space_server import SPACE, SpaceServer, chromium, noise_frames, write_bad_videos, write_video
+
+
+sys.path.append(str(SPACE))
+from scene_model import Scene, SceneModel
+from scene_questions import ask, ask_place, open_scene
+
+
+pytest_plugins = ["space_model"]
+pytestmark = pytest.mark.slow
+
+EXAMPLES = SPACE / "examples"
+QUESTION = "How many metres away is the box in red?"
+ANYTHING, DISTANCE, PLACE, DESCRIBE = "Ask anything", "How far is this point?", "Where is …?", "Describe"
+EMPTY = "Upload or record a video, or pick an example."
+SHAPES = {
+    "desktop": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    "phone": {
+        "viewport": {"width": 390, "height": 844},
+        "color_scheme": "dark",
+        "has_touch": True,
+        "is_mobile": True,
+        "device_scale_factor": 2,
+    },
+}
+BROWSER_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    " --disable-component-update --disable-sync"
+)
+# The Space with a model that needs a tenth of a second for every token.
+SLOW_SPACE = """
+import runpy, sys, time
+from pathlib import Path
+from transformers import StoppingCriteriaList
+quick = StoppingCriteriaList.__call__
+def slow(self, *args, **kwargs):
+    time.sleep(0.1)
+    return quick(self, *args, **kwargs)
+StoppingCriteriaList.__call__ = slow
+sys.path.insert(0, str(Path(sys.argv[1]).parent))
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+class Visitor:
+    """Somebody's browser window on the Space, and what it asked of the network.
+
+    Args:
+        browser (`Browser`): The browser; every visitor has a profile of their own.
+        url (`str`): Address of the Space.
+        shape (`str`): One of `SHAPES`.
+    """
+
+    def __init__(self, browser: Browser, url: str, shape: str = "desktop"):
+        self.shape = shape
+        self.page = browser.new_context(**SHAPES[shape]).new_page()
+        self.errors: list[str] = []
+        self.addresses: set[str] = set()
+        self.page.on("console", lambda said: said.type == "error" and self.errors.append(said.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.addresses.add(request.url))
+        self.page.goto(url)
+        self.status, self.figures, self.prompt, self.question = (
+            self.page.locator(f"#{name} textarea") for name in ("status", "figures", "prompt", "question")
+        )
+        self.frame, self.thumbnails = self.page.locator("#frame img"), self.page.locator("#gallery button img")
+        self.asked, self.answers = (self.page.locator(f"#chat [data-testid={role}]") for role in ("user", "bot"))
+        self.page.locator("#report button").first.click()
+        expect(self.figures).to_be_visible()
+
+    def hosts(self) -> set[str]:
+        """Whom it talked to, other than itself (`data:` and `blob:`)."""
+        return {address.split("/")[2] for address in self.addresses if "://" in address and address[:5] != "blob:"}
+
+    def upload(self, path: Path) -> None:
+        """Gives the page a file, in the place of the one it has."""
+        if (clear := self.page.locator("#video button[aria-label=Clear]")).is_visible():
+            clear.click()
+            expect(self.status).to_have_value(EMPTY)
+        self.page.locator("#video input[type=file]").set_input_files(path)
+
+    def pick_example(self, number: int) -> None:
+        self.page.locator("#examples button").nth(number).click()
+        expect(self.status).to_have_value(re.compile("2 of 72 frames"))
+        expect(self.frame).to_be_visible()
+
+    def ask(self, text: str, task: str = ANYTHING) -> None:
+        """Sends a question."""
+        self.page.get_by_label(task, exact=True).check()
+        self.question.fill(text)
+        self.page.locator("#send").click()
+
+    def press(self, place: Locator, x: float, y: float) -> None:
+        """Clicks or taps at shares of the width and height of something."""
+        box = place.bounding_box()
+        position = {"x": x * box["width"], "y": y * box["height"]}
+        (place.tap if self.shape == "phone" else place.click)(position=position)
+
+    def shown_frame(self) -> Image.Image:
+        """The picture in the frame."""
+        answer = self.page.request.get(self.frame.get_attribute("src"))
+        return Image.open(io.BytesIO(answer.body())).convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=BROWSER_FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visitors(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
+    """Opens windows; at the end of a test all of them must be free of errors, strange hosts and overflow."""
+    opened: list[Visitor] = []
+
+    def visit(server: SpaceServer, shape: str = "desktop") -> Visitor:
+        opened.append(Visitor(browser, server.url, shape))
+        return opened[-1]
+
+    yield visit
+    for number, visitor in enumerate(opened):
+        if folder := os.environ.get("SCREENSHOTS"):
+            name = re.sub(r"\W+", "_", f"{request.node.name}_{number}")
+            visitor.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    for visitor in opened:
+        assert visitor.errors == []
+        assert {host.split(":")[0] for host in visitor.hosts()} == {"127.0.0.1"}
+        width = visitor.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= SHAPES[visitor.shape]["viewport"]["width"]
+        visitor.page.context.close()
+
+
+@pytest.fixture(params=SHAPES)
+def visitor(request: pytest.FixtureRequest, visitors, space_server: SpaceServer) -> Visitor:
+    return visitors(space_server, request.param)
+
+
+def last(answers: Iterator):
+    *_, outcome = answers
+    return outcome
+
+
+def example_scene(number: int) -> Scene:
+    return open_scene(str(EXAMPLES / f"room_{number}.mp4"), 2, EXAMPLES)[0]
+
+
+def expected_answer(model: SceneModel, scene: Scene, question: str, remember: bool = False) -> str:
+    return last(ask(model, scene, question, remember=remember, max_new_tokens=128)).text
+
+
+# ---- Whole visits
+
+
+def test_an_empty_page_says_what_to_do(visitor: Visitor):
+    expect(visitor.status).to_have_value(EMPTY)
+    expect(visitor.page.locator("#examples button")).to_have_count(3)
+    for hidden in ("#gallery", "#frame", "#space-view"):
+        expect(visitor.page.locator(hidden)).not_to_be_visible()
+    for number, task in enumerate((ANYTHING, PLACE, DESCRIBE)):
+        visitor.ask("box in red", task)
+        expect(visitor.answers.nth(number)).to_have_text(re.compile("^⚠ There is no video"))
+
+
+def test_an_example_is_asked_about(visitor: Visitor, bare_model):
+    visitor.pick_example(0)
+    expect(visitor.thumbnails).to_have_count(2)
+    expect(visitor.page.locator("#ideas")).to_contain_text("Which is closer")
+    scene = example_scene(1)
+    for number, (question, encoded) in enumerate(((QUESTION, "now"), ("How many spheres are there?", "before"))):
+        visitor.ask(question)
+        expect(visitor.asked.nth(number)).to_have_text(question)
+        expect(visitor.answers.nth(number)).to_have_text(expected_answer(bare_model, scene, question))
+        expect(visitor.figures).to_have_value(re.compile(f"33 of them frames · .*frames encoded {encoded}$"))
+        expect(visitor.prompt).to_have_value(re.compile(re.escape(question)))
+    expect(visitor.answers).to_have_count(2)
+    visitor.ask("", DESCRIBE)
+    expect(visitor.asked.nth(2)).to_have_text("Describe the scene.")
+    expect(visitor.answers.nth(2)).to_have_text(expected_answer(bare_model, scene, "Describe the scene."))
+    visitor.page.locator("#ideas button").first.click()
+    expect(visitor.question).to_have_value("Which is closer, the box in purple or the cylinder in green?")
+
+
+def test_a_point_of_an_uploaded_frame_is_asked_about(visitor: Visitor, tmp_path):
+    """Wide and tall frames, small ones that are shown enlarged: the pixel asked about is the one that was pressed."""
+    for number, (height, width) in enumerate(((96, 192), (192, 96), (480, 640))):
+        path = write_video(tmp_path / f"{width}.mp4", noise_frames(10, number, (height, width)))
+        visitor.upload(path)
+        expect(visitor.status).to_have_value(re.compile(f"2 of 10 frames, {width} x {height}"))
+        expect(visitor.thumbnails).to_have_count(2)
+        for second_frame, (x, y) in enumerate(((0.25, 0.7), (0.8, 0.45))):
+            if second_frame:
+                visitor.thumbnails.nth(1).click()
+                expect(visitor.page.locator("#frame")).to_contain_text("Frame 2:")
+            undrawn = visitor.shown_frame()
+            visitor.press(visitor.frame, x, y)
+            asked = visitor.asked.nth(second_frame)
+            expect(asked).to_have_text(re.compile(rf"^How far is pixel .* of frame {second_frame + 1}\?$"))
+            expect(visitor.answers.nth(second_frame)).to_have_text(re.compile(r"^\d+\.\d\d m from the camera\.$"))
+            found = [int(at) for at in re.findall(r"\d+", asked.inner_text())[:2]]
+            assert np.abs(np.array(found) - (x * width, y * height)).max() < 2 + max(height, width) / 300
+            in_prompt = re.compile(rf"coordinates \({found[0] * 64 // width}, {found[1] * 64 // height}\)")
+            expect(visitor.prompt).to_have_value(in_prompt)
+            # Where the point is, the picture is in the accent colour now; far away it is as it was.
+            drawn = visitor.shown_frame()
+            assert drawn.size == undrawn.size
+            factor = drawn.width / width
+            at = tuple(int((pixel + 0.5) * factor) for pixel in found)
+            assert np.abs(np.subtract(drawn.getpixel(at), (255, 176, 0))).max() < 60
+            changed = np.abs(np.asarray(drawn, int) - np.asarray(undrawn, int)).max(2) > 40
+            assert 100 < changed.sum() < changed.size / 4
+            assert not changed[:: drawn.height - 1, :: drawn.width - 1].any()
+
+
+def test_a_thing_is_shown_on_the_frame_and_in_space(visitor: Visitor, bare_model):
+    camera = {"field_of_view_degrees": 64.0, "focal_pixels": None, "max_new_tokens": 128}
+    things = [
+        f"{shape} in {colour}" for shape in ("sphere", "box", "cylinder") for colour in ("red", "blue", "purple")
+    ]
+    scene = example_scene(1)
+    found = {thing: last(ask_place(bare_model, scene, thing, **camera)) for thing in things}
+    thing, expected = next((name, answer) for name, answer in found.items() if answer.place is not None)
+    visitor.pick_example(0)
+    undrawn = visitor.shown_frame()
+    visitor.ask(thing, PLACE)
+    expect(visitor.asked).to_have_text(f"Where is the {thing}?")
+    expect(visitor.answers).to_have_text(expected.text)
+    assert "m ahead of the first camera." in expected.text
+    expect(visitor.page.locator("#space-view .js-plotly-plot canvas").first).to_be_visible()
+    expect(visitor.page.locator("#space-view .legend")).to_contain_text(thing)
+    drawn = visitor.shown_frame()
+    changed = np.abs(np.asarray(drawn, int) - np.asarray(undrawn, int)).max(2) > 40
+    as_expected = np.abs(np.asarray(expected.picture, int) - np.asarray(undrawn, int)).max(2) > 40
+    assert (changed & as_expected).sum() > 0.8 * (changed | as_expected).sum() > 300
+
+
+def test_turns_are_read_until_the_chat_is_cleared(visitors, space_server, bare_model):
+    visitor = visitors(space_server)
+    visitor.pick_example(0)
+    visitor.page.locator("#settings button").first.click()
+    visitor.page.get_by_label("The model reads the conversation so far").check()
+    scene = example_scene(1)
+    for number, question in enumerate((QUESTION, "How many spheres are there?")):
+        visitor.ask(question)
+        expect(visitor.answers.nth(number)).to_have_text(expected_answer(bare_model, scene, question, remember=True))
+    expect(visitor.prompt).to_have_value(re.compile(f"{re.escape(QUESTION)}.*How many spheres", re.DOTALL))
+    visitor.page.locator("#chat button[aria-label=Clear]").click()
+    expect(visitor.answers).to_have_count(0)
+    visitor.ask("How many boxes are there?")
+    expect(visitor.answers).to_have_text(expected_answer(bare_model, example_scene(1), "How many boxes are there?"))
+    expect(visitor.prompt).to_have_value(re.compile("How many boxes"))
+    assert QUESTION not in visitor.prompt.input_value()
+
+
+def test_visitors_at_once_see_their_own_scenes(visitors, space_server, bare_model, tmp_path):
+    videos = [write_video(tmp_path / f"{count}.mp4", noise_frames(count, count)) for count in (1, 2, 1, 2)]
+    windows = [visitors(space_server) for _ in videos]
+    for window, video in zip(windows, videos, strict=True):
+        window.upload(video)
+    for turn in range(2):
+        for number, window in enumerate(windows):
+            window.ask(f"How many metres away is the box in {('red', 'blue')[(number + turn) % 2]}?")
+        for number, (window, video) in enumerate(zip(windows, videos, strict=True)):
+            question = f"How many metres away is the box in {('red', 'blue')[(number + turn) % 2]}?"
+            scene, about = open_scene(str(video), 2, tmp_path)
+            expect(window.status).to_have_value(about)
+            expect(window.asked.nth(turn)).to_have_text(question)
+            expect(window.answers.nth(turn)).to_have_text(expected_answer(bare_model, scene, question))
+            expect(window.figures).to_have_value(re.compile(f" {16 * len(scene.frames) + 1} of them frames"))
+            expect(window.prompt).to_have_value(re.compile(re.escape(question)))
+
+
+# ---- What goes wrong
+
+
+def test_bad_files_are_explained_and_good_ones_work_after(visitors, space_server, tmp_path, capsys):
+    visitor = visitors(space_server)
+    good = write_video(tmp_path / "fine.mp4", noise_frames(10))
+    seconds = {}
+    for path, message in write_bad_videos(tmp_path).items():
+        visitor.upload(path)
+        begin = time.perf_counter()
+        expect(visitor.status).to_have_value(re.compile("^⚠ .*" + re.escape(message)), timeout=10_000)
+        seconds[path.stem] = f"{time.perf_counter() - begin:.2f}"
+        expect(visitor.frame).not_to_be_visible()
+        visitor.upload(good)
+        expect(visitor.status).to_have_value(re.compile("^2 of 10 frames"))
+        expect(visitor.frame).to_be_visible()
+    visitor.ask(QUESTION)
+    expect(visitor.figures).to_have_value(re.compile("frames encoded now"))
+    with capsys.disabled():
+        sys.stdout.write(f"\nseconds until a bad file was explained {seconds}\n")
+    # What the browser itself says about a file that it cannot play.
+    assert all("416" in error for error in visitor.errors), visitor.errors
+    visitor.errors.clear()
+
+
+def test_text_is_never_html(visitors, space_server):
+    visitor = visitors(space_server)
+    hostile = '<img src=x onerror="window.hacked=1">**bold**'
+    video = (EXAMPLES / "room_1.mp4").read_bytes()
+    name = '<img src=x onerror="window.hacked=1">.mp4'
+    visitor.page.locator("#video input[type=file]").set_input_files(
+        {"name": name, "mimeType": "video/mp4", "buffer": video}
+    )
+    expect(visitor.status).to_have_value(re.compile("^2 of 72 frames"))
+    for number, task in enumerate((ANYTHING, PLACE)):
+        visitor.ask(hostile, task)
+        expect(visitor.answers.nth(number)).not_to_have_text("…")
+        expect(visitor.asked.nth(number)).to_contain_text(hostile)
+        expect(visitor.prompt).to_have_value(re.compile(re.escape(hostile)))
+    assert visitor.page.locator("#chat img, #chat strong, img[src=x]").count() == 0
+    assert visitor.page.evaluate("window.hacked") is None
+
+
+@pytest.fixture(scope="module")
+def slow_server(space_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpaceServer]:
+    """The Space with a slow model that never ends an answer by itself, and that was trained on room questions only."""
+    folder = tmp_path_factory.mktemp("slow_space")
+    shutil.copytree(space_model, folder / "model")
+    for name, changes in (("generation_config.json", {"eos_token_id": None}), ("training_run.json", {})):
+        file = folder / "model" / name
+        fields = json.loads(file.read_text()) | changes
+        if name == "training_run.json":
+            fields["usage"]["tasks"] = ["questions"]
+        file.write_text(json.dumps(fields))
+    with SpaceServer(folder / "model", folder, ["-c", SLOW_SPACE, str(SPACE / "app.py")]) as server:
+        yield server
+
+
+def test_stop_ends_an_answer(visitors, slow_server):
+    visitor = visitors(slow_server)
+    visitor.pick_example(0)
+    visitor.ask(QUESTION)
+    expect(visitor.answers).to_have_text(re.compile(r"\w"))  # the first words; the whole answer would take 13 s
+    visitor.page.locator("#stop").click()
+    time.sleep(0.5)
+    stopped = visitor.answers.inner_text()
+    begin = time.perf_counter()
+    other = visitors(slow_server)  # only one answer is written at once: were the first still running, this would wait
+    other.pick_example(1)
+    other.ask("How many spheres are there?")
+    expect(other.answers).to_have_text(re.compile(r"\w"), timeout=10_000)
+    assert time.perf_counter() - begin < 6
+    assert visitor.answers.inner_text() == stopped
+    visitor.ask("How many boxes are there?")
+    other.page.locator("#stop").click()
+    expect(visitor.answers.nth(1)).to_have_text(re.compile(r"\w"))
+    visitor.page.locator("#stop").click()
+
+
+def test_what_the_model_was_not_trained_on_is_said(visitors, slow_server):
+    visitor = visitors(slow_server)
+    visitor.pick_example(0)
+    visitor.press(visitor.frame, 0.5, 0.5)
+    expect(visitor.answers).to_have_text(re.compile("^⚠ This model was not trained on how far a pixel is"))
