@@ -50,7 +50,11 @@ class SpaceServer:
         }
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.command], env=os.environ | settings, stdout=log, stderr=subprocess.STDOUT
+                [sys.executable, *self.command],
+                cwd=SPACE,  # as on the Hub
+                env=os.environ | settings,
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
         end = time.monotonic() + START_SECONDS
         while not self.is_healthy():

@@ -162,7 +162,7 @@ def a_run(**fields) -> dict:
 
 def test_scores_become_a_table_and_metadata_of_the_hub():
     scores = {"rooms": {"exact match, mean": 0.46918, "depth probe, r2": 0.874}, "before": {"exact match, mean": 0.4}}
-    card = ModelCard(model_card(a_run(), repo_id="user/rooms", evaluation=Evaluation(PROTOCOL, scores)))
+    card = ModelCard(model_card(a_run(), repo_id="user/rooms", evaluations=[Evaluation(PROTOCOL, scores)]))
     assert "| exact match, mean | 0.469 | 0.400  |" in card.text
     assert "| depth probe, r2   | 0.874 | -      |" in card.text
     assert "2 RGB frames" in card.text

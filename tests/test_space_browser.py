@@ -90,7 +90,7 @@ class Visitor:
 
     def upload(self, path: Path) -> None:
         """Gives the page a file, in the place of the one it has."""
-        if (clear := self.page.locator("#video button[aria-label=Clear]")).is_visible():
+        if (clear := self.page.locator("#video button[aria-label=Clear]").first).is_visible():
             clear.click()
             expect(self.status).to_have_value(EMPTY)
         self.page.locator("#video input[type=file]").set_input_files(path)

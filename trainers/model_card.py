@@ -1,6 +1,7 @@
 """The model card: `hub_cards/model_card.md.jinja`, filled from `training_run.json` and, if there are any, scores."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ NON_COMMERCIAL = "-nc"  # as in cc-by-nc-4.0
 
 
 def model_card(
-    run: dict[str, Any], *, repo_id: str, evaluation: Evaluation | None = None, licence: str | None = None
+    run: dict[str, Any], *, repo_id: str, evaluations: Sequence[Evaluation] = (), licence: str | None = None
 ) -> str:
     """Writes the card.
 
     Args:
         run (`dict`): What `training_run.json` holds.
         repo_id (`str`): Where the model is or will be: an id on the Hub or the name of a folder.
-        evaluation (`Evaluation`, *optional*): Its scores.
+        evaluations (`Sequence[Evaluation]`, *optional*): Its scores.
         licence (`str`, *optional*): Licence of the model; inherited from the base and the teacher unless given.
 
     Returns:
@@ -38,7 +39,7 @@ def model_card(
     licence = licence or inherited
     tags = {*run["tags"], "igep", "3d", "video-text-to-text", "vision-language"}
     data = ModelCardData(
-        model_name=name,
+        model_name=name if evaluations else None,
         base_model=base["name"] if base["on_hub"] else None,
         datasets=run["datasets"] or None,
         library_name="transformers",
@@ -46,10 +47,8 @@ def model_card(
         license=licence,
         tags=sorted(tags),
         language="en",
-        eval_results=None if evaluation is None else evaluation.eval_results(),
+        eval_results=[result for evaluation in evaluations for result in evaluation.eval_results()] or None,
     )
-    if evaluation is None:
-        data.model_name = None
     card = ModelCard.from_template(
         data,
         template_path=str(TEMPLATES / "model_card.md.jinja"),
@@ -68,7 +67,7 @@ def model_card(
         data=run["data"],
         recipe=yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip(),
         environment=run["environment"],
-        evaluation=None if evaluation is None else {"table": evaluation.table(), "protocol": evaluation.protocol},
+        evaluations=[{"table": each.table(), "protocol": each.protocol} for each in evaluations],
         licence_text=licence_text,
         citation=(TEMPLATES / "citation.bib").read_text(encoding="utf-8").strip(),
     )

@@ -40,7 +40,7 @@ class PublishOptions:
     Args:
         model (`Path`): Folder that `trainers/sft.py` saved.
         repo_id (`str`): `user/name` on the Hub.
-        results (`Path`, *optional*): Scores, as the evaluations of this package write them.
+        results (`tuple[Path, ...]`, *optional*): Scores, as the evaluations of this package write them.
         run (`str`, *optional*): Which run of the results is the model; the name of its folder unless given.
         licence (`str`, *optional*): Licence of the model; that of the base, or of a non-commercial teacher, unless given.
         space (`bool`, *optional*, defaults to `False`): Make a Space as well.
@@ -54,7 +54,7 @@ class PublishOptions:
 
     model: Path
     repo_id: str
-    results: Path | None = None
+    results: tuple[Path, ...] = ()
     run: str | None = None
     licence: str | None = None
     space: bool = False
@@ -74,7 +74,7 @@ class PublishOptions:
                 raise ValueError(f"--{name} {value}: {error}") from error
         if not self.space and (self.space_id or self.space_hardware):
             raise ValueError("--space-id and --space-hardware are about a Space: add --space.")
-        if self.run is not None and self.results is None:
+        if self.run is not None and not self.results:
             raise ValueError(f"--run {self.run} picks one of several results: add --results.")
 
     @property
@@ -100,9 +100,9 @@ def stage(options: PublishOptions, target: Path) -> dict[str, Path]:
     """
     run = read_training_run(options.model)
     name = options.run or options.model.resolve().name
-    evaluation = None if options.results is None else read_results(options.results, name)
+    evaluations = [read_results(file, name) for file in options.results]
     checked = check_folder(options.model)
-    card = model_card(run, repo_id=options.repo_id, evaluation=evaluation, licence=options.licence)
+    card = model_card(run, repo_id=options.repo_id, evaluations=evaluations, licence=options.licence)
     (target / "model").mkdir(parents=True)
     stage_model(options.model, checked.files, card, target / "model")
     staged = {options.repo_id: target / "model"}
@@ -195,7 +195,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[PublishOptions, Path 
     parser = argparse.ArgumentParser(prog="publish.py", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--model", type=Path, required=True, help="folder that sft.py saved")
     parser.add_argument("--repo-id", required=True, help="user/name on the Hub")
-    parser.add_argument("--results", type=Path, help="scores for the card: results.json of an evaluation")
+    parser.add_argument(
+        "--results", type=Path, nargs="+", default=[], help="scores for the card: JSON files that evaluations wrote"
+    )
     parser.add_argument("--run", help="which run of the results is this model (default: the folder's name)")
     parser.add_argument("--licence", help="licence of the model (default: inherited from base and teacher)")
     parser.add_argument("--space", action="store_true", help="make a Gradio Space of the model as well")
@@ -212,6 +214,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[PublishOptions, Path 
     )
     options = vars(parser.parse_args(arguments))
     dry_run = options.pop("dry_run")
+    options["results"] = tuple(options["results"])
     return PublishOptions(**options), dry_run
 
 

@@ -1,5 +1,6 @@
 """The page of the Space: a video and its frames on the left, the conversation on the right."""
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,16 +167,16 @@ class ScenePage:
         self, messages: list[dict], asked: str, scene: Scene | None, answers: Iterator[Outcome] | None
     ) -> Iterator[dict]:
         """The chat while an answer arrives, and everything beside it once it is there."""
-        messages = [*messages, {"role": "user", "content": asked}, {"role": "assistant", "content": "…"}]
+        messages = [*messages, _message("user", asked), _message("assistant", "…")]
         yield {self.chat: messages, self.question: ""}
         try:
             if scene is None:
                 raise RequestError(NO_SCENE)
             for outcome in answers:
-                messages[-1] = {"role": "assistant", "content": outcome.text or "…"}
+                messages[-1] = _message("assistant", outcome.text or "…")
                 yield {self.chat: messages}
         except RequestError as error:
-            messages[-1] = {"role": "assistant", "content": f"⚠ {error}"}
+            messages[-1] = _message("assistant", f"⚠ {error}")
             yield {self.chat: messages}
             return
         changes = {
@@ -285,7 +286,7 @@ class ScenePage:
         self.chat = gr.Chatbot(
             show_label=False,
             height=380,
-            render_markdown=False,  # questions and answers are text, never HTML
+            render_markdown=False,
             sanitize_html=True,
             allow_tags=False,
             feedback_options=None,
@@ -358,6 +359,11 @@ class ScenePage:
                 ("locate", api.locate, [self.video, thing, num_frames, *camera]),
             ):
                 gr.Button(name).click(work, inputs, result, api_name=name, **answering)
+
+
+def _message(role: str, text: str) -> dict:
+    """Questions and answers are text: without Markdown too, Gradio would take them for HTML."""
+    return {"role": role, "content": html.escape(text, quote=False)}
 
 
 def _frame_label(number: int) -> str:
