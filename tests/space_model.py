@@ -1,4 +1,4 @@
-"""A model for the Space, trained for real on a few rooms, and the Space that serves it: a pytest plugin.
+"""A model for the Space, trained for real on a few rooms, the Space that serves it, and files that it refuses: a pytest plugin.
 
 The model knows room questions and VLM3's depth points.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from space_server import SPACE, SpaceServer
+from space_server import SPACE, SpaceServer, write_bad_videos
 
 from igep.trainers.tiny_vlm3 import vlm3_base
 
@@ -72,3 +72,9 @@ def space_server(space_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """The Space with this model, shared by the tests of its page and of its endpoints."""
     with SpaceServer(space_model, tmp_path_factory.mktemp("space")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def bad_videos(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
+    """Returns files that the Space cannot use, and what it says about each. Read only."""
+    return write_bad_videos(tmp_path_factory.mktemp("bad_videos"))

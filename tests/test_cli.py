@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scene_folders import scene_row, write_exported
 from tiny_checkpoints import random_frames
+from transformers import AutoModelForImageTextToText
 
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
 from igep.trainers import cli
 from igep.trainers.point_picture import save_point_picture
 
@@ -181,3 +185,22 @@ def test_the_distance_stays_in_the_picture(photo: Path, pixel: tuple[int, int]) 
     save_point_picture(photo, pixel, 12.34, output)
     before, after = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (photo, output))
     assert (np.abs(before - after).max(-1) > 0).sum() > 100
+
+
+# ---- export
+
+
+def test_export_writes_a_plain_vlm(checkpoint_folders, tmp_path, capsys):
+    base = checkpoint_folders["qwen3_vl"]
+    IGEPForConditionalGeneration.from_base(base).save_pretrained(tmp_path / "model")
+    IGEPProcessor.from_base(base).save_pretrained(tmp_path / "model")
+    assert cli.main(["export", str(tmp_path / "model"), str(tmp_path / "plain")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'plain'}\n"
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "plain")
+    original = AutoModelForImageTextToText.from_pretrained(base).state_dict()
+    assert all(torch.equal(value, original[name]) for name, value in model.state_dict().items())
+    assert not list((tmp_path / "plain").glob("*.py"))
+    assert cli.main(["export", str(tmp_path / "model"), str(tmp_path / "plain")]) == 2
+    assert "holds something" in capsys.readouterr().err
+    assert cli.main(["export", str(base), str(tmp_path / "other")]) == 2
+    assert "a plain qwen3_vl already" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
-from space_server import SPACE, SpaceServer, still_frames, write_bad_videos, write_video
+from space_server import SPACE, SpaceServer, still_frames, write_video
 
 
 sys.path.append(str(SPACE))
@@ -308,11 +308,10 @@ def test_requests_leave_no_memory_behind(space_server, capsys):
 
 
 @pytest.mark.slow
-def test_bad_files_are_refused_and_leave_no_memory_behind(space_server, tmp_path, capsys):
-    said = write_bad_videos(tmp_path)
+def test_bad_files_are_refused_and_leave_no_memory_behind(space_server, bad_videos, capsys):
     megabytes = {}
     for number in range(1, 51):
-        path, message = list(said.items())[number % len(said)]
+        path, message = list(bad_videos.items())[number % len(bad_videos)]
         event, data = request(space_server, "ask", video=uploaded(space_server, path))
         assert event == "error", path.name
         assert message in data["error"]

@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_ask(commands)
     _add_check(commands)
+    _add_export(commands)
     _add_demo(commands)
     return parser
 
@@ -170,6 +171,34 @@ def _check(options: argparse.Namespace) -> int:
     if options.output is not None:
         save_picture(reports, options.output)
     return int(any(report.verdict == "wrong" for report in reports))
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write the plain base VLM of a saved model, for servers that run no remote code",
+        description="Write the plain base VLM with its processor: what `transformers serve` and vLLM load.",
+    )
+    parser.add_argument("model", help="directory or Hub id of a model that igep trained; code it brings is run")
+    parser.add_argument("output", help="new folder to write to")
+    parser.set_defaults(run=_export)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from igep.trainers.ask import load_answering
+
+    output = Path(options.output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} holds something: give a new folder.")
+    with contextlib.redirect_stdout(sys.stderr):
+        model, processor = load_answering(options.model, "cpu")
+    if model.config.model_type != "igep":
+        raise ValueError(f"{options.model} is a plain {model.config.model_type} already: serve it as it is.")
+    model.export_vlm(output, processor)
+    print(output)
+    return 0
 
 
 def _add_demo(commands: argparse._SubParsersAction) -> None:

@@ -40,7 +40,7 @@ def draw_point(frame: Image.Image, pixel: tuple[float, float], label: str) -> Im
         ring = (x - radius - extra / 2, y - radius - extra / 2, x + radius + extra / 2, y + radius + extra / 2)
         draw.ellipse(ring, outline=colour, width=3 + extra)
     draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=ACCENT)
-    _label(draw, picture.size, (x + radius + 6, y), label)
+    _label(draw, picture.size, (x, y), label, beside=radius + 6)
     return picture
 
 
@@ -146,13 +146,18 @@ def _projected(point: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
     return np.clip(np.array([x, y]) / w, -1e5, 1e5)
 
 
-def _label(draw: ImageDraw.ImageDraw, size: tuple[int, int], place: tuple[float, float], text: str) -> None:
+def _label(
+    draw: ImageDraw.ImageDraw, size: tuple[int, int], place: tuple[float, float], text: str, beside: float = 0
+) -> None:
+    """Writes at a place, or so far beside it: to its right, or where the picture ends there, to its left."""
     if not text:
         return
     font = ImageFont.load_default(size=max(16, max(size) // 28))
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     width, height = right - left + 12, bottom - top + 10
-    x = min(max(place[0], 2), max(size[0] - width - 2, 2))
+    right_of, left_of = place[0] + beside, place[0] - beside - width
+    x = left_of if beside and right_of + width + 2 > size[0] else right_of
+    x = min(max(x, 2), max(size[0] - width - 2, 2))
     y = min(max(place[1] - height / 2, 2), max(size[1] - height - 2, 2))
     draw.rounded_rectangle((x, y, x + width, y + height), radius=5, fill=SHADOW)
     draw.text((x + 6 - left, y + 5 - top), text, fill=ACCENT, font=font)
