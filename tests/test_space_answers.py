@@ -75,8 +75,8 @@ def test_centres_are_in_metres(answers, centre, side):
         "[-1, 200, 300, 400]",
         "[100, 200, 300]]",
         "[1e9, 2e9, 3e9, 4e9]",
-        "[" + "9" * 400 + ", 1, 2, 3]",
-        "[nan, 0, 1, 1]",
+        "[" + ", ".join(["9" * 400] * 4) + "]",
+        "[nan, nan, nan, nan]",
         "0.5 0.5 0.0",  # in the camera
         "0.5 0.5 -3.0",  # behind it
         "0.5 0.5 101",

@@ -92,7 +92,7 @@ class Visitor:
 
     def upload(self, path: Path) -> None:
         """Gives the page a file, in the place of the one it has."""
-        if (clear := self.page.locator("#video button[aria-label=Clear]").first).is_visible():
+        if (clear := self.page.locator("#video button[aria-label=Clear]").last).is_visible():
             clear.click()
             expect(self.status).to_have_value(EMPTY)
         self.page.locator("#video input[type=file]").set_input_files(path)
@@ -218,9 +218,9 @@ def test_a_point_of_an_uploaded_frame_is_asked_about(visitor: Visitor, tmp_path)
             expect(visitor.answers.nth(second_frame)).to_have_text(re.compile(r"^\d+\.\d\d m from the camera\.$"))
             found = [int(at) for at in re.findall(r"\d+", asked.inner_text())[:2]]
             assert np.abs(np.array(found) - (x * width, y * height)).max() < 2 + max(height, width) / 300
-            expect(visitor.prompt).to_have_value(re.compile(r"coordinates \(\d+, \d+\)"))
-            in_prompt = [int(at) for at in re.findall(r"\d+", visitor.prompt.input_value())[:2]]
-            assert np.abs(np.array(in_prompt) - np.array(found) * 64 / (width, height)).max() <= 1
+            steps = [round(at * 64 / side) for at, side in zip(found, (width, height), strict=True)]
+            near = [f"({step - 1}|{step}|{step + 1})" for step in steps]
+            expect(visitor.prompt).to_have_value(re.compile(rf"coordinates \({near[0]}, {near[1]}\) from"))
             # Where the point is, the picture is in the accent colour now; far away it is as it was.
             drawn = visitor.shown_frame()
             assert drawn.size == undrawn.size
@@ -312,7 +312,7 @@ def test_bad_files_are_explained_and_good_ones_work_after(visitors, space_server
     with capsys.disabled():
         sys.stdout.write(f"\nseconds until a bad file was explained {seconds}\n")
     # What the browser itself says about files that it cannot play.
-    assert all("Failed to load resource" in error for error in visitor.errors), visitor.errors
+    assert all(error.startswith(("Failed to load resource", "Failed to fetch")) for error in visitor.errors)
     visitor.errors.clear()
 
 

@@ -1,0 +1,140 @@
+"""The model of the Space: one encoding per video, the model's own answers, and nothing that only one process can hold."""
+
+import inspect
+import json
+import pickle
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_checkpoints import FAMILIES, random_frames
+
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "spaces" / "scene_qa"))
+from scene_model import ModelError, Scene, SceneModel
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def folder(request, checkpoint_folders, tmp_path_factory) -> Path:
+    base = checkpoint_folders[request.param]
+    folder = tmp_path_factory.mktemp("space") / request.param
+    IGEPForConditionalGeneration.from_base(base).save_pretrained(folder)
+    IGEPProcessor.from_base(base).save_pretrained(folder)
+    return folder
+
+
+def elsewhere(work):
+    """Runs a function as ZeroGPU does: what goes in and what comes out is pickled, and nothing else comes back."""
+
+    def run(*args):
+        args = pickle.loads(pickle.dumps(args))
+        if inspect.isgeneratorfunction(work):
+            return iter([pickle.loads(pickle.dumps(part)) for part in work(*args)])
+        return pickle.loads(pickle.dumps(work(*args)))
+
+    return run
+
+
+def last(parts):
+    *_, end = parts
+    return end
+
+
+@pytest.mark.parametrize("frames_as", ["video", "images"])
+def test_answers_are_those_of_generate(folder, frames_as):
+    space = SceneModel(str(folder))
+    model, processor = IGEPForConditionalGeneration.from_pretrained(folder), IGEPProcessor.from_pretrained(folder)
+    scene = Scene(random_frames(2))
+    for number, question in enumerate(("how far is it?", "which is closer?")):
+        report = last(space.answer(scene, question, history=False, max_new_tokens=6, frames_as=frames_as))
+        inputs = processor.question_inputs(scene.frames, question, frames_as=frames_as)
+        found = model.generate(**inputs, max_new_tokens=6, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+        assert report.text == processor.decode(found, skip_special_tokens=True).strip()
+        assert report.prompt_tokens == inputs["input_ids"].shape[1]
+        assert 0 < report.vision_tokens < report.prompt_tokens
+        assert report.answer_tokens == len(found)
+        assert report.encoded_now == (number == 0), "encoded once"
+        assert question in report.prompt
+    assert set(scene.encoded) == {frames_as}
+
+
+def test_earlier_turns_are_shown_when_they_count(folder):
+    space = SceneModel(str(folder))
+    scene = Scene(random_frames(2), turns=["how far is it?", "near"])
+    assert "near" in last(space.answer(scene, "and that?", history=True, max_new_tokens=2)).prompt
+    assert "near" not in last(space.answer(scene, "and that?", history=False, max_new_tokens=2)).prompt
+
+
+def test_it_works_in_a_process_of_its_own(folder):
+    here, there = SceneModel(str(folder)), SceneModel(str(folder), on_gpu=elsewhere)
+    scenes = Scene(random_frames(2)), Scene(random_frames(2))
+    for question in ("how far is it?", "which is closer?"):
+        reports = [
+            last(space.answer(scene, question, history=True, max_new_tokens=5))
+            for space, scene in zip((here, there), scenes, strict=True)
+        ]
+        assert reports[0].text == reports[1].text
+        assert reports[0].encoded_now == reports[1].encoded_now
+    assert scenes[1].encoded, "kept by the process that the visitor talks to"
+
+
+def test_a_visitor_who_leaves_ends_the_answer(folder):
+    space = SceneModel(str(folder))
+    answer = space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=400)
+    next(answer)
+    answer.close()
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("Thread")]
+    for thread in threads:
+        thread.join(timeout=20)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_an_error_of_the_model_reaches_the_caller(folder, monkeypatch):
+    space = SceneModel(str(folder))
+
+    def fail(**kwargs):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(space.model, "generate", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=4))
+
+
+def test_how_it_wants_to_be_asked_is_read_from_the_run(folder, tmp_path):
+    run = {"usage": {"tasks": ["depth"], "num_frames": 3, "canvas_size": [64, 96], "examples": ["a?"], "new_field": 1}}
+    (folder / "training_run.json").write_text(json.dumps(run))
+    usage = SceneModel(str(folder)).usage
+    (folder / "training_run.json").unlink()
+    assert usage.tasks == ("depth",)
+    assert usage.num_frames == 3
+    assert usage.canvas_size == (64, 96)
+    assert usage.examples == ("a?",)
+    assert SceneModel(str(folder)).usage.num_frames == 8, "the defaults"
+
+
+def test_a_distance_it_was_not_trained_on_is_refused(folder):
+    space = SceneModel(str(folder))
+    with pytest.raises(ModelError, match="not trained on how far a pixel is"):
+        last(space.distance(random_frames(1)[0], (3, 3), np.eye(3), max_new_tokens=4))
+
+
+def test_other_models_are_refused(checkpoint_folders, tmp_path):
+    with pytest.raises(ModelError, match="is a qwen3_vl model: this Space shows models of igep"):
+        SceneModel(str(checkpoint_folders["qwen3_vl"]))
+    with pytest.raises(ModelError, match="is no model that can be loaded"):
+        SceneModel(str(tmp_path))
+
+
+def test_features_are_kept_on_the_processor(folder):
+    scene = Scene(random_frames(2))
+    last(SceneModel(str(folder)).answer(scene, "how far is it?", history=False, max_new_tokens=2))
+    for output in scene.encoded["video"].values():
+        for value in output.values():
+            parts = value if isinstance(value, (list, tuple)) else [value]
+            assert all(part.device.type == "cpu" for part in parts if isinstance(part, torch.Tensor))
