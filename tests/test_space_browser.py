@@ -72,6 +72,7 @@ class Visitor:
         self.page = browser.new_context(**SHAPES[shape]).new_page()
         self.errors: list[str] = []
         self.addresses: set[str] = set()
+        self.seen = ""
         self.page.on(
             "console", lambda said: said.type == "error" and self.errors.append(f"{said.text} {said.location}")
         )
@@ -115,8 +116,10 @@ class Visitor:
         (place.tap if self.shape == "phone" else place.click)(position=position)
 
     def shown_frame(self) -> Image.Image:
-        """The picture in the frame."""
-        answer = self.page.request.get(self.frame.get_attribute("src"))
+        """The picture in the frame, once it is another than the last time."""
+        expect(self.frame).not_to_have_attribute("src", self.seen)
+        self.seen = self.frame.get_attribute("src")
+        answer = self.page.request.get(self.seen)
         return Image.open(io.BytesIO(answer.body())).convert("RGB")
 
 
