@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from space_server import SPACE, SpaceServer, write_bad_videos
+from space_server import SpaceServer, write_bad_videos
 
 from igep.trainers.tiny_vlm3 import vlm3_base
 
@@ -61,7 +61,6 @@ def space_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def bare_model(space_model: Path):
     """The same model without the Space's page, queue and process: the Space's own class, asked directly."""
-    sys.path.append(str(SPACE))
     from scene_model import SceneModel
 
     return SceneModel(str(space_model))

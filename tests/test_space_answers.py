@@ -1,19 +1,14 @@
 """Places read from answers that may be anything, put into space, and drawn where they are."""
 
 import math
-import sys
 
 import numpy as np
 import pytest
+from answer_pictures import ACCENT, SMALLEST_SIDE, draw_in_space, draw_place, draw_point, enlarged
+from answer_places import DEFAULT_SIDE_METRES, FARTHEST_METRES, Place, corners_metres, intrinsics_of, lifted, place_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from space_server import SPACE
-
-
-sys.path.append(str(SPACE))
-from answer_pictures import ACCENT, SMALLEST_SIDE, draw_in_space, draw_place, draw_point, enlarged
-from answer_places import DEFAULT_SIDE_METRES, FARTHEST_METRES, Place, corners_metres, intrinsics_of, lifted, place_of
 
 
 SIZE = (640, 480)

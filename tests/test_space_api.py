@@ -13,14 +13,13 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import torch
 from gradio_client import Client, handle_file
-from space_server import SPACE, SpaceServer, still_frames, write_video
-
-
-sys.path.append(str(SPACE))
+from PIL import Image
 from scene_model import Scene
 from scene_questions import ask, ask_distance, ask_place, open_scene
 from scene_sessions import SceneSessions
+from space_server import SPACE, SpaceServer, still_frames, write_video
 
 
 pytest_plugins = ["space_model"]
@@ -376,6 +375,18 @@ def test_the_scene_used_longest_ago_makes_room():
     sessions.remove(None)
     assert sessions.get(first) is None
     assert sessions.get(third) is scenes[2]
+
+
+def test_large_scenes_make_room_for_new_ones():
+    frames = [Image.new("RGB", (100, 100))] * 10  # 300,000 bytes
+    sessions = SceneSessions(10, 60, num_bytes=700_000)
+    first, second = sessions.add(Scene(frames)), sessions.add(Scene(frames))
+    assert sessions.get(first) is not None, "both fit"
+    sessions.get(first).encoded["video"] = {"video": {"pooler_output": [torch.zeros(50_000)]}}  # 200,000 bytes
+    assert sessions.get(second) is None, "the encoding counts as well"
+    third = sessions.add(Scene(frames * 5))
+    assert sessions.get(first) is None
+    assert sessions.get(third) is not None, "the newest stays, whatever its size"
 
 
 def test_unused_scenes_expire(monkeypatch):

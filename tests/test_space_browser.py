@@ -14,12 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, expect, sync_playwright
-from space_server import SPACE, SpaceServer, chromium, noise_frames, write_video
-
-
-sys.path.append(str(SPACE))
 from scene_model import Scene, SceneModel
 from scene_questions import ask, ask_place, open_scene
+from space_server import SPACE, SpaceServer, chromium, noise_frames, write_video
 
 
 pytest_plugins = ["space_model"]
@@ -28,7 +25,7 @@ pytestmark = pytest.mark.slow
 EXAMPLES = SPACE / "examples"
 QUESTION = "How many metres away is the box in red?"
 ANYTHING, DISTANCE, PLACE, DESCRIBE = "Ask anything", "How far is this point?", "Where is …?", "Describe"
-EMPTY = "Upload or record a video, or pick an example."
+EMPTY = "Upload or record a video (up to 120 s and 100 MB), or pick an example."
 SHAPES = {
     "desktop": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "phone": {

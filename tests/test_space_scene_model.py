@@ -3,21 +3,17 @@
 import inspect
 import json
 import pickle
-import sys
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scene_model import ModelError, Scene, SceneModel
 from tiny_checkpoints import FAMILIES, random_frames
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
-
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "spaces" / "scene_qa"))
-from scene_model import ModelError, Scene, SceneModel
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -9,12 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import video_reader
 from PIL import Image
 from space_server import SPACE, noise_frames, still_frames, write_video
-
-
-sys.path.append(str(SPACE))
-import video_reader
 from video_reader import LONGEST_SIDE, MAX_BYTES, VideoError, read_video
 
 

@@ -28,7 +28,8 @@ KEPT_SCENES, KEPT_SECONDS = 64, 3600
 
 def on_gpu() -> Callable[[Callable], Callable]:
     """ZeroGPU's decorator where its package is installed; elsewhere functions stay as they are."""
-    if importlib.util.find_spec("spaces") is None:
+    package = importlib.util.find_spec("spaces")
+    if package is None or package.origin is None:  # a folder of this name is no package
         return lambda work: work
     import spaces
 
@@ -56,7 +57,7 @@ if __name__ == "__main__":
         theme=THEME,
         css=CSS,
         max_file_size=MAX_BYTES,
-        state_session_capacity=1000,
+        state_session_capacity=256,
         footer_links=["api"],
         blocked_paths=[str(Path(__file__).resolve().parent)],
         ssr_mode=False,

@@ -88,6 +88,11 @@ class Scene:
     encoded: dict[str, dict] = field(default_factory=dict)
     turns: list[str] = field(default_factory=list)
 
+    @property
+    def num_bytes(self) -> int:
+        """Memory that frames and their encoding take."""
+        return sum(3 * frame.width * frame.height for frame in self.frames) + _num_bytes(self.encoded)
+
 
 @dataclass
 class Report:
@@ -278,6 +283,14 @@ def _training_run(model_id: str, revision: str | None) -> dict:
         return json.loads(Path(hf_hub_download(model_id, name, revision=revision)).read_text(encoding="utf-8"))
     except (EntryNotFoundError, LocalEntryNotFoundError):
         return {}
+
+
+def _num_bytes(value) -> int:
+    """Bytes of the tensors inside dictionaries, lists and model outputs."""
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return sum(_num_bytes(part) for part in parts)
 
 
 def _moved(value, device: str):

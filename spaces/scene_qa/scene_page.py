@@ -34,7 +34,7 @@ HINTS = {
     DESCRIBE: "Press Send to have the scene described.",
 }
 DESCRIBE_QUESTION = "Describe the scene."
-EMPTY = "Upload or record a video, or pick an example."
+EMPTY = f"Upload or record a video (up to {MAX_SECONDS} s and {MAX_BYTES // 2**20} MB), or pick an example."
 NO_SCENE = "There is no video, or it was put away after an hour: upload one or pick an example."
 RGB_ONLY = (
     "The model sees nothing but the RGB frames and your question: 3D geometry supervised its training only, and no depth, "
@@ -230,7 +230,7 @@ class ScenePage:
 
     def _scene_column(self) -> None:
         self.video = gr.Video(
-            label=f"Video (up to {MAX_SECONDS} s, {MAX_BYTES // 2**20} MB)",
+            label="Video",
             sources=["upload", "webcam"],
             include_audio=True,  # whether there is any: without it, Gradio would convert every upload
             elem_id="video",
@@ -290,7 +290,7 @@ class ScenePage:
             sanitize_html=True,
             allow_tags=False,
             feedback_options=None,
-            buttons=["copy"],
+            buttons=[],
             placeholder="Upload a video or pick an example, then ask.",
             elem_id="chat",
         )

@@ -14,11 +14,13 @@ class SceneSessions:
     Args:
         capacity (`int`): Scenes kept; the one that was used longest ago goes first.
         seconds (`float`): How long a scene that nobody uses is kept.
+        num_bytes (`int`, *optional*, defaults to 2 GiB): Memory that all of them take; the newest is kept whatever its size.
     """
 
-    def __init__(self, capacity: int, seconds: float):
+    def __init__(self, capacity: int, seconds: float, num_bytes: int = 2 * 2**30):
         self.capacity = capacity
         self.seconds = seconds
+        self.num_bytes = num_bytes
         self._scenes: OrderedDict[str, tuple[float, Scene]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -51,8 +53,11 @@ class SceneSessions:
 
     def _forget(self) -> None:
         now = time.monotonic()
+        held = sum(scene.num_bytes for _, scene in self._scenes.values())
         while self._scenes:
-            used, _ = next(iter(self._scenes.values()))
-            if len(self._scenes) <= self.capacity and now - used <= self.seconds:
+            used, scene = next(iter(self._scenes.values()))
+            too_large = held > self.num_bytes and len(self._scenes) > 1
+            if len(self._scenes) <= self.capacity and now - used <= self.seconds and not too_large:
                 return
+            held -= scene.num_bytes
             self._scenes.popitem(last=False)
