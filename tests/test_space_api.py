@@ -244,7 +244,7 @@ def test_addresses_are_not_fetched(space_server):
 @pytest.mark.slow
 def test_a_file_over_the_limit_is_refused(space_server):
     def body(megabytes: int) -> Iterator[bytes]:
-        yield b'--end\r\nContent-Disposition: form-data; name="files"; filename="large.mp4"\r\n\r\n'
+        yield b'--end\r\nContent-Disposition: form-data; name="files"; filename="endless.mp4"\r\n\r\n'
         for _ in range(megabytes):
             yield bytes(2**20)
         yield b"\r\n--end--\r\n"
@@ -253,7 +253,7 @@ def test_a_file_over_the_limit_is_refused(space_server):
     answer = httpx.post(f"{space_server.url}/gradio_api/upload", content=body(150), headers=headers, timeout=60)
     assert answer.status_code == 413
     assert "exceeded maximum allowed size" in answer.text
-    assert not [file for file in space_server.uploads.rglob("large.mp4") if file.stat().st_size]
+    assert not [file for file in space_server.uploads.rglob("endless.mp4") if file.stat().st_size]
     assert space_server.is_healthy()
 
 
