@@ -44,7 +44,8 @@ def test_scores_of_vlm3(tmp_path):
         },
     }
     evaluation = read_results(written(tmp_path, found), "m")
-    assert evaluation.own == {"delta_1, depth": 0.7}, "what was not measured is no score, a count is none either"
+    assert evaluation.own == {"delta_1, depth": 0.7, "abs_rel, depth": None}, "a count is no score"
+    assert "| abs_rel, depth | -     |" in evaluation.table()
     (result,) = evaluation.eval_results()
     assert (result.metric_type, result.metric_value) == ("delta_1", 0.7)
     assert evaluation.protocol["split"] == "rooms of seed 7"
@@ -69,11 +70,22 @@ def test_a_room_evaluation_states_its_protocol(tmp_path):
     ("content", "message"),
     [
         ("{", "is not JSON"),
-        ("[1]", "does not say how it was measured"),
+        ("[1]", "is not what an evaluation writes"),
         ({"scores": {"depth": {"delta_1": 0.5}}}, "does not say how it was measured"),
-        ({"protocol": PROTOCOL}, "holds no scores"),
-        ({"protocol": PROTOCOL, "scores": {"depth": 0.5}}, "holds no scores"),
+        ({"protocol": PROTOCOL, "model": "m"}, "is not what an evaluation writes"),
+        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": 0.5}}, "is not what an evaluation writes"),
+        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": "high"}}}, "'high' is no score"),
+        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": None}}}, "holds no scores of 'm'"),
+        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": 10**400}}}, "is not what"),
+        ({"protocol": PROTOCOL, "model": "a/else", "scores": {}}, "has the scores of 'a/else', not of 'm'"),
         ({"protocol": {"dataset": "x"}, "scores": {}}, "does not say how it was measured"),
+        ({"protocol": 3}, "is not what an evaluation writes"),
+        ({"runs": None}, "is not what an evaluation writes"),
+        ({"runs": [None]}, "is not what an evaluation writes"),
+        (
+            {"runs": [{"model": "m", "seed": 0, "protocol": PROTOCOL, "exact_match": {}, "depth_probe": None}]},
+            "is not what",
+        ),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):

@@ -17,8 +17,9 @@ from tiny_training import make_trainer
 
 from igep.trainers import sft, training_run
 from igep.trainers.evaluation_results import Evaluation
-from igep.trainers.model_card import inherited_licence, model_card
-from igep.trainers.training_run import licence_of, read_training_run, shared_recipe, usage_of
+from igep.trainers.licences import licence_of
+from igep.trainers.model_card import model_card
+from igep.trainers.training_run import read_training_run, shared_recipe, usage_of
 
 
 LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
@@ -103,7 +104,8 @@ def test_its_code_asks_how_far_a_pixel_is_where_that_was_learned(tmp_path):
     assert run["usage"]["text_pixel_steps"] == 64
     assert run["recipe"]["task"] == "depth"
     assert run["recipe"]["max_steps"] == 2, "a flag wins over the recipe"
-    assert run["base_model"]["licence"] == "apache-2.0"
+    assert run["base_model"]["licence"] == {"name": "apache-2.0", "link": None}
+    assert run["recipe"]["model_name_or_path"] == "trainers/tiny_base", "a file of this repository is named as it is"
     assert ModelCard.load(tmp_path / "depth" / "README.md").data.license == "apache-2.0"
     printed = run_card(tmp_path / "depth", "depth")
     assert "metres" in printed
@@ -138,7 +140,8 @@ def test_a_base_on_the_hub_is_named_and_linked(base, tmp_path):
 
 def a_run(**fields) -> dict:
     run = {
-        "base_model": {"name": "org/base", "on_hub": True, "licence": "apache-2.0"},
+        "base_model": {"name": "org/base", "on_hub": True, "licence": {"name": "apache-2.0"}},
+        "earlier": [],
         "steps": 10,
         "samples_per_step": 4,
         "recipe": {"learning_rate": 1e-5},
@@ -175,42 +178,108 @@ def test_scores_become_a_table_and_metadata_of_the_hub():
     assert yaml.safe_load(card.content.split("---")[1])["model-index"][0]["name"] == "rooms"
 
 
+NC = {"name": "CC-BY-NC-4.0"}
+
+
 @pytest.mark.parametrize(
-    ("base_licence", "teacher", "licence", "words"),
+    ("base_licence", "teacher_licence", "metadata", "words"),
     [
-        ("apache-2.0", None, "apache-2.0", "states the licence `apache-2.0`"),
-        (None, None, None, "could not be read when this was written"),
+        ({"name": "apache-2.0"}, "none", {"license": "apache-2.0"}, "base model org/base is under `apache-2.0`"),
+        (None, "none", {}, "org/base states no licence that could be read"),
         (
-            "mit",
-            {"kind": "backbone", "name": "org/t", "licence": "cc-by-nc-4.0"},
-            "cc-by-nc-4.0",
+            {"name": "mit"},
+            NC,
+            {"license": "cc-by-nc-4.0"},
+            "**Non-commercial:** the teacher org/t is under `CC-BY-NC-4.0`",
+        ),
+        ({"name": "mit"}, {"name": "apache-2.0"}, {"license": "mit"}, "The teacher org/t is under `apache-2.0`"),
+        ({"name": "mit"}, None, {}, "The teacher org/t states no licence"),
+        (None, NC, {"license": "cc-by-nc-4.0"}, "**Non-commercial:**"),
+        (
+            {"name": "cc-by-nc-sa-4.0"},
+            NC,
+            {"license": "other", "license_name": "several-see-card"},
+            "**Non-commercial:** the base model",
+        ),
+        (
+            {"name": "qwen-research", "link": "https://x.org/l"},
+            "none",
+            {"license": "other", "license_name": "qwen-research", "license_link": "https://x.org/l"},
+            "**Non-commercial:** the base model org/base is under `qwen-research`",
+        ),
+        (
+            {"name": "apache-2.0"},
+            {"name": "fair-noncommercial-research-license"},
+            {"license": "fair-noncommercial-research-license"},
             "**Non-commercial:**",
         ),
-        (
-            "mit",
-            {"kind": "backbone", "name": "org/t", "licence": "mit"},
-            "mit",
-            "teacher org/t is licensed under `mit`",
-        ),
-        (
-            "mit",
-            {"kind": "backbone", "name": "org/t", "licence": None},
-            "mit",
-            "licence of the teacher org/t could not",
-        ),
-        ("mit", {"kind": "geometry_oracle", "name": None, "licence": None}, "mit", "states the licence `mit`"),
     ],
 )
-def test_licences_are_inherited(base_licence, teacher, licence, words):
-    run = a_run(base_model={"name": "org/base", "on_hub": True, "licence": base_licence}, teacher=teacher)
-    found, text = inherited_licence(run)
-    assert found == licence
-    assert words in text
-    assert ModelCard(model_card(run, repo_id="user/rooms")).data.license == licence
+def test_licences_are_inherited(base_licence, teacher_licence, metadata, words):
+    teacher = {"kind": "backbone", "name": "org/t", "licence": teacher_licence}
+    run = a_run(
+        base_model={"name": "org/base", "on_hub": True, "licence": base_licence},
+        teacher=None if teacher_licence == "none" else teacher,
+    )
+    card = ModelCard(model_card(run, repo_id="user/rooms"))
+    stated = card.data.to_dict()
+    assert {name: stated[name] for name in stated if name.startswith("license")} == metadata
+    assert words in card.text.replace("&lt;", "<")
 
 
-def test_a_licence_can_be_set():
-    assert ModelCard(model_card(a_run(), repo_id="user/rooms", licence="mit")).data.license == "mit"
+def test_a_licence_can_be_set_where_nothing_forbids_it():
+    assert ModelCard(model_card(a_run(), repo_id="user/rooms", licence="MIT")).data.license == "mit"
+    run = a_run(teacher={"kind": "backbone", "name": "org/t", "licence": NC})
+    with pytest.raises(
+        ValueError, match="--licence mit: the teacher org/t is under CC-BY-NC-4.0, which does not allow it"
+    ):
+        model_card(run, repo_id="user/rooms", licence="mit")
+    assert ModelCard(model_card(run, repo_id="user/x", licence="cc-by-nc-4.0")).data.license == "cc-by-nc-4.0"
+    with pytest.raises(ValueError, match="is no name of a licence"):
+        model_card(a_run(), repo_id="user/rooms", licence="mit\nbase_model: x")
+
+
+def test_names_of_others_stay_names():
+    hostile = "</h1>|x\n# y <script>alert(1)</script>"
+    run = a_run(
+        base_model={"name": hostile, "on_hub": False, "licence": None},
+        data=[{"name": hostile, "task": "questions", "rows": 1, "samples": 1}],
+        recipe={"note": "a\n```\n# out"},
+        tags=["a: b", "- c"],
+    )
+    card = ModelCard(model_card(run, repo_id='user/my "best" | model'))
+    assert "<script>" not in card.content
+    assert "\n# y" not in card.text
+    assert {"a: b", "- c"} <= set(card.data.tags)
+    assert yaml.safe_load(card.text.split("````yaml\n")[1].split("````")[0]) == run["recipe"]
+    (row,) = [line for line in card.text.splitlines() if "| questions |" in line]
+    assert row.replace("\\|", "").count("|") == 5
+    compile(card.text.split("```python\n")[1].split("```")[0], "card", "exec")
+
+
+def test_what_was_trained_before_is_told(base, tmp_path):
+    first = make_trainer(base, tmp_path / "first", max_steps=1)
+    first.train()
+    first.save_model()
+    run = training_run.training_run(
+        first.args, {}, first.train_dataset, base_model=str(tmp_path / "first"), steps=3, tags=[]
+    )
+    assert [before["steps"] for before in run["earlier"]] == [1]
+    card = model_card(run, repo_id="user/rooms")
+    assert f"| {base.name} | 1 | cross-entropy of the answers (1)" in card
+
+
+@pytest.mark.parametrize("broken", [{"environment": {}}, {"usage": {}}, {"losses": [{"name": "x", "weight": None}]}])
+def test_a_broken_run_is_told_in_a_sentence(broken):
+    with pytest.raises(ValueError, match=r"training_run.json is not what a trainer writes"):
+        model_card(a_run(**broken), repo_id="user/rooms")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{", '{"base_model": null}'])
+def test_a_broken_file_is_named(tmp_path, content):
+    (tmp_path / "training_run.json").write_text(content)
+    with pytest.raises(ValueError, match="training_run.json"):
+        read_training_run(tmp_path)
 
 
 def test_a_question_cannot_leave_its_string():
@@ -229,6 +298,9 @@ def test_a_recipe_names_no_place_and_no_token(tmp_path):
         "dataset_path": str(tmp_path / "scans"),
         "model_name_or_path": "Qwen/Qwen3-VL-4B-Instruct",
         "hub_token": "hf_secret",
+        "model_init_kwargs": {"token": "sk-1", "api_key": "x", "max_new_tokens": 3},
+        "unannotated_prompt": "left and/or right",
+        "resume_from_checkpoint": "true",
         "output_dir": "somewhere",
         "question_file": "../private/questions.jsonl",
         "mixture": [{"name": "a", "dataset_path": str(tmp_path)}],
@@ -238,6 +310,8 @@ def test_a_recipe_names_no_place_and_no_token(tmp_path):
         "dataset_path": "scans",
         "model_name_or_path": "Qwen/Qwen3-VL-4B-Instruct",
         "question_file": "questions.jsonl",
+        "model_init_kwargs": {"max_new_tokens": 3},
+        "unannotated_prompt": "left and/or right",
         "mixture": [{"name": "a", "dataset_path": tmp_path.name}],
         "learning_rate": 1e-5,
     }
@@ -261,7 +335,7 @@ def test_licences_are_read_from_cards(tmp_path):
     (tmp_path / "named").mkdir()
     (tmp_path / "named" / "README.md").write_text("---\nlicense: other\nlicense_name: house-licence\n---\n# Named\n")
     (tmp_path / "silent").mkdir()
-    assert licence_of(str(tmp_path / "named")) == "house-licence"
+    assert licence_of(str(tmp_path / "named")) == {"name": "house-licence", "link": None}
     assert licence_of(str(tmp_path / "silent")) is None
     assert licence_of("someone/nobody-knows-offline") is None
     assert licence_of("") is None

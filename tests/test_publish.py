@@ -11,14 +11,14 @@ import pytest
 import torch
 import yaml
 from hub_stand_in import HubStandIn, LargeFile
-from huggingface_hub import ModelCard, RepoCard
+from huggingface_hub import HfApi, ModelCard, RepoCard
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from tiny_training import make_trainer
 
 from igep.trainers import publish
 from igep.trainers.publish import SPACE, PublishOptions, space_card
-from igep.trainers.published_folder import PublishError, check_folder
+from igep.trainers.published_folder import CODE, PublishError, check_folder
 
 
 LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
@@ -117,8 +117,12 @@ def test_dry_run_sends_nothing_and_overwrites_nothing(saved, tmp_path, hub):
     assert contents(tmp_path / "dry") == before
 
 
-def test_published_configuration_names_no_folder(saved, base, tmp_path):
-    assert str(base) in (saved / "config.json").read_text()
+def test_published_configuration_names_no_folder(saved, model, base, tmp_path):
+    assert str(base.parent) not in (saved / "config.json").read_text(), "what the trainer pushes itself"
+    config = json.loads((model / "config.json").read_text())
+    config["vlm_config"]["_name_or_path"] = str(base)  # as older folders have it
+    (model / "config.json").write_text(json.dumps(config))
+    saved = model
     publish.main(arguments(saved, "--dry-run", str(tmp_path / "dry")))
     for name, content in contents(tmp_path / "dry" / "model").items():
         if not name.endswith(".safetensors"):
@@ -169,11 +173,13 @@ def test_a_second_upload_replaces_the_first(saved, model, hub):
     publish.main(arguments(saved))
     stale = hub.repos["model/user/rooms"]
     stale.files["model-00001-of-00002.safetensors"] = b"old"
-    stale.files["notes.md"] = b"by hand"
+    stale.files["notes.md"] = stale.files["scripts/eval.py"] = stale.files["gguf/model.safetensors"] = b"by hand"
+    stale.files["pytorch_model.bin"] = b"old"
     publish.main(arguments(model))
     files = hub.repos["model/user/rooms"].files
-    assert "model-00001-of-00002.safetensors" not in files
-    assert files["notes.md"] == b"by hand", "what others have added stays"
+    assert not {"model-00001-of-00002.safetensors", "pytorch_model.bin"} & set(files)
+    for name in ("notes.md", "scripts/eval.py", "gguf/model.safetensors"):
+        assert files[name] == b"by hand", "what others have added stays"
     assert len(hub.repos["model/user/rooms"].commits) <= 3
 
 
@@ -197,6 +203,30 @@ def test_without_network_it_says_so(saved, monkeypatch):
     assert "offline" in message.lower()
 
 
+def test_a_public_repository_does_not_take_what_is_private(saved, hub):
+    publish.main(arguments(saved))
+    before = dict(hub.repos["model/user/rooms"].files)
+    assert "user/rooms is public already" in refusal(*arguments(saved, "--private"))
+    assert hub.repos["model/user/rooms"].files == before
+
+
+def test_another_space_is_not_overwritten(saved, hub):
+    HfApi().create_repo("user/rooms-space", repo_type="space", space_sdk="docker")
+    HfApi().upload_file(path_or_fileobj=b"mine", path_in_repo="app.py", repo_id="user/rooms-space", repo_type="space")
+    assert "user/rooms-space is another Space already" in refusal(*arguments(saved, "--space"))
+    assert hub.repos["space/user/rooms-space"].files["app.py"] == b"mine"
+    assert "model/user/rooms" not in hub.repos, "nothing is half published"
+    publish.main(arguments(saved, "--space", "--space-id", "user/other"))
+    publish.main(arguments(saved, "--space", "--space-id", "user/other"))
+
+
+def test_a_space_that_fails_says_that_the_model_is_there(saved, hub):
+    hub.fail_next("settings", 403, "no variables for you")
+    message = refusal(*arguments(saved, "--space"))
+    assert "The model is at" in message
+    assert "no variables for you" in message
+
+
 # ---- the trainer's own push
 
 
@@ -212,6 +242,7 @@ def test_pushing_while_training_gives_the_same_card(base, tmp_path, hub, peft_co
     staged = contents(tmp_path / "dry" / "model")
     assert repo.files["README.md"] == staged["README.md"]
     assert repo.files["training_run.json"] == staged["training_run.json"]
+    assert repo.files["config.json"] == staged["config.json"]
     assert bytes(repo.files["model.safetensors"]) == staged["model.safetensors"]
     assert "hf_stand_in" not in repo.files["training_run.json"].decode()
 
@@ -245,13 +276,60 @@ def test_weights_that_do_not_fit_are_refused(model):
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"truncated"), "cannot be read as safetensors"),
         (lambda folder: (folder / "text_pixels.py").write_text("1 / 0"), "does not load .* ZeroDivisionError"),
-        (lambda folder: (folder / "notes.json").write_text('"hf_' + "a" * 34 + '"'), "looks like an access token"),
     ],
 )
 def test_broken_folders_are_refused(model, spoil, message):
     spoil(model)
     with pytest.raises(PublishError, match=message):
         check_folder(model)
+
+
+def test_files_of_others_stay_at_home(model, tmp_path, capsys):
+    foreign = ("secret.py", "customers.json", ".hidden.json", "optimizer.safetensors", "trainer_state.json")
+    for name in foreign:
+        shutil.copy(model / "model.safetensors", model / name)
+    publish.main(arguments(model, "--dry-run", str(tmp_path / "dry")))
+    assert not set(foreign) & set(contents(tmp_path / "dry" / "model"))
+    shown = capsys.readouterr().out
+    assert all(name in shown.split("left out:")[1].splitlines()[0] for name in foreign)
+
+
+def test_a_dry_run_shares_no_file_with_the_model(model, tmp_path):
+    publish.main(arguments(model, "--dry-run", str(tmp_path / "dry")))
+    before = (model / "model.safetensors").read_bytes()
+    (tmp_path / "dry" / "model" / "model.safetensors").write_bytes(b"edited")
+    assert (model / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("secret", ["hf_" + "a" * 34, "sk-ant-" + "b" * 30, "AKIA" + "C" * 16, "ghp_" + "d" * 36])
+def test_tokens_are_not_published(model, tmp_path, secret):
+    run = json.loads((model / "training_run.json").read_text())
+    run["recipe"]["unannotated_prompt"] = secret
+    (model / "training_run.json").write_text(json.dumps(run))
+    message = refusal(*arguments(model, "--dry-run", str(tmp_path / "dry")))
+    assert "looks like an access token" in message
+    assert secret not in message
+
+
+def test_paths_of_this_machine_are_not_published(model, tmp_path):
+    config = json.loads((model / "generation_config.json").read_text()) | {"note": "/home/alice/private/scans"}
+    (model / "generation_config.json").write_text(json.dumps(config))
+    message = refusal(*arguments(model, "--dry-run", str(tmp_path / "dry")))
+    assert "generation_config.json would hold the path '/home/alice/private/scans'" in message
+
+
+def test_sharded_weights_and_binary_tokenizers_are_published(saved, model, tmp_path):
+    from igep.modeling_igep import IGEPForConditionalGeneration
+
+    (model / "model.safetensors").unlink()
+    IGEPForConditionalGeneration.from_pretrained(saved).save_pretrained(model, max_shard_size="50KB")
+    shutil.copy(saved / "model.safetensors", model / "model.safetensors")  # left behind by an earlier run
+    (model / "tokenizer.model").write_bytes(bytes(range(256)))
+    publish.main(arguments(model, "--dry-run", str(tmp_path / "dry")))
+    names = set(contents(tmp_path / "dry" / "model"))
+    assert {"model.safetensors.index.json", "tokenizer.model"} <= names
+    assert len([name for name in names if name.startswith("model-0")]) > 1
+    assert "model.safetensors" not in names
 
 
 def test_an_adapter_alone_is_refused(base, tmp_path):
@@ -269,6 +347,8 @@ def test_an_adapter_alone_is_refused(base, tmp_path):
         ({"repo_id": "user/ro oms"}, "--repo-id user/ro oms"),
         ({"repo_id": "user/rooms", "space_id": "user/x"}, "add --space"),
         ({"repo_id": "user/rooms", "run": "igep"}, "add --results"),
+        ({"repo_id": "user/" + "r" * 91, "space": True}, "--space-id"),
+        ({"repo_id": "user/rooms", "results": (Path("a.json"), Path("./a.json"))}, "names a file twice"),
     ],
 )
 def test_bad_options(options, message):
@@ -294,6 +374,15 @@ def test_results_of_another_model_are_refused(saved, tmp_path):
 
 def test_the_space_of_this_repository_has_the_rendered_card():
     assert (SPACE / "README.md").read_text(encoding="utf-8") == space_card(None, None)
+
+
+@pytest.mark.parametrize("name", ["null", "123", "1.0", "true"])
+def test_a_name_that_yaml_reads_otherwise_stays_a_name(name):
+    assert yaml.safe_load(space_card(f"user/{name}-space", f"user/{name}").split("---")[1])["title"] == name
+
+
+def test_published_code_is_what_a_saved_model_ships(saved):
+    assert set(CODE) == {file.name for file in saved.glob("*.py")}
 
 
 def test_front_matter_of_a_space(tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "spaces" / "scene_qa" / "app.py"
 QUICKSTART_MODEL = Path("outputs/quickstart/igep_seed0")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 NEEDED = ("gradio", "plotly")
 
 
@@ -32,7 +34,13 @@ def demo_model(model: str | None) -> str:
         raise FileNotFoundError(
             f"{QUICKSTART_MODEL} is not there: run `make quickstart` first (about five minutes), or give --model."
         )
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
+    if Path(model).is_dir():
+        return str(Path(model).resolve())
+    if HUB_ID.fullmatch(model) is None:
+        raise FileNotFoundError(
+            f"--model {model}: there is no such folder, and no id on the Hub is written like this."
+        )
+    return model
 
 
 def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") -> int:

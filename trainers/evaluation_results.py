@@ -26,24 +26,24 @@ class Evaluation:
 
     Args:
         protocol (`dict[str, str]`): `dataset`, `dataset_name`, `split`, `inputs`, `questions` and `metrics`.
-        scores (`dict[str, dict[str, float]]`): Metric to value for every model that was evaluated; the first is the model
-            of the card.
+        scores (`dict[str, dict[str, float | None]]`): Metric to value for every model that was evaluated, `None` = not
+            measured; the first is the model of the card.
     """
 
     protocol: dict[str, str]
-    scores: dict[str, dict[str, float]]
+    scores: dict[str, dict[str, float | None]]
 
     @property
-    def own(self) -> dict[str, float]:
+    def own(self) -> dict[str, float | None]:
         """The scores of the card's model."""
         return next(iter(self.scores.values()))
 
     def table(self) -> str:
         """All scores as a Markdown table: a row per metric, a column per model."""
-        rows = [["", *self.scores]]
+        rows = [["", *(name.replace("|", "\\|") for name in self.scores)]]
         for metric in self.own:
             cells = [figures.get(metric) for figures in self.scores.values()]
-            rows.append([metric, *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
+            rows.append([metric.replace("|", "\\|"), *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
         return markdown_table(rows)
 
     def eval_results(self) -> list[EvalResult]:
@@ -60,6 +60,7 @@ class Evaluation:
                 metric_value=round(value, 4),
             )
             for metric, value in self.own.items()
+            if value is not None
         ]
 
 
@@ -81,21 +82,30 @@ def read_results(file: Path, model_name: str) -> Evaluation:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is not JSON ({error}): give the results that an evaluation wrote.") from error
-    if not isinstance(found, dict):
-        found = {}
+    try:
+        evaluation = _read(file, found, model_name)
+    except (KeyError, TypeError, AttributeError, OverflowError, IndexError) as error:
+        raise ValueError(f"{file} is not what an evaluation writes ({error!r}): evaluate again.") from error
+    if not any(value is not None for value in evaluation.own.values()):
+        raise ValueError(f"{file} holds no scores of {model_name!r}: evaluate again.")
+    return evaluation
+
+
+def _read(file: Path, found: dict, model_name: str) -> Evaluation:
     if "runs" in found:
         return _of_runs(file, found["runs"], model_name)
     protocol = _protocol(file, found)
+    if Path(found["model"]).name != model_name:
+        raise ValueError(
+            f"{file} has the scores of {found['model']!r}, not of {model_name!r}: give those, or say --run."
+        )
     if "exact_match" in found:
         return Evaluation(protocol, {model_name: _room_scores(found)})
-    tasks = found.get("scores")
-    if not isinstance(tasks, dict) or not all(isinstance(figures, dict) for figures in tasks.values()):
-        raise ValueError(f"{file} holds no scores: give the JSON file that an evaluation wrote.")
     scores = {
-        f"{name}, {task}": float(value)
-        for task, figures in tasks.items()
+        f"{name}, {task}": _score(value)
+        for task, figures in found["scores"].items()
         for name, value in figures.items()
-        if _is_number(value) and name not in NOT_A_SCORE
+        if name not in NOT_A_SCORE
     }
     return Evaluation(protocol, {model_name: scores})
 
@@ -118,17 +128,15 @@ def _protocol(file: Path, found: dict) -> dict[str, str]:
             f"{file} does not say how it was measured (`protocol` with {', '.join(PROTOCOL)}): give the JSON file that an "
             "evaluation of this version wrote."
         )
-    return found["protocol"]
+    return {name: str(found["protocol"][name]) for name in PROTOCOL}
 
 
 def _room_scores(run: dict) -> dict[str, float]:
-    return {
-        f"{title}, {name}": float(value)
-        for group, title in GROUPS.items()
-        for name, value in run[group].items()
-        if _is_number(value)
-    }
+    return {f"{title}, {name}": _score(value) for group, title in GROUPS.items() for name, value in run[group].items()}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _score(value: float | None) -> float | None:
+    """A finite number, or `None` for what was not measured."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise TypeError(f"{value!r} is no score")
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -1,20 +1,22 @@
 """The model card: `hub_cards/model_card.md.jinja`, filled from `training_run.json` and, if there are any, scores."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from igep.trainers.evaluation_results import Evaluation
+from igep.trainers.licences import inherited_licence
 
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "hub_cards"
 PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub finds videos by the tag
 DEFAULT_QUESTION = "How far is the chair?"
-NON_COMMERCIAL = "-nc"  # as in cc-by-nc-4.0
 
 
 def model_card(
@@ -30,13 +32,23 @@ def model_card(
 
     Returns:
         `str`: Markdown with its metadata.
+
+    Raises:
+        ValueError: The run is not what a trainer writes; the licence is no name, or allows what the base or the teacher
+            forbids.
     """
+    try:
+        return _rendered(run, repo_id, evaluations, licence)
+    except (KeyError, TypeError, AttributeError, jinja2.UndefinedError) as error:
+        raise ValueError(f"training_run.json is not what a trainer writes ({error}): save the model again.") from error
+
+
+def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluation], licence: str | None) -> str:
     name = repo_id.split("/")[-1]
     base = run["base_model"]
     usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None} | run["usage"]
-    example = (usage["examples"] or [DEFAULT_QUESTION])[0]
-    inherited, licence_text = inherited_licence(run)
-    licence = licence or inherited
+    example = next((question for question in usage["examples"] if question.strip()), DEFAULT_QUESTION)
+    found, licence_text = inherited_licence(run, licence)
     tags = {*run["tags"], "igep", "3d", "video-text-to-text", "vision-language"}
     data = ModelCardData(
         model_name=name if evaluations else None,
@@ -44,66 +56,63 @@ def model_card(
         datasets=run["datasets"] or None,
         library_name="transformers",
         pipeline_tag=PIPELINE,
-        license=licence,
+        **({} if found is None else found.metadata),
         tags=sorted(tags),
         language="en",
         eval_results=[result for evaluation in evaluations for result in evaluation.eval_results()] or None,
     )
+    base_name = in_markdown(base["name"])
+    recipe = yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip()
     card = ModelCard.from_template(
         data,
         template_path=str(TEMPLATES / "model_card.md.jinja"),
-        name=name,
-        repo_id=repo_id,
-        base=f"[{base['name']}](https://huggingface.co/{base['name']})" if base["on_hub"] else base["name"],
-        base_id=base["name"],
+        name=in_markdown(name),
+        where=json.dumps(repo_id, ensure_ascii=False),
+        base=f"[{base_name}](https://huggingface.co/{base['name']})" if base["on_hub"] else base_name,
+        base_id=json.dumps(base["name"], ensure_ascii=False),
+        base_is_elsewhere=not base["on_hub"] and "/" not in str(run["recipe"].get("model_name_or_path")),
         steps=run["steps"],
         samples_per_step=run["samples_per_step"],
+        earlier=[_cells(before) for before in run["earlier"]],
         supervised=len(run["losses"]) > 1,
-        written_tasks=[task for task in usage["tasks"] if task != "questions"],
+        written_tasks=[in_markdown(task) for task in usage["tasks"] if task != "questions"],
         adapter_only=run["adapter_only"],
-        usage=usage,
+        usage=usage | {"frames_as": json.dumps(usage["frames_as"]), "focal_mode": json.dumps(usage["focal_mode"])},
         example=json.dumps(example, ensure_ascii=False),
-        losses=run["losses"],
-        data=run["data"],
-        recipe=yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip(),
+        losses=[{"name": in_markdown(loss["name"]), "weight": float(loss["weight"])} for loss in run["losses"]],
+        data=[{key: in_markdown(part[key]) for key in ("name", "task", "rows", "samples")} for part in run["data"]],
+        recipe=recipe,
+        fence="`" * (3 if "```" not in recipe else 1 + max(len(ticks) for ticks in re.findall("`+", recipe))),
         environment=run["environment"],
-        evaluations=[{"table": each.table(), "protocol": each.protocol} for each in evaluations],
-        licence_text=licence_text,
+        evaluations=[
+            {"table": each.table(), "protocol": {key: in_markdown(text) for key, text in each.protocol.items()}}
+            for each in evaluations
+        ],
+        licence_text=in_markdown(licence_text),
         citation=(TEMPLATES / "citation.bib").read_text(encoding="utf-8").strip(),
     )
     return str(card).rstrip() + "\n"
 
 
-def inherited_licence(run: dict[str, Any]) -> tuple[str | None, str]:
-    """The licence that a model has from what it was made of.
+def in_markdown(text: object) -> str:
+    """Text of others for a line or a cell of Markdown: it can neither end the cell nor bring HTML.
 
     Args:
-        run (`dict`): What `training_run.json` holds.
+        text (`object`): A name or a sentence.
 
     Returns:
-        `tuple[str | None, str]`: Its name, `None` where the base's is not known, and sentences for the card. A teacher for
-        non-commercial use makes the model so.
+        `str`: One line.
     """
-    base, teacher = run["base_model"], run["teacher"]
-    licence = base["licence"]
-    sentences = [
-        f"The base model {base['name']} states the licence `{licence}`, which holds for this model as well."
-        if licence
-        else f"The licence of the base model {base['name']} could not be read when this was written; it holds here too."
-    ]
-    if teacher is not None and teacher["name"]:
-        if teacher["licence"] is None:
-            sentences.append(
-                f"The licence of the teacher {teacher['name']} could not be read. Several 3D foundation models are for "
-                "non-commercial use only, and so is what is trained on them: look it up before you use this model."
-            )
-        elif NON_COMMERCIAL in teacher["licence"]:
-            licence = teacher["licence"]
-            sentences.append(
-                f"**Non-commercial:** the teacher {teacher['name']} is licensed under `{licence}`, which holds for what was "
-                "trained on it."
-            )
-        else:
-            sentences.append(f"The teacher {teacher['name']} is licensed under `{teacher['licence']}`.")
-    sentences.append("The licences of the training data hold as well.")
-    return licence, " ".join(sentences)
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;").replace("](", "] (")
+
+
+def _cells(before: dict[str, Any]) -> dict[str, str]:
+    """An earlier run as cells of a table."""
+    teacher = before["teacher"]
+    return {
+        "base": in_markdown(before["base_model"]["name"]),
+        "steps": in_markdown(before["steps"]),
+        "losses": in_markdown(", ".join(f"{loss['name']} ({loss['weight']:g})" for loss in before["losses"])),
+        "data": in_markdown(", ".join(f"{part['name']} ({part['samples']} samples)" for part in before["data"])),
+        "teacher": in_markdown("none" if teacher is None else teacher["name"] or teacher["kind"]),
+    }

@@ -29,8 +29,8 @@ from igep.trainers.training_run import read_training_run
 
 
 SPACE = Path(__file__).resolve().parent.parent / "spaces" / "scene_qa"
-STALE = ["*.safetensors", "*.safetensors.index.json", "*.py"]  # of an earlier upload, when no longer there
-DEFAULT_SDK_VERSION = "6.31.0"  # of Gradio in a Space, where none is installed here
+STALE = (".safetensors", ".safetensors.index.json", ".py", ".bin", ".pt", ".pth")  # left by an earlier upload
+SDK_VERSION = "6.31.0"  # of Gradio, which the Space was written for
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,8 @@ class PublishOptions:
     private: bool = False
 
     def __post_init__(self):
-        for name, value in (("repo-id", self.repo_id), ("space-id", self.space_id)):
-            if value is None:
-                continue
+        names = [("repo-id", self.repo_id), *([("space-id", self.space_name)] if self.space or self.space_id else [])]
+        for name, value in names:
             if value.count("/") != 1:
                 raise ValueError(f"--{name} {value}: give user/name (or organisation/name).")
             try:
@@ -76,6 +75,8 @@ class PublishOptions:
             raise ValueError("--space-id and --space-hardware are about a Space: add --space.")
         if self.run is not None and not self.results:
             raise ValueError(f"--run {self.run} picks one of several results: add --results.")
+        if len({file.resolve() for file in self.results}) != len(self.results):
+            raise ValueError("--results names a file twice: give each once.")
 
     @property
     def space_name(self) -> str:
@@ -83,12 +84,13 @@ class PublishOptions:
         return self.space_id or f"{self.repo_id}-space"
 
 
-def stage(options: PublishOptions, target: Path) -> dict[str, Path]:
+def stage(options: PublishOptions, target: Path, *, link: bool = False) -> dict[str, Path]:
     """Checks the model and lays out what would be uploaded.
 
     Args:
         options (`PublishOptions`): What to publish.
         target (`Path`): Folder to write to; `model` and `space` in it must not exist.
+        link (`bool`, *optional*, defaults to `False`): Weights are links, for an upload at once, instead of copies.
 
     Returns:
         `dict[str, Path]`: Id of each repository to its folder, the model's first.
@@ -101,10 +103,10 @@ def stage(options: PublishOptions, target: Path) -> dict[str, Path]:
     run = read_training_run(options.model)
     name = options.run or options.model.resolve().name
     evaluations = [read_results(file, name) for file in options.results]
-    checked = check_folder(options.model)
     card = model_card(run, repo_id=options.repo_id, evaluations=evaluations, licence=options.licence)
+    checked = check_folder(options.model)
     (target / "model").mkdir(parents=True)
-    stage_model(options.model, checked.files, card, target / "model")
+    stage_model(options.model, checked.files, card, target / "model", link=link)
     staged = {options.repo_id: target / "model"}
     print(f"{options.model}: {checked.parameters:,} parameters load in a new process; no training head, no pickle.")
     if checked.left_out:
@@ -129,7 +131,7 @@ def space_card(space_id: str | None, model_id: str | None) -> str:
     template = Template((TEMPLATES / "space_card.md.jinja").read_text(encoding="utf-8"))
     card = template.render(
         title="Ask about a 3D scene" if model_id is None else model_id.split("/")[-1],
-        sdk_version=DEFAULT_SDK_VERSION,
+        sdk_version=SDK_VERSION,
         models=[] if model_id is None else [model_id],
         address=space_id or "http://127.0.0.1:7860",
     )
@@ -148,38 +150,69 @@ def upload(options: PublishOptions, staged: dict[str, Path], api: HfApi) -> list
         `list[str]`: Addresses of the repositories.
 
     Raises:
-        HfHubHTTPError: The Hub refuses. A model that was uploaded before the Space failed stays.
+        HfHubHTTPError: The Hub refuses.
+        PublishError: A repository of the name is public and should not be, or is something else; or the Space failed after
+            the model was uploaded, which the message says.
     """
     api.whoami()
     ModelCard.load(staged[options.repo_id] / "README.md").validate()
-    address = api.create_repo(options.repo_id, private=options.private, exist_ok=True)
+    _check_existing(options, api)
+    address = str(api.create_repo(options.repo_id, private=options.private, exist_ok=True))
     api.upload_folder(
         repo_id=options.repo_id,
         folder_path=staged[options.repo_id],
         commit_message="Publish the model",
-        delete_patterns=STALE,
+        delete_patterns=_stale(api, options.repo_id, "model", staged[options.repo_id]),
     )
-    addresses = [str(address)]
-    if options.space:
-        address = api.create_repo(
-            options.space_name,
-            repo_type="space",
-            space_sdk="gradio",
-            space_hardware=options.space_hardware,
-            private=options.private,
-            exist_ok=True,
-        )
-        # Before the files, so that the first start of the Space knows its model.
-        api.add_space_variable(options.space_name, "MODEL_ID", options.repo_id)
-        api.upload_folder(
-            repo_id=options.space_name,
-            repo_type="space",
-            folder_path=staged[options.space_name],
-            commit_message=f"Show {options.repo_id}",
-            delete_patterns=["*.py", "examples/*"],
-        )
-        addresses.append(str(address))
-    return addresses
+    if not options.space:
+        return [address]
+    try:
+        return [address, _upload_space(options, staged[options.space_name], api)]
+    except HfHubHTTPError as error:
+        raise PublishError(f"The model is at {address}, but its Space {options.space_name} failed: {error}") from error
+
+
+def _check_existing(options: PublishOptions, api: HfApi) -> None:
+    """Nothing is uploaded for all to see that was meant to be private, and no Space of another kind is overwritten."""
+    repos = [(options.repo_id, "model"), *([(options.space_name, "space")] if options.space else [])]
+    for repo_id, kind in repos:
+        if not api.repo_exists(repo_id, repo_type=kind):
+            continue
+        info = api.repo_info(repo_id, repo_type=kind)
+        if options.private and not info.private:
+            raise PublishError(
+                f"{repo_id} is public already: make it private in its settings first, or leave --private out."
+            )
+        if kind == "space" and "scene_page.py" not in {file.rfilename for file in info.siblings}:
+            raise PublishError(f"{repo_id} is another Space already: give --space-id, or delete it.")
+
+
+def _stale(api: HfApi, repo_id: str, kind: str, staged: Path) -> list[str]:
+    """Weights and code at the root of a repository that this upload does not replace."""
+    kept = {path.name for path in staged.iterdir()}
+    there = api.list_repo_files(repo_id, repo_type=kind)
+    return [name for name in there if "/" not in name and name.endswith(STALE) and name not in kept]
+
+
+def _upload_space(options: PublishOptions, staged: Path, api: HfApi) -> str:
+    address = api.create_repo(
+        options.space_name,
+        repo_type="space",
+        space_sdk="gradio",
+        space_hardware=options.space_hardware,
+        private=options.private,
+        exist_ok=True,
+    )
+    # Before the files, so that the first start of the Space knows its model.
+    api.add_space_variable(options.space_name, "MODEL_ID", options.repo_id)
+    api.upload_folder(
+        repo_id=options.space_name,
+        repo_type="space",
+        folder_path=staged,
+        commit_message=f"Show {options.repo_id}",
+        delete_patterns=_stale(api, options.space_name, "space", staged),
+    )
+    return str(address)
 
 
 def listing(folder: Path) -> str:
@@ -202,7 +235,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[PublishOptions, Path 
     parser.add_argument("--licence", help="licence of the model (default: inherited from base and teacher)")
     parser.add_argument("--space", action="store_true", help="make a Gradio Space of the model as well")
     parser.add_argument("--space-id", help="its id (default: <repo-id>-space)")
-    parser.add_argument("--space-hardware", help="its hardware, such as zero-a10g (default: the free CPU)")
+    parser.add_argument("--space-hardware", help="hardware of a new Space, such as zero-a10g (default: the free CPU)")
     parser.add_argument("--private", action="store_true", help="for nobody else to see")
     parser.add_argument(
         "--dry-run",
@@ -236,7 +269,9 @@ def publish(options: PublishOptions, dry_run: Path | None) -> None:
             print(f"\nWould be uploaded to {repo_id}, now in {folder}:\n\n{listing(folder)}")
         return
     with tempfile.TemporaryDirectory() as scratch:
-        staged = stage(options, Path(scratch))
+        staged = stage(options, Path(scratch), link=True)
+        for repo_id, folder in staged.items():
+            print(f"\n{repo_id}:\n\n{listing(folder)}\n")
         for address in upload(options, staged, HfApi()):
             print(f"Published {address}")
     if options.space and options.private:
@@ -248,8 +283,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         publish(*parse(arguments))
     except LocalTokenNotFoundError:
         sys.exit("publish.py: error: not logged in to the Hub: run `hf auth login`, or set HF_TOKEN.")
-    except (ValueError, OSError, HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled) as error:
+    except httpx2.TransportError as error:
+        sys.exit(f"publish.py: error: the Hub cannot be reached ({error}): check the network and HF_ENDPOINT.")
+    except (ValueError, OSError, HfHubHTTPError, OfflineModeIsEnabled) as error:
         sys.exit(f"publish.py: error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit("publish.py: interrupted.")
 
 
 if __name__ == "__main__":

@@ -14,12 +14,29 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from igep.modeling_igep import HEAD_NAMES
+from igep.trainers.training_run import RUN_FILE
 
 
-PUBLISHED = ("*.safetensors", "*.json", "*.py", "*.jinja", "vocab.*", "merges.txt", "*.model")
+CODE = (
+    *("configuration_igep.py", "modeling_igep.py", "processing_igep.py", "frame_grids.py", "dense_prediction.py"),
+    *("question_packing.py", "focal_unification.py", "text_pixels.py", "spatial_prompts.py"),
+)
+SETTINGS = (
+    *("config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json", RUN_FILE),
+    *("video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "chat_template.json", "chat_template.jinja", "vocab.json", "vocab.txt", "merges.txt"),
+)
+BINARY = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5", ".npz", ".joblib")
 NEEDED = ("config.json", "processor_config.json", "modeling_igep.py", "configuration_igep.py", "processing_igep.py")
-SECRET = re.compile(r"\bhf_[A-Za-z0-9]{30,}")
+SECRET = re.compile(
+    r"\b(hf_[A-Za-z0-9]{30,}|api_org_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|gh[opsru]_[A-Za-z0-9]{30,}|"
+    r"xox[abp]-[A-Za-z0-9-]{20,})\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+PLACE = re.compile(
+    r"(?<![\w.:/])(?:file://)?/(?:home|Users|root|mnt|data|scratch|workspace|tmp|private|var|opt)/[\w.~/ -]+"
+)
 LOAD = """
 import json, sys
 from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -80,39 +97,78 @@ def check_folder(folder: Path) -> CheckedModel:
     pickles = [name for name in names if Path(name).suffix.lower() in PICKLES]
     if pickles:
         raise PublishError(f"{folder} holds {', '.join(pickles)}, which runs code when loaded: move it away.")
-    _check_weights(folder)
-    files = sorted({path.name for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()})
-    for name in files:
-        if not name.endswith(".safetensors") and SECRET.search((folder / name).read_text(encoding="utf-8")):
-            raise PublishError(f"{folder / name} holds what looks like an access token: remove and revoke it.")
+    weights = _weights(folder)
+    _check_weights([folder / name for name in weights])
+    files = sorted(
+        {*weights, *(name for name in (*CODE, *SETTINGS, *BINARY, INDEX) if name in names)} - _unused(weights)
+    )
     left_out = tuple(name for name in names if name not in files and name != "README.md")
     return CheckedModel(tuple(files), left_out, _load_anew(folder))
 
 
-def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path) -> None:
-    """Lays out what goes to the Hub.
+def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path, *, link: bool = False) -> None:
+    """Lays out what goes to the Hub, and looks at every text of it once more.
 
     Args:
         folder (`Path`): The saved model.
         files (`tuple[str, ...]`): Names of its files.
         card (`str`): README.md.
         target (`Path`): An empty folder.
+        link (`bool`, *optional*, defaults to `False`): Weights are links, for an upload at once, instead of copies.
+
+    Raises:
+        PublishError: A text holds a token or a path of this machine.
     """
     for name in files:
-        if name.endswith(".safetensors"):
-            _link_or_copy(folder / name, target / name)
+        if link and name.endswith(".safetensors"):
+            (target / name).symlink_to((folder / name).resolve())
         else:
             shutil.copyfile(folder / name, target / name)
-    config = json.loads((target / "config.json").read_text(encoding="utf-8"))
-    (target / "config.json").write_text(json.dumps(_without_paths(config), indent=2) + "\n", encoding="utf-8")
+    name_bases(target)
     (target / "README.md").write_text(card, encoding="utf-8")
+    for file in sorted(target.iterdir()):
+        if file.suffix in (".json", ".md", ".jinja", ".txt"):
+            _check_text(file)
 
 
-def _check_weights(folder: Path) -> None:
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise PublishError(f"{folder} has no weights (*.safetensors): training has not saved a model here.")
-    for file in weights:
+def name_bases(folder: Path) -> None:
+    """Cuts what transformers notes about where a model came from to its last name, where that is a path.
+
+    Args:
+        folder (`Path`): With a `config.json`.
+    """
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(_without_paths(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _weights(folder: Path) -> list[str]:
+    """Names of the files that `from_pretrained` reads weights from."""
+    if (folder / INDEX).is_file():
+        return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    if not (folder / WEIGHTS).is_file():
+        raise PublishError(f"{folder} has no weights ({WEIGHTS}): training has not saved a model here.")
+    return [WEIGHTS]
+
+
+def _unused(weights: list[str]) -> set[str]:
+    return {INDEX} if weights == [WEIGHTS] else set()
+
+
+def _check_text(file: Path) -> None:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if SECRET.search(text):
+        raise PublishError(
+            f"{file.name} would hold what looks like an access token: remove it from its source, and revoke it."
+        )
+    if file.name != "tokenizer.json" and (found := PLACE.search(text)):
+        raise PublishError(
+            f"{file.name} would hold the path {found.group().strip()!r} of this machine: remove it from its source."
+        )
+
+
+def _check_weights(files: list[Path]) -> None:
+    for file in files:
         try:
             with safe_open(file, framework="pt") as tensors:
                 names = list(tensors.keys())
@@ -139,14 +195,6 @@ def _load_anew(folder: Path) -> int:
         kind, keys = next(iter(report["wrong"].items()))
         raise PublishError(f"{folder} loads with {kind.replace('_', ' ')} ({keys[0]} ...): save the model again.")
     return report["parameters"]
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Weights are many gigabytes: they are linked where the file system can."""
-    try:
-        target.hardlink_to(source.resolve())
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _without_paths(value: Any) -> Any:

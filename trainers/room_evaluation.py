@@ -174,6 +174,7 @@ def evaluate(
         "depth_probe": probe_scores,
         "seconds_per_answer": seconds_per_answer(model, processor, rooms),
         "parameters_on_disk": parameters_on_disk(directory),
+        "model": directory.resolve().name,
         "rooms": num_rooms,
         "questions": len(answers),
         "protocol": {

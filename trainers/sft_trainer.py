@@ -35,6 +35,7 @@ from igep.trainers.geometry_losses import igep_objective
 from igep.trainers.model_card import model_card
 from igep.trainers.neighbour_frames import draw_neighbours
 from igep.trainers.parameter_groups import split_by_part
+from igep.trainers.published_folder import name_bases
 from igep.trainers.restore_progress import RestoreProgress
 from igep.trainers.running_metrics import RunningMetrics, token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
@@ -461,6 +462,8 @@ class IGEPSFTTrainer(SFTTrainer):
         if self.args.should_save:
             (written / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model
             (written / "README.md").unlink(missing_ok=True)  # peft's empty form
+            if (folder / "config.json").exists():
+                name_bases(folder)
             self.create_model_card(folder=folder)
 
     def create_model_card(

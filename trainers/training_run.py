@@ -6,8 +6,8 @@ same as the trainer. It holds no path of this machine and no token.
 
 import dataclasses
 import json
-import os
 import platform
+import re
 from collections.abc import Sequence
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
@@ -15,23 +15,40 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers.utils import logging
 
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.room_questions import WHERE_QUESTIONS
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.vlm3_dataset import VLM3Dataset
+from igep.trainers.licences import licence_of
 from igep.trainers.sft_config import IGEPSFTConfig
 
 
-logger = logging.get_logger(__name__)
-
 RUN_FILE = "training_run.json"
 PACKAGES = ("igep", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "huggingface_hub", "safetensors")
-NOT_OF_THE_METHOD = ("output_dir", "hub_token", "hub_model_id", "push_to_hub", "run_name", "logging_dir", "report_to")
+NOT_OF_THE_METHOD = (
+    *("output_dir", "hub_model_id", "push_to_hub", "hub_private_repo", "run_name", "logging_dir", "report_to"),
+    *("resume_from_checkpoint", "config"),
+)
+SECRET_OPTION = re.compile(r"(^|_)(token|secret|password|passwd|credentials?|api_key|access_key)$", re.IGNORECASE)
+PLACE_OPTION = re.compile(r"(_path|_file|_dir|_root|_folder)$")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+ROOT = Path(__file__).resolve().parent.parent
+REQUIRED = {
+    "base_model": dict,
+    "steps": int,
+    "samples_per_step": int,
+    "recipe": dict,
+    "losses": list,
+    "data": list,
+    "usage": dict,
+    "tags": list,
+    "datasets": list,
+    "adapter_only": bool,
+    "environment": dict,
+    "earlier": list,
+}
 LOOKED_AT_ROWS = 24  # for example questions
 NUM_EXAMPLES = 6
 
@@ -65,14 +82,15 @@ def training_run(
     teacher = None
     if args.global_weight:
         name = args.teacher_name_or_path
-        teacher = {"kind": args.teacher, "name": name and _shared_path(name), "licence": name and licence_of(name)}
-    on_hub = bool(base_model) and not Path(base_model).exists()
+        teacher = {"kind": args.teacher, "name": name and shared_path(name), "licence": name and licence_of(name)}
+    on_hub = HUB_ID.fullmatch(base_model) is not None and not Path(base_model).exists()
     return {
         "base_model": {
             "name": base_model if on_hub else Path(base_model).name,
             "on_hub": on_hub,
             "licence": licence_of(base_model),
         },
+        "earlier": _earlier(base_model),
         "steps": steps,
         "samples_per_step": args.samples_per_step,
         "recipe": shared_recipe(recipe),
@@ -103,6 +121,7 @@ def read_training_run(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: The folder has none; the message says where it comes from.
+        ValueError: The file is not what a trainer wrote.
     """
     file = folder / RUN_FILE
     if not file.is_file():
@@ -110,7 +129,17 @@ def read_training_run(folder: Path) -> dict[str, Any]:
             f"{folder} has no {RUN_FILE}, which `trainers/sft.py` writes beside the model it saves: train with this version, "
             "or call IGEPSFTTrainer.save_model."
         )
-    return json.loads(file.read_text(encoding="utf-8"))
+    try:
+        run = json.loads(file.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not JSON ({error}): save the model again.") from error
+    fields = run if isinstance(run, dict) else {}
+    wrong = [name for name, kind in REQUIRED.items() if type(fields.get(name)) is not kind]
+    if wrong:
+        raise ValueError(
+            f"{file}: {wrong[0]!r} is missing or is no {REQUIRED[wrong[0]].__name__}: save the model again."
+        )
+    return run
 
 
 def shared_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +151,7 @@ def shared_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
     Returns:
         `dict`: With values that JSON and YAML can hold.
     """
-    return {name: _plain(value) for name, value in recipe.items() if name not in NOT_OF_THE_METHOD}
+    return {name: part for name, part in _plain("", recipe).items() if name not in NOT_OF_THE_METHOD}
 
 
 def changed_options(args: IGEPSFTConfig) -> dict[str, Any]:
@@ -165,35 +194,6 @@ def environment(args: IGEPSFTConfig) -> dict[str, Any]:
         "processes": args.world_size,
         "precision": "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32",
     }
-
-
-def licence_of(name: str) -> str | None:
-    """The licence that a model's own card states.
-
-    Args:
-        name (`str`): Id on the Hub or folder.
-
-    Returns:
-        `str` or `None`: As in the card's metadata; `None` where there is no card to read, or it names none.
-    """
-    folder = Path(name)
-    card_file = folder / "README.md"
-    if not name or (folder.is_dir() and not card_file.is_file()):
-        return None
-    try:
-        card = ModelCard.load(card_file if folder.is_dir() else name)
-    except (
-        EntryNotFoundError,
-        LocalEntryNotFoundError,
-        HfHubHTTPError,
-        HFValidationError,
-        OSError,
-        ValueError,
-    ) as error:
-        logger.warning("The licence of %s could not be read from its card (%s).", name, type(error).__name__)
-        return None
-    named = card.data.license if card.data.license != "other" else card.data.license_name
-    return None if named is None else str(named)
 
 
 def usage_of(dataset: torch.utils.data.Dataset, args: IGEPSFTConfig) -> dict[str, Any]:
@@ -273,19 +273,39 @@ def _task(dataset: torch.utils.data.Dataset) -> str:
     return "questions" if isinstance(dataset, SpatialDataset) else "rows of a dataset class of the user's"
 
 
-def _plain(value: Any) -> Any:
+def _earlier(base_model: str) -> list[dict[str, Any]]:
+    """What was trained before, where the base is a folder that igep saved itself."""
+    if not (Path(base_model) / RUN_FILE).is_file():
+        return []
+    before = read_training_run(Path(base_model))
+    kept = ("base_model", "steps", "samples_per_step", "losses", "teacher", "data", "recipe")
+    return [*before["earlier"], {name: before.get(name) for name in kept}]
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A value as JSON and YAML hold it, without secrets and without places of this machine."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(key): _plain(str(key), part) for key, part in value.items() if not SECRET_OPTION.search(str(key))}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    if isinstance(value, str) and (os.sep in value or value.startswith("~")):
-        return _shared_path(value)
-    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+        return [_plain(name, part) for part in value]
+    if isinstance(value, (str, Path)):
+        return shared_path(str(value)) if PLACE_OPTION.search(name) or Path(value).is_absolute() else str(value)
+    return value if isinstance(value, (bool, int, float, type(None))) else str(value)
 
 
-def _shared_path(name: str) -> str:
-    """A path of this machine as its last name; ids on the Hub stay whole."""
+def shared_path(name: str) -> str:
+    """A path of this machine as its last name; ids on the Hub and files of this repository stay whole.
+
+    Args:
+        name (`str`): A path or an id.
+
+    Returns:
+        `str`
+    """
     path = Path(name).expanduser()
-    return path.name if path.is_absolute() or path.exists() or name.startswith((".", "~")) else name
+    in_repository = not path.is_absolute() and ".." not in path.parts and (ROOT / path).exists()
+    if (in_repository and path.parts[0] != "outputs") or (HUB_ID.fullmatch(name) and not path.exists()):
+        return name
+    return path.name

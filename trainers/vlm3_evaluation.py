@@ -262,7 +262,7 @@ def protocol(options: EvaluationOptions, num_questions: int) -> dict[str, str]:
         "dataset": options.dataset,
         "dataset_name": options.dataset.replace("_", " "),
         "split": source,
-        "inputs": f"RGB images {unified}, and nothing else",
+        "inputs": f"RGB images {unified}",
         "questions": f"{num_questions} questions of VLM3's tasks; greedy decoding, at most {options.max_new_tokens} tokens",
         "metrics": "as defined in igep's trainers/metrics; an answer that cannot be read is wrong, and counted as unparsed",
     }
