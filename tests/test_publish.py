@@ -53,6 +53,18 @@ def hub(monkeypatch, tmp_path):
         yield stand_in
 
 
+@pytest.fixture
+def real_loading():
+    """For tests of what a folder loads as."""
+
+
+@pytest.fixture(autouse=True)
+def _loaded_once(request, monkeypatch):
+    """Loading in a new process takes seconds: tests that are about something else go without."""
+    if "real_loading" not in request.fixturenames:
+        monkeypatch.setattr("igep.trainers.published_folder._load_anew", lambda folder: 1)
+
+
 def arguments(folder: Path, *more: str) -> list[str]:
     return ["--model", str(folder), "--repo-id", "user/rooms", *more]
 
@@ -83,7 +95,7 @@ def write_results(file: Path, model_name: str = "my_model") -> Path:
 # ---- dry run
 
 
-def test_dry_run_writes_a_model_that_loads(saved, tmp_path, capsys):
+def test_dry_run_writes_a_model_that_loads(saved, tmp_path, capsys, real_loading):
     results = write_results(tmp_path / "results.json")
     options = ["--results", str(results), "--space", "--dry-run", str(tmp_path / "dry")]
     publish.main(arguments(saved, *options))
@@ -259,7 +271,7 @@ def test_heads_are_refused(saved, model):
         check_folder(saved / "checkpoint-2")
 
 
-def test_weights_that_do_not_fit_are_refused(model):
+def test_weights_that_do_not_fit_are_refused(model, real_loading):
     weights = load_file(model / "model.safetensors")
     weights.pop(next(iter(weights)))
     save_file(weights, model / "model.safetensors")
@@ -278,7 +290,7 @@ def test_weights_that_do_not_fit_are_refused(model):
         (lambda folder: (folder / "text_pixels.py").write_text("1 / 0"), "does not load .* ZeroDivisionError"),
     ],
 )
-def test_broken_folders_are_refused(model, spoil, message):
+def test_broken_folders_are_refused(model, spoil, message, real_loading):
     spoil(model)
     with pytest.raises(PublishError, match=message):
         check_folder(model)
@@ -318,7 +330,7 @@ def test_paths_of_this_machine_are_not_published(model, tmp_path):
     assert "generation_config.json would hold the path '/home/alice/private/scans'" in message
 
 
-def test_sharded_weights_and_binary_tokenizers_are_published(saved, model, tmp_path):
+def test_sharded_weights_and_binary_tokenizers_are_published(saved, model, tmp_path, real_loading):
     from igep.modeling_igep import IGEPForConditionalGeneration
 
     (model / "model.safetensors").unlink()

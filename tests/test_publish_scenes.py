@@ -1,5 +1,8 @@
 """Converted scenes on the Hub: two tables that load back, and a card that says what they hold."""
 
+import shutil
+
+import numpy as np
 import pytest
 from datasets import load_dataset
 from hub_stand_in import HubStandIn
@@ -56,10 +59,48 @@ def test_an_exported_folder_without_questions(tmp_path):
     assert not (tmp_path / "out" / "questions").exists()
 
 
+def test_images_are_in_the_tables_and_paths_are_not(tmp_path):
+    write_exported(tmp_path / "scans" / "scene_a", scene_row(scene_id="scene_a"))
+    options = ["--dataset", "scannet", "--dataset_path", str(tmp_path / "scans"), "--repo-id", "user/scans"]
+    expected, _ = load_scenes(SceneSource(dataset="scannet", dataset_path=str(tmp_path / "scans")))
+    expected = expected[0]
+    frames = [np.asarray(frame) for frame in expected["frames"]]
+    publish_scenes.main([*options, "--dry-run", str(tmp_path / "out")])
+    shutil.rmtree(tmp_path / "scans")
+    found = load_scenes(SceneSource(dataset="hub", dataset_path=str(tmp_path / "out")))[0][0]
+    for ours, theirs in zip(found["frames"], frames, strict=True):
+        assert np.array_equal(np.asarray(ours), theirs)
+    assert found["world_from_camera"] == expected["world_from_camera"]
+    (file,) = (tmp_path / "out" / "scenes").iterdir()
+    assert str(tmp_path).encode() not in file.read_bytes()
+
+
+def test_wrong_geometry_is_not_published(tmp_path, capsys):
+    row = scene_row(scene_id="scene_a")
+    row["world_from_camera"] = [np.linalg.inv(np.array(pose)).tolist() for pose in row["world_from_camera"]]
+    write_exported(tmp_path / "scans" / "scene_a", row)
+    options = ["--dataset", "scannet", "--dataset_path", str(tmp_path / "scans"), "--repo-id", "user/scans"]
+    with pytest.raises(SystemExit, match="the geometry of scene_a is wrong"):
+        publish_scenes.main([*options, "--dry-run", str(tmp_path / "out")])
+    assert "wrong" in capsys.readouterr().out
+    publish_scenes.main([*options, "--dry-run", str(tmp_path / "out"), "--publish-wrong-geometry"])
+    assert "wrong" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_what_is_public_does_not_become_private(tmp_path, monkeypatch):
+    with HubStandIn() as hub:
+        hub.connect(monkeypatch, tmp_path / "cache")
+        publish_scenes.main([*ROOMS, *OPTIONS])
+        with pytest.raises(SystemExit, match="user/rooms is public already"):
+            publish_scenes.main([*ROOMS, *OPTIONS, "--private"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ([*ROOMS, "--repo-id", "rooms"], "give user/name"),
+        ([*ROOMS, "--repo-id", "user/ro oms"], "--repo-id user/ro oms"),
+        ([*ROOMS, "--repo-id", "user/rooms", "--licence", "MIT Licence"], "is no name of a licence"),
         (["--dataset", "scannet", "--dataset_path", "nowhere", "--repo-id", "user/x"], "nowhere"),
     ],
 )

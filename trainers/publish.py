@@ -65,12 +65,7 @@ class PublishOptions:
     def __post_init__(self):
         names = [("repo-id", self.repo_id), *([("space-id", self.space_name)] if self.space or self.space_id else [])]
         for name, value in names:
-            if value.count("/") != 1:
-                raise ValueError(f"--{name} {value}: give user/name (or organisation/name).")
-            try:
-                validate_repo_id(value)
-            except HFValidationError as error:
-                raise ValueError(f"--{name} {value}: {error}") from error
+            checked_repo_id(name, value)
         if not self.space and (self.space_id or self.space_hardware):
             raise ValueError("--space-id and --space-hardware are about a Space: add --space.")
         if self.run is not None and not self.results:
@@ -82,6 +77,16 @@ class PublishOptions:
     def space_name(self) -> str:
         """Id of the Space."""
         return self.space_id or f"{self.repo_id}-space"
+
+
+def checked_repo_id(option: str, repo_id: str) -> None:
+    """Raises a `ValueError` that names the option if no repository of the Hub can be called so."""
+    if repo_id.count("/") != 1:
+        raise ValueError(f"--{option} {repo_id}: give user/name (or organisation/name).")
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ValueError(f"--{option} {repo_id}: {error}") from error
 
 
 def stage(options: PublishOptions, target: Path, *, link: bool = False) -> dict[str, Path]:

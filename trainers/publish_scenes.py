@@ -16,14 +16,18 @@ from pathlib import Path
 
 import httpx2
 from datasets import Dataset
+from datasets.table import embed_table_storage
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from tqdm import tqdm
 from transformers import HfArgumentParser
 
 from igep.trainers.check_scenes import check_scenes, format_reports
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
-from igep.trainers.model_card import TEMPLATES
-from igep.trainers.publish import listing
+from igep.trainers.licences import Licence
+from igep.trainers.model_card import TEMPLATES, in_markdown
+from igep.trainers.publish import checked_repo_id, listing
+from igep.trainers.published_folder import PublishError
 
 
 SCENES_PER_FILE = 50
@@ -56,7 +60,7 @@ def dataset_card(
         if table is not None
     ]
     data = DatasetCardData(
-        license=licence,
+        **({} if licence is None else Licence(licence).metadata),
         language="en",
         task_categories=["visual-question-answering", "depth-estimation"],
         tags=["3d", "igep", "rgb-d", "camera-poses"],
@@ -68,7 +72,7 @@ def dataset_card(
         template_path=str(TEMPLATES / "dataset_card.md.jinja"),
         name=repo_id.split("/")[-1],
         repo_id=repo_id,
-        source=source,
+        source=in_markdown(source),
         num_scenes=len(rows),
         num_frames=sum(len(row["frame_ids"]) for row in rows),
         num_depth=sum(sum(image is not None for image in row["depth"] or ()) for row in rows),
@@ -97,9 +101,11 @@ def stage_scenes(scenes: Dataset, questions: Dataset | None, card: str, target: 
             continue
         (target / name).mkdir(parents=True)
         shards = math.ceil(len(table) / SCENES_PER_FILE) if name == "scenes" else 1
-        for shard in range(shards):
-            file = target / name / f"train-{shard:05d}-of-{shards:05d}.parquet"
-            table.shard(shards, shard, contiguous=True).to_parquet(file)
+        for shard in tqdm(range(shards), desc=f"writing {name}", unit="file"):
+            part = table.shard(shards, shard, contiguous=True).with_format("arrow")
+            # Loaders note where an image lies; what is published holds the image itself.
+            part = part.map(embed_table_storage, batched=True, batch_size=1, load_from_cache_file=False)
+            part.to_parquet(target / name / f"train-{shard:05d}-of-{shards:05d}.parquet")
     (target / "README.md").write_text(card, encoding="utf-8")
 
 
@@ -118,14 +124,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--source", default="", help="a sentence on where the scenes come from")
     parser.add_argument("--private", action="store_true", help="for nobody else to see")
     parser.add_argument("--dry-run", type=Path, metavar="FOLDER", help="write to this new folder, upload nothing")
+    parser.add_argument("--publish-wrong-geometry", action="store_true", help="even where `igep check` says wrong")
     try:
         source, options = parser.parse_args_into_dataclasses(arguments)
-        if options.repo_id.count("/") != 1:
-            raise ValueError(f"--repo-id {options.repo_id}: give user/name (or organisation/name).")
+        checked_repo_id("repo-id", options.repo_id)
+        if options.licence is not None:
+            Licence(options.licence)
         publish_scenes(source, options)
     except LocalTokenNotFoundError:
         sys.exit("publish_scenes.py: error: not logged in to the Hub: run `hf auth login`, or set HF_TOKEN.")
-    except (ValueError, OSError, HfHubHTTPError, httpx2.HTTPError, OfflineModeIsEnabled) as error:
+    except httpx2.TransportError as error:
+        sys.exit(f"publish_scenes.py: error: the Hub cannot be reached ({error}): check the network and HF_ENDPOINT.")
+    except (ValueError, OSError, HfHubHTTPError, OfflineModeIsEnabled) as error:
         sys.exit(f"publish_scenes.py: error: {' '.join(str(error).split())}")
 
 
@@ -145,6 +155,12 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
         raise ValueError(f"--dry-run {options.dry_run} holds something: give a new folder, or remove it.")
     scenes, questions = load_scenes(source)
     reports = check_scenes(scenes.select(range(min(CHECKED_SCENES, len(scenes)))), gaps=GAPS)
+    print(format_reports(reports, GAPS))
+    wrong = [report.scene_id for report in reports if report.verdict == "wrong"]
+    if wrong and not options.publish_wrong_geometry:
+        raise PublishError(
+            f"the geometry of {', '.join(wrong)} is wrong (see above, and `igep check`): mend it, or give --publish-wrong-geometry."
+        )
     card = dataset_card(
         scenes,
         questions,
@@ -160,13 +176,19 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         stage_scenes(scenes, questions, card, Path(scratch))
         api = HfApi()
+        if api.repo_exists(options.repo_id, repo_type="dataset"):
+            info = api.repo_info(options.repo_id, repo_type="dataset")
+            if options.private and not info.private:
+                raise PublishError(
+                    f"{options.repo_id} is public already: make it private in its settings first, or leave --private out."
+                )
         address = api.create_repo(options.repo_id, repo_type="dataset", private=options.private, exist_ok=True)
         api.upload_folder(
             repo_id=options.repo_id,
             repo_type="dataset",
             folder_path=scratch,
             commit_message="Publish the scenes",
-            delete_patterns=["scenes/*", "questions/*"],
+            delete_patterns=["scenes/train-*.parquet", "questions/train-*.parquet"],
         )
     print(f"Published {address}")
 
