@@ -257,6 +257,18 @@ def test_names_of_others_stay_names():
     compile(card.text.split("```python\n")[1].split("```")[0], "card", "exec")
 
 
+def test_hub_datasets_are_linked(base, tmp_path):
+    trainer = make_trainer(base, tmp_path)
+    mixture = [
+        {"name": "a", "dataset_path": "someone/rooms"},
+        {"name": "b", "dataset": "scannet", "dataset_path": "x/y"},
+    ]
+    recipe = {"dataset": "hub", "dataset_path": "someone/flats", "mixture": mixture}
+    run = training_run.training_run(trainer.args, recipe, trainer.train_dataset, base_model="", steps=1, tags=[])
+    assert run["datasets"] == ["someone/flats", "someone/rooms"]
+    assert run["base_model"] == {"name": "", "on_hub": False, "licence": None}
+
+
 def test_what_was_trained_before_is_told(base, tmp_path):
     first = make_trainer(base, tmp_path / "first", max_steps=1)
     first.train()

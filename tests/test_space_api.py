@@ -2,7 +2,9 @@
 
 import http.server
 import json
+import shutil
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -346,6 +348,17 @@ def test_what_the_space_adds_to_the_time_of_an_answer(space_server, room, bare_m
     with capsys.disabled():
         sys.stdout.write("\n" + ", ".join(f"{way} {1000 * at:.0f} ms" for way, at in seconds.items()) + "\n")
     assert seconds["through the Space"] < seconds["video read, bare model"] + 0.25
+
+
+def test_the_script_on_the_spaces_card_runs(space_server, tmp_path):
+    code = (SPACE / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    code = code.replace("http://127.0.0.1:7860", space_server.url)
+    assert space_server.url in code
+    shutil.copy(EXAMPLES / "room_1.mp4", tmp_path / "video.mp4")
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "'answer'" in done.stdout
 
 
 # ---- Sessions

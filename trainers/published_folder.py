@@ -135,9 +135,11 @@ def name_bases(folder: Path) -> None:
     """Cuts what transformers notes about where a model came from to its last name, where that is a path.
 
     Args:
-        folder (`Path`): With a `config.json`.
+        folder (`Path`): A saved model; nothing happens without `config.json`, as where an adapter lies alone.
     """
     file = folder / "config.json"
+    if not file.is_file():
+        return
     config = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps(_without_paths(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
 

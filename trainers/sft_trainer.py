@@ -462,8 +462,7 @@ class IGEPSFTTrainer(SFTTrainer):
         if self.args.should_save:
             (written / "training_args.bin").unlink(missing_ok=True)  # a pickle, of no use to whoever loads the model
             (written / "README.md").unlink(missing_ok=True)  # peft's empty form
-            if (folder / "config.json").exists():
-                name_bases(folder)
+            name_bases(folder)
             self.create_model_card(folder=folder)
 
     def create_model_card(
@@ -473,7 +472,7 @@ class IGEPSFTTrainer(SFTTrainer):
         tags: str | list[str] | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Writes what was trained, on what and with which losses: `training_run.json`, and README.md from it.
+        """Writes `training_run.json`, and README.md from it: what was trained, on what, with which losses.
 
         Args:
             model_name (`str`, *optional*): Id on the Hub; `hub_model_id`, or the name of the folder, unless given.
@@ -495,9 +494,10 @@ class IGEPSFTTrainer(SFTTrainer):
             datasets=[] if dataset_name is None else [dataset_name],
             adapter_only=isinstance(self.accelerator.unwrap_model(self.model), PeftModel) and not merges,
         )
-        folder.mkdir(parents=True, exist_ok=True)
         write_training_run(folder, run)
-        repo_id = model_name or folder.resolve().name
-        if self.args.push_to_hub and model_name in (None, self.hub_model_id.split("/")[-1]):
-            repo_id = self.hub_model_id  # `Trainer` names a model by the last part of its id
+        pushed = self.args.push_to_hub and model_name in (
+            None,
+            self.hub_model_id.split("/")[-1],
+        )  # its name in `Trainer`
+        repo_id = self.hub_model_id if pushed else model_name or folder.resolve().name
         (folder / "README.md").write_text(model_card(run, repo_id=repo_id), encoding="utf-8")

@@ -99,14 +99,15 @@ def training_run(
         "data": _data(train_dataset, steps * args.samples_per_step),
         "usage": usage_of(train_dataset, args),
         "tags": sorted(tags),
-        "datasets": list(datasets),
+        "datasets": sorted({*datasets, *_hub_datasets(recipe)}),
         "adapter_only": adapter_only,
         "environment": environment(args),
     }
 
 
 def write_training_run(folder: Path, run: dict[str, Any]) -> None:
-    """Writes `training_run.json` into a folder."""
+    """Writes `training_run.json` into a folder, which is made if it is not there."""
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / RUN_FILE).write_text(json.dumps(run, indent=2) + "\n", encoding="utf-8")
 
 
@@ -271,6 +272,13 @@ def _task(dataset: torch.utils.data.Dataset) -> str:
     if isinstance(dataset, (VLM3Dataset, DepthLMDataset)):
         return dataset.options.task
     return "questions" if isinstance(dataset, SpatialDataset) else "rows of a dataset class of the user's"
+
+
+def _hub_datasets(recipe: dict[str, Any]) -> set[str]:
+    """Ids of the Hub datasets that a recipe and the entries of its mixture name."""
+    entries = [recipe, *({**recipe, **entry} for entry in recipe.get("mixture") or [] if isinstance(entry, dict))]
+    paths = {str(entry.get("dataset_path")) for entry in entries if entry.get("dataset") == "hub"}
+    return {path for path in paths if HUB_ID.fullmatch(path) and not Path(path).exists()}
 
 
 def _earlier(base_model: str) -> list[dict[str, Any]]:
