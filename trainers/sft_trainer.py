@@ -495,9 +495,8 @@ class IGEPSFTTrainer(SFTTrainer):
             adapter_only=isinstance(self.accelerator.unwrap_model(self.model), PeftModel) and not merges,
         )
         write_training_run(folder, run)
-        pushed = self.args.push_to_hub and model_name in (
-            None,
-            self.hub_model_id.split("/")[-1],
-        )  # its name in `Trainer`
-        repo_id = self.hub_model_id if pushed else model_name or folder.resolve().name
+        last = (
+            self.hub_model_id.split("/")[-1] if self.args.push_to_hub else None
+        )  # how `Trainer` names what it pushes
+        repo_id = self.hub_model_id if last and model_name in (None, last) else model_name or folder.resolve().name
         (folder / "README.md").write_text(model_card(run, repo_id=repo_id), encoding="utf-8")
