@@ -495,8 +495,6 @@ class IGEPSFTTrainer(SFTTrainer):
             adapter_only=isinstance(self.accelerator.unwrap_model(self.model), PeftModel) and not merges,
         )
         write_training_run(folder, run)
-        last = (
-            self.hub_model_id.split("/")[-1] if self.args.push_to_hub else None
-        )  # how `Trainer` names what it pushes
+        last = self.hub_model_id.split("/")[-1] if self.args.push_to_hub else None  # `Trainer`'s name for it
         repo_id = self.hub_model_id if last and model_name in (None, last) else model_name or folder.resolve().name
         (folder / "README.md").write_text(model_card(run, repo_id=repo_id), encoding="utf-8")
