@@ -1,7 +1,16 @@
 """`igep demo`: which model it shows, and what it says when it cannot."""
 
-import pytest
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 
+import httpx
+import pytest
+from test_distributed import free_port
+
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
 from igep.trainers import cli, demo
 
 
@@ -44,3 +53,33 @@ def test_a_model_that_is_none_ends_the_space(tmp_path, capfd):
     (tmp_path / "empty").mkdir()
     assert cli.main(["demo", "--model", str(tmp_path / "empty"), "--port", "7868"]) == 1
     assert "is no model that can be loaded" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_space_ends_with_the_command(checkpoint_folders, tmp_path):
+    IGEPForConditionalGeneration.from_base(checkpoint_folders["llava_onevision"]).save_pretrained(tmp_path)
+    IGEPProcessor.from_base(checkpoint_folders["llava_onevision"]).save_pretrained(tmp_path)
+    port = free_port()
+    command = [sys.executable, "-m", "igep.trainers.cli", "demo", "--model", str(tmp_path), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: answers(port), 60)
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+        wait_until(lambda: not answers(port), 20)
+    finally:
+        process.kill()
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/config", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.2)

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,8 +74,12 @@ def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") ->
         "GRADIO_ANALYTICS_ENABLED": os.environ.get("GRADIO_ANALYTICS_ENABLED", "False"),
     }
     with subprocess.Popen([sys.executable, str(APP)], env=environment) as process:
+        # Whoever ends the command ends the Space: a server left behind would hold its port.
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
         try:
-            return process.wait()
+            return max(process.wait(), 0)
         except KeyboardInterrupt:
             process.terminate()
             return 0
+        finally:
+            signal.signal(signal.SIGTERM, before)
