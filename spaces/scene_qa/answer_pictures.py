@@ -100,13 +100,14 @@ def draw_in_space(place: Place, label: str, field_of_view: tuple[float, float]) 
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         paper_bgcolor="rgba(0,0,0,0)",
         font={"color": "#8a8f98"},
-        legend={"orientation": "h", "y": 0.02, "bgcolor": "rgba(0,0,0,0)"},
+        legend={"orientation": "h", "y": 0, "bgcolor": "rgba(0,0,0,0)"},
         scene={
             "xaxis": _axis("right, m"),
             "yaxis": _axis("forward, m"),
             "zaxis": _axis("up, m"),
             "aspectmode": "data",
-            "camera": {"eye": {"x": -1.1, "y": -1.5, "z": 0.9}},
+            "camera": {"eye": {"x": -1.25, "y": -1.7, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.12}},
+            "domain": {"y": [0.07, 1]},
         },
     )
     return figure
@@ -116,7 +117,10 @@ def _axis(title: str) -> dict:
     return {
         "title": title,
         "backgroundcolor": "rgba(0,0,0,0)",
-        "gridcolor": "rgba(128,128,128,0.35)",
+        "gridcolor": "#9aa3b2",
+        "showgrid": True,
+        "gridwidth": 2,
+        "nticks": 5,
         "zeroline": False,
     }
 

@@ -30,11 +30,12 @@ QUESTION, DISTANCE, PLACE, DESCRIBE = "Ask anything", "How far is this point?", 
 HINTS = {
     QUESTION: "Ask about the video …",
     DISTANCE: "Click a point in the frame.",
-    PLACE: "Name a thing, such as: box in blue",
+    PLACE: "Name a thing: box in blue",
     DESCRIBE: "Press Send to have the scene described.",
 }
 DESCRIBE_QUESTION = "Describe the scene."
 EMPTY = f"Upload or record a video (up to {MAX_SECONDS} s and {MAX_BYTES // 2**20} MB), or pick an example."
+NOTHING_TO_ASK = "Upload a video or pick an example, then ask."
 NO_SCENE = "There is no video, or it was put away after an hour: upload one or pick an example."
 RGB_ONLY = (
     "The model sees nothing but the RGB frames and your question: 3D geometry supervised its training only, and no depth, "
@@ -64,7 +65,7 @@ class ScenePage:
         self.sessions.remove(key)
         changes = {
             self.session: None,
-            self.chat: [],
+            self.chat: gr.Chatbot(value=[], placeholder=NOTHING_TO_ASK),
             self.gallery: gr.Gallery(value=None, visible=False),
             self.frame: gr.Image(value=None, visible=False),
             self.space_view: gr.Plot(visible=False),
@@ -84,6 +85,7 @@ class ScenePage:
         return changes | {
             self.session: self.sessions.add(scene),
             self.status: about,
+            self.chat: gr.Chatbot(value=[], placeholder="Ask about this video, or click a point of the frame."),
             self.gallery: gr.Gallery(value=scene.frames, visible=len(scene.frames) > 1, selected_index=0),
             self.frame: gr.Image(value=enlarged(scene.frames[0])[0], visible=True, label=_frame_label(0)),
         }
@@ -242,12 +244,10 @@ class ScenePage:
             elem_id="examples",
         )
         self.status = gr.Textbox(
-            EMPTY, show_label=False, container=False, interactive=False, lines=2, elem_id="status"
+            EMPTY, label="Video", show_label=False, container=False, interactive=False, lines=2, elem_id="status"
         )
         self.gallery = gr.Gallery(
             label="What the model sees",
-            columns=4,
-            height=150,
             object_fit="contain",
             allow_preview=False,
             interactive=False,
@@ -272,7 +272,9 @@ class ScenePage:
                 20, 140, value=DEFAULT_FIELD_OF_VIEW_DEGREES, step=0.5, label="Horizontal field of view in degrees"
             )
             self.focal_pixels = gr.Number(
-                None, label="Focal length in pixels of the frame", info="Takes the place of the field of view."
+                None,
+                label="Focal length in pixels of the frame",
+                info="0: not known. Otherwise it takes the place of the field of view.",
             )
             self.max_new_tokens = gr.Slider(8, MAX_ANSWER_TOKENS, value=128, step=8, label="Longest answer in tokens")
             self.remember = gr.Checkbox(
@@ -282,8 +284,11 @@ class ScenePage:
             )
 
     def _chat_column(self) -> None:
-        self.tasks = gr.Radio(list(HINTS), value=QUESTION, show_label=False, container=False, elem_id="tasks")
+        self.tasks = gr.Radio(
+            list(HINTS), value=QUESTION, label="Task", show_label=False, container=False, elem_id="tasks"
+        )
         self.chat = gr.Chatbot(
+            label="Conversation",
             show_label=False,
             height=380,
             render_markdown=False,
@@ -291,17 +296,18 @@ class ScenePage:
             allow_tags=False,
             feedback_options=None,
             buttons=[],
-            placeholder="Upload a video or pick an example, then ask.",
+            placeholder=NOTHING_TO_ASK,
             elem_id="chat",
         )
         with gr.Row():
             self.question = gr.Textbox(
+                label="Question",
                 show_label=False,
                 container=False,
                 placeholder=HINTS[QUESTION],
                 max_length=MAX_QUESTION_CHARACTERS,
                 scale=6,
-                min_width=160,
+                min_width=110,
                 elem_id="question",
             )
             self.send_button = gr.Button("Send", variant="primary", scale=1, min_width=70, elem_id="send")
@@ -310,7 +316,9 @@ class ScenePage:
         self.ideas = gr.Dataset(components=[self.question], samples=self._ideas(None), label="Try", elem_id="ideas")
         self.space_view = gr.Plot(label="In space", visible=False, elem_id="space-view")
         with gr.Accordion("What the model did", open=False, elem_id="report"):
-            self.figures = gr.Textbox(show_label=False, container=False, interactive=False, elem_id="figures")
+            self.figures = gr.Textbox(
+                label="Tokens and seconds", show_label=False, container=False, interactive=False, elem_id="figures"
+            )
             self.prompt_sent = gr.Textbox(
                 label="Prompt sent", interactive=False, lines=3, max_lines=12, elem_id="prompt"
             )
