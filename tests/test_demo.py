@@ -1,5 +1,6 @@
 """`igep demo`: which model it shows, and what it says when it cannot."""
 
+import socket
 import subprocess
 import sys
 import time
@@ -42,10 +43,19 @@ def test_a_port_is_one(port, capsys):
     assert f"--port {port}" in capsys.readouterr().err
 
 
+def test_a_port_in_use_is_told(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert cli.main(["demo", "--model", "x", "--port", port]) == 2
+    assert f"--port {port}: Address already in use. Give another." in capsys.readouterr().err
+
+
 def test_missing_packages_are_named(monkeypatch, capsys):
     monkeypatch.setattr(demo, "NEEDED", ("gradio", "no_such_package"))
     assert cli.main(["demo", "--model", "x"]) == 2
-    assert "no_such_package is not installed: run `pip install 'igep[spaces]'`" in capsys.readouterr().err
+    assert "no_such_package is not installed: run `pip install -e '.[spaces]'`" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from tiny_training import make_trainer
 
-from igep.trainers import publish
+from igep.trainers import publish, sft
 from igep.trainers.publish import SPACE, PublishOptions, space_card
 from igep.trainers.published_folder import CODE, PublishError, check_folder
 
@@ -62,7 +62,7 @@ def real_loading():
 def _loaded_once(request, monkeypatch):
     """Loading in a new process takes seconds: tests that are about something else go without."""
     if "real_loading" not in request.fixturenames:
-        monkeypatch.setattr("igep.trainers.published_folder._load_anew", lambda folder: 1)
+        monkeypatch.setattr("igep.trainers.publish.try_model", lambda folder, frames_as: 1)
 
 
 def arguments(folder: Path, *more: str) -> list[str]:
@@ -222,10 +222,23 @@ def test_a_public_repository_does_not_take_what_is_private(saved, hub):
     assert hub.repos["model/user/rooms"].files == before
 
 
+def test_another_model_is_not_overwritten(saved, hub):
+    HfApi().create_repo("user/rooms")
+    HfApi().upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="user/rooms")
+    assert "user/rooms is another model already (it holds config.json" in refusal(*arguments(saved))
+    assert pushed(hub.repos["model/user/rooms"]) == {"config.json": b"{}"}
+
+
+def test_a_space_may_bear_the_name_of_its_model(saved, hub, capsys):
+    publish.main(arguments(saved, "--space", "--space-id", "user/rooms"))
+    assert "model.safetensors" in hub.repos["model/user/rooms"].files
+    assert "app.py" in hub.repos["space/user/rooms"].files
+
+
 def test_another_space_is_not_overwritten(saved, hub):
     HfApi().create_repo("user/rooms-space", repo_type="space", space_sdk="docker")
     HfApi().upload_file(path_or_fileobj=b"mine", path_in_repo="app.py", repo_id="user/rooms-space", repo_type="space")
-    assert "user/rooms-space is another Space already" in refusal(*arguments(saved, "--space"))
+    assert "user/rooms-space is another space already" in refusal(*arguments(saved, "--space"))
     assert hub.repos["space/user/rooms-space"].files["app.py"] == b"mine"
     assert "model/user/rooms" not in hub.repos, "nothing is half published"
     publish.main(arguments(saved, "--space", "--space-id", "user/other"))
@@ -237,6 +250,29 @@ def test_a_space_that_fails_says_that_the_model_is_there(saved, hub):
     message = refusal(*arguments(saved, "--space"))
     assert "The model is at" in message
     assert "no variables for you" in message
+    publish.main(arguments(saved, "--space"))
+    assert "app.py" in hub.repos["space/user/rooms-space"].files, "the same command succeeds afterwards"
+
+
+@pytest.mark.parametrize(("step", "status"), [("lfs_upload", 400), ("lfs_verify", 403)])
+def test_large_files_that_fail_are_told_in_one_line(saved, hub, step, status):
+    hub.fail_next(step, status)
+    message = refusal(*arguments(saved, "--space"))
+    assert "Error while uploading 'model.safetensors'" in message
+    assert "injected failure" in message
+    assert "run the same command again" in message
+    assert pushed(hub.repos["model/user/rooms"]) == {}
+    publish.main(arguments(saved, "--space"))
+
+
+def test_a_space_whose_large_file_failed_can_be_published_again(saved, hub):
+    publish.main(arguments(saved))
+    hub.fail_next("lfs_upload", 400)
+    message = refusal(*arguments(saved, "--space"))
+    assert "The model is at" in message
+    assert "Error while uploading" in message
+    publish.main(arguments(saved, "--space"))
+    assert "app.py" in hub.repos["space/user/rooms-space"].files
 
 
 # ---- the trainer's own push
@@ -259,6 +295,40 @@ def test_pushing_while_training_gives_the_same_card(base, tmp_path, hub, peft_co
     assert "hf_stand_in" not in repo.files["training_run.json"].decode()
 
 
+def train_and_push(base: Path, folder: Path, *more: str) -> list[str]:
+    options = {
+        "output_dir": folder,
+        "model_name_or_path": base,
+        "num_rooms": 2,
+        "max_steps": 1,
+        "hub_model_id": "user/rooms",
+    }
+    quick = {"report_to": "none", "use_cpu": True, "save_strategy": "no", "verifier_channels": 8, "global_weight": 0}
+    given = {
+        **options,
+        **quick,
+        "push_to_hub": True,
+        "per_device_train_batch_size": 1,
+        "gradient_accumulation_steps": 1,
+    }
+    return [*(f"--{name}={value}" for name, value in given.items()), *more]
+
+
+@pytest.mark.slow
+def test_a_push_that_fails_leaves_the_model_and_says_how_to_go_on(base, tmp_path, hub, monkeypatch):
+    hub.fail_next("lfs_upload", 400)
+    with pytest.raises(SystemExit) as caught:
+        sft.main(train_and_push(base, tmp_path / "my_model"))
+    assert "Error while uploading" in str(caught.value)
+    assert "trainers/publish.py --model" in str(caught.value)
+    publish.main(["--model", str(tmp_path / "my_model"), "--repo-id", "user/rooms"])
+    with pytest.raises(SystemExit, match="user/rooms is public already"):
+        sft.main(train_and_push(base, tmp_path / "private", "--hub_private_repo=true"))
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(SystemExit, match="hf auth login"):
+        sft.main(train_and_push(base, tmp_path / "nobody"))
+
+
 # ---- what must not be published
 
 
@@ -271,12 +341,20 @@ def test_heads_are_refused(saved, model):
         check_folder(saved / "checkpoint-2")
 
 
-def test_weights_that_do_not_fit_are_refused(model, real_loading):
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda weights: weights.pop(next(iter(weights))), "loads with missing keys"),
+        (lambda weights: next(iter(weights.values())).fill_(torch.nan), "holds NaN or infinity"),
+    ],
+    ids=["missing", "diverged"],
+)
+def test_weights_that_do_not_fit_are_refused(model, tmp_path, real_loading, spoil, message):
     weights = load_file(model / "model.safetensors")
-    weights.pop(next(iter(weights)))
-    save_file(weights, model / "model.safetensors")
-    with pytest.raises(PublishError, match="loads with missing keys"):
-        check_folder(model)
+    spoil(weights)
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    assert message in refusal(*arguments(model, "--dry-run", str(tmp_path / "dry")))
+    assert not any((tmp_path / "dry").iterdir()), "the next dry run goes to the same folder"
 
 
 @pytest.mark.parametrize(
@@ -287,13 +365,47 @@ def test_weights_that_do_not_fit_are_refused(model, real_loading):
         (lambda folder: (folder / "modeling_igep.py").unlink(), "lacks modeling_igep.py"),
         (lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"truncated"), "cannot be read as safetensors"),
-        (lambda folder: (folder / "text_pixels.py").write_text("1 / 0"), "does not load .* ZeroDivisionError"),
+        (lambda folder: (folder / "model.safetensors.index.json").write_text("{}"), "no index of weights"),
+        (lambda folder: (folder / "model.safetensors.index.json").write_text("{"), "no index of weights"),
+        (lambda folder: (folder / "config.json").rename(folder / "adapter"), "igep merge"),
     ],
 )
-def test_broken_folders_are_refused(model, spoil, message, real_loading):
+def test_broken_folders_are_refused(model, spoil, message):
     spoil(model)
     with pytest.raises(PublishError, match=message):
         check_folder(model)
+
+
+def _import_a_file_that_stays_at_home(folder: Path) -> None:
+    (folder / "extra.py").write_text("SCALE = 1\n")
+    with (folder / "modeling_igep.py").open("a") as code:
+        code.write("from .extra import SCALE\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "text_pixels.py").write_text("1 / 0"), "ZeroDivisionError"),
+        (lambda folder: (folder / "chat_template.jinja").unlink(), "chat template"),
+        (_import_a_file_that_stays_at_home, "extra.py"),
+    ],
+    ids=["code", "template", "import"],
+)
+def test_what_is_tried_is_what_would_be_uploaded(model, tmp_path, real_loading, spoil, message):
+    spoil(model)
+    told = refusal(*arguments(model, "--dry-run", str(tmp_path / "dry")))
+    assert "does not load and answer" in told
+    assert message in told
+
+
+def test_changed_code_is_named_and_searched_for_secrets(model, tmp_path, capsys):
+    with (model / "modeling_igep.py").open("a") as code:
+        code.write("# mine\n")
+    publish.main(arguments(model, "--dry-run", str(tmp_path / "dry")))
+    assert "Not as in this version of igep, published as it is: modeling_igep.py\n" in capsys.readouterr().out
+    with (model / "modeling_igep.py").open("a") as code:
+        code.write(f"TOKEN = 'hf_{'a' * 34}'\n")
+    assert "looks like an access token" in refusal(*arguments(model, "--dry-run", str(tmp_path / "again")))
 
 
 def test_files_of_others_stay_at_home(model, tmp_path, capsys):
@@ -358,6 +470,8 @@ def test_an_adapter_alone_is_refused(base, tmp_path):
         ({"repo_id": "rooms"}, "give user/name"),
         ({"repo_id": "user/ro oms"}, "--repo-id user/ro oms"),
         ({"repo_id": "user/rooms", "space_id": "user/x"}, "add --space"),
+        ({"repo_id": "user/rooms", "space": True, "space_hardware": "abacus"}, "the Hub has .*zero-a10g"),
+        ({"repo_id": "user/rooms", "results": (Path("none.json"),)}, "--results none.json: there is no such file"),
         ({"repo_id": "user/rooms", "run": "igep"}, "add --results"),
         ({"repo_id": "user/" + "r" * 91, "space": True}, "--space-id"),
         ({"repo_id": "user/rooms", "results": (Path("a.json"), Path("./a.json"))}, "names a file twice"),
@@ -369,7 +483,8 @@ def test_bad_options(options, message):
 
 
 def test_a_folder_that_is_none_of_ours(tmp_path):
-    assert "has no training_run.json" in refusal(*arguments(tmp_path))
+    assert "is no folder" in refusal(*arguments(tmp_path / "none", "--dry-run", str(tmp_path / "dry")))
+    assert "lacks config.json" in refusal(*arguments(tmp_path, "--dry-run", str(tmp_path / "dry")))
 
 
 def test_results_of_another_model_are_refused(saved, tmp_path):

@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_ask(commands)
     _add_check(commands)
     _add_export(commands)
+    _add_merge(commands)
     _add_demo(commands)
     return parser
 
@@ -198,6 +199,27 @@ def _export(options: argparse.Namespace) -> int:
         raise ValueError(f"{options.model} is a plain {model.config.model_type} already: serve it as it is.")
     model.export_vlm(output, processor)
     print(output)
+    return 0
+
+
+def _add_merge(commands: argparse._SubParsersAction) -> None:
+    parser = commands.add_parser(
+        "merge",
+        help="write the whole model of a folder that holds an adapter alone",
+        description="Merge an adapter, as training with merge_adapter_at_save: false saves it, into its base.",
+    )
+    parser.add_argument("model", help="folder that training saved")
+    parser.add_argument("output", help="new folder to write to")
+    parser.add_argument("--base", help="folder or Hub id of the base (default: what training named)")
+    parser.set_defaults(run=_merge)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from igep.trainers.merge_adapter import merge_adapter
+
+    with contextlib.redirect_stdout(sys.stderr):
+        merge_adapter(options.model, options.output, options.base)
+    print(options.output)
     return 0
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,13 +60,21 @@ def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") ->
     Raises:
         FileNotFoundError: There is no model.
         ModuleNotFoundError: The packages of the Space are not installed.
-        ValueError: The port is none.
+        ValueError: The port is none, or taken.
     """
     if not 1 <= port <= 65535:
         raise ValueError(f"--port {port}: give 1 to 65535.")
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            place.bind((host, port))
+        except OSError as error:  # Gradio would take the next one, and say so in passing
+            raise ValueError(f"--host {host} --port {port}: {error.strerror}. Give another.") from error
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(f"{', '.join(missing)} is not installed: run `pip install 'igep[spaces]'`.")
+        raise ModuleNotFoundError(
+            f"{', '.join(missing)} is not installed: run `pip install -e '.[spaces]'` in igep's repository."
+        )
     environment = {
         **os.environ,
         "MODEL_ID": demo_model(model),

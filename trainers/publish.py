@@ -3,8 +3,8 @@
     python trainers/publish.py --model outputs/my_model --repo-id user/name --results outputs/scores.json --space --dry-run
     python trainers/publish.py --model outputs/my_model --repo-id user/name --results outputs/scores.json --space
 
-The folder is checked first: it loads in a new process through the Auto classes, holds no training head and no pickle. With
-`--dry-run` everything that would be uploaded is written to a folder instead, and nothing leaves this machine.
+What would be uploaded is checked first: it loads and answers in a new process through the Auto classes, and holds no training
+head and no pickle. With `--dry-run` it is written to a folder instead, and nothing leaves this machine.
 """
 
 import argparse
@@ -15,21 +15,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
-from huggingface_hub import HfApi, ModelCard
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub import HfApi, ModelCard, SpaceHardware
+from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from jinja2 import Template
 
 from igep.trainers.evaluation_results import read_results
+from igep.trainers.hub_upload import UploadError, check_repository, hub_errors, upload_folder
 from igep.trainers.markdown_table import markdown_table
 from igep.trainers.model_card import TEMPLATES, model_card
-from igep.trainers.published_folder import PublishError, check_folder, stage_model
+from igep.trainers.published_folder import PublishError, check_folder, stage_model, try_model
 from igep.trainers.training_run import read_training_run
 
 
 SPACE = Path(__file__).resolve().parent.parent / "spaces" / "scene_qa"
-STALE = (".safetensors", ".safetensors.index.json", ".py", ".bin", ".pt", ".pth")  # left by an earlier upload
+HARDWARE = {hardware.value for hardware in SpaceHardware}
 SDK_VERSION = "6.31.0"  # of Gradio, which the Space was written for
 
 
@@ -72,6 +72,11 @@ class PublishOptions:
             raise ValueError(f"--run {self.run} picks one of several results: add --results.")
         if len({file.resolve() for file in self.results}) != len(self.results):
             raise ValueError("--results names a file twice: give each once.")
+        missing = [str(file) for file in self.results if not file.is_file()]
+        if missing:
+            raise ValueError(f"--results {missing[0]}: there is no such file.")
+        if self.space_hardware and self.space_hardware not in HARDWARE:
+            raise ValueError(f"--space-hardware {self.space_hardware}: the Hub has {', '.join(sorted(HARDWARE))}.")
 
     @property
     def space_name(self) -> str:
@@ -89,8 +94,21 @@ def checked_repo_id(option: str, repo_id: str) -> None:
         raise ValueError(f"--{option} {repo_id}: {error}") from error
 
 
-def stage(options: PublishOptions, target: Path, *, link: bool = False) -> dict[str, Path]:
-    """Checks the model and lays out what would be uploaded.
+@dataclass(frozen=True)
+class Staged:
+    """What would be uploaded.
+
+    Args:
+        model (`Path`): Folder of the model's repository.
+        space (`Path`, *optional*): Folder of the Space.
+    """
+
+    model: Path
+    space: Path | None
+
+
+def stage(options: PublishOptions, target: Path, *, link: bool = False) -> Staged:
+    """Checks the model and lays out what would be uploaded; what is laid out is what is loaded and tried.
 
     Args:
         options (`PublishOptions`): What to publish.
@@ -98,28 +116,30 @@ def stage(options: PublishOptions, target: Path, *, link: bool = False) -> dict[
         link (`bool`, *optional*, defaults to `False`): Weights are links, for an upload at once, instead of copies.
 
     Returns:
-        `dict[str, Path]`: Id of each repository to its folder, the model's first.
+        `Staged`
 
     Raises:
         PublishError: The model must not be published as it is.
         ValueError: The results are not those of this model.
         OSError: A file cannot be read or written.
     """
+    checked = check_folder(options.model)
     run = read_training_run(options.model)
     name = options.run or options.model.resolve().name
     evaluations = [read_results(file, name) for file in options.results]
     card = model_card(run, repo_id=options.repo_id, evaluations=evaluations, licence=options.licence)
-    checked = check_folder(options.model)
-    (target / "model").mkdir(parents=True)
-    stage_model(options.model, checked.files, card, target / "model", link=link)
-    staged = {options.repo_id: target / "model"}
-    print(f"{options.model}: {checked.parameters:,} parameters load in a new process; no training head, no pickle.")
+    staged = Staged(target / "model", target / "space" if options.space else None)
+    staged.model.mkdir(parents=True)
+    stage_model(options.model, checked.files, card, staged.model, link=link)
+    parameters = try_model(staged.model, run["usage"]["frames_as"])
+    print(f"{options.model}: {parameters:,} parameters load and answer in a new process; no training head, no pickle.")
     if checked.left_out:
         print(f"Not part of the model, left out: {', '.join(checked.left_out)}")
-    if options.space:
-        shutil.copytree(SPACE, target / "space", ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        (target / "space" / "README.md").write_text(space_card(options.space_name, options.repo_id), encoding="utf-8")
-        staged[options.space_name] = target / "space"
+    if checked.changed:
+        print(f"Not as in this version of igep, published as it is: {', '.join(checked.changed)}")
+    if staged.space is not None:
+        shutil.copytree(SPACE, staged.space, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        (staged.space / "README.md").write_text(space_card(options.space_name, options.repo_id), encoding="utf-8")
     return staged
 
 
@@ -143,63 +163,52 @@ def space_card(space_id: str | None, model_id: str | None) -> str:
     return card.rstrip() + "\n"
 
 
-def upload(options: PublishOptions, staged: dict[str, Path], api: HfApi) -> list[str]:
+def check_access(options: PublishOptions, api: HfApi) -> None:
+    """Makes sure before anything else that the upload can succeed.
+
+    Args:
+        options (`PublishOptions`): What to publish.
+        api (`HfApi`): The Hub.
+
+    Raises:
+        UploadError: Nobody is logged in, the Hub cannot be reached, or a repository of the name is public and should not
+            be, or is something else.
+    """
+    with hub_errors():
+        api.whoami()
+        check_repository(api, options.repo_id, "model", private=options.private)
+        if options.space:
+            check_repository(api, options.space_name, "space", private=options.private)
+
+
+def upload(options: PublishOptions, staged: Staged, api: HfApi) -> list[str]:
     """Uploads what `stage` laid out, each repository as one commit.
 
     Args:
         options (`PublishOptions`): What to publish.
-        staged (`dict[str, Path]`): What `stage` returned.
+        staged (`Staged`): What `stage` returned.
         api (`HfApi`): The Hub, with a token that may write.
 
     Returns:
         `list[str]`: Addresses of the repositories.
 
     Raises:
-        HfHubHTTPError: The Hub refuses.
-        PublishError: A repository of the name is public and should not be, or is something else; or the Space failed after
-            the model was uploaded, which the message says.
+        UploadError: The Hub refuses; if only the Space failed, the message says that the model is there.
     """
-    api.whoami()
-    ModelCard.load(staged[options.repo_id] / "README.md").validate()
-    _check_existing(options, api)
-    address = str(api.create_repo(options.repo_id, private=options.private, exist_ok=True))
-    api.upload_folder(
-        repo_id=options.repo_id,
-        folder_path=staged[options.repo_id],
-        commit_message="Publish the model",
-        delete_patterns=_stale(api, options.repo_id, "model", staged[options.repo_id]),
-    )
-    if not options.space:
+    with hub_errors():
+        ModelCard.load(staged.model / "README.md").validate()
+        address = str(api.create_repo(options.repo_id, private=options.private, exist_ok=True))
+        _tell(options.repo_id, upload_folder(api, options.repo_id, "model", staged.model, "Publish the model"))
+    if staged.space is None:
         return [address]
     try:
-        return [address, _upload_space(options, staged[options.space_name], api)]
-    except HfHubHTTPError as error:
-        raise PublishError(f"The model is at {address}, but its Space {options.space_name} failed: {error}") from error
+        with hub_errors():
+            return [address, _upload_space(options, staged.space, api)]
+    except UploadError as error:
+        raise UploadError(f"The model is at {address}, but its Space {options.space_name} failed: {error}") from error
 
 
-def _check_existing(options: PublishOptions, api: HfApi) -> None:
-    """Nothing is uploaded for all to see that was meant to be private, and no Space of another kind is overwritten."""
-    repos = [(options.repo_id, "model"), *([(options.space_name, "space")] if options.space else [])]
-    for repo_id, kind in repos:
-        if not api.repo_exists(repo_id, repo_type=kind):
-            continue
-        info = api.repo_info(repo_id, repo_type=kind)
-        if options.private and not info.private:
-            raise PublishError(
-                f"{repo_id} is public already: make it private in its settings first, or leave --private out."
-            )
-        if kind == "space" and "scene_page.py" not in {file.rfilename for file in info.siblings}:
-            raise PublishError(f"{repo_id} is another Space already: give --space-id, or delete it.")
-
-
-def _stale(api: HfApi, repo_id: str, kind: str, staged: Path) -> list[str]:
-    """Weights and code at the root of a repository that this upload does not replace."""
-    kept = {path.name for path in staged.iterdir()}
-    there = api.list_repo_files(repo_id, repo_type=kind)
-    return [name for name in there if "/" not in name and name.endswith(STALE) and name not in kept]
-
-
-def _upload_space(options: PublishOptions, staged: Path, api: HfApi) -> str:
+def _upload_space(options: PublishOptions, folder: Path, api: HfApi) -> str:
     address = api.create_repo(
         options.space_name,
         repo_type="space",
@@ -210,14 +219,13 @@ def _upload_space(options: PublishOptions, staged: Path, api: HfApi) -> str:
     )
     # Before the files, so that the first start of the Space knows its model.
     api.add_space_variable(options.space_name, "MODEL_ID", options.repo_id)
-    api.upload_folder(
-        repo_id=options.space_name,
-        repo_type="space",
-        folder_path=staged,
-        commit_message=f"Show {options.repo_id}",
-        delete_patterns=_stale(api, options.space_name, "space", staged),
-    )
+    _tell(options.space_name, upload_folder(api, options.space_name, "space", folder, f"Show {options.repo_id}"))
     return str(address)
+
+
+def _tell(repo_id: str, removed: list[str]) -> None:
+    if removed:
+        print(f"Removed from {repo_id}, being of an earlier upload: {', '.join(removed)}")
 
 
 def listing(folder: Path) -> str:
@@ -232,12 +240,14 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[PublishOptions, Path 
     """Reads the command line; the second value is the folder of a dry run."""
     parser = argparse.ArgumentParser(prog="publish.py", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--model", type=Path, required=True, help="folder that sft.py saved")
-    parser.add_argument("--repo-id", required=True, help="user/name on the Hub")
+    parser.add_argument("--repo-id", "--repo_id", required=True, help="user/name on the Hub")
     parser.add_argument(
         "--results", type=Path, nargs="+", default=[], help="scores for the card: JSON files that evaluations wrote"
     )
     parser.add_argument("--run", help="which run of the results is this model (default: the folder's name)")
-    parser.add_argument("--licence", help="licence of the model (default: inherited from base and teacher)")
+    parser.add_argument(
+        "--licence", "--license", help="licence of the model (default: inherited from base and teacher)"
+    )
     parser.add_argument("--space", action="store_true", help="make a Gradio Space of the model as well")
     parser.add_argument("--space-id", help="its id (default: <repo-id>-space)")
     parser.add_argument("--space-hardware", help="hardware of a new Space, such as zero-a10g (default: the free CPU)")
@@ -265,32 +275,48 @@ def publish(options: PublishOptions, dry_run: Path | None) -> None:
 
     Raises:
         PublishError: The model must not be published as it is, or the folder holds something.
-        HfHubHTTPError: The Hub refuses.
+        UploadError: The Hub refuses.
     """
     if dry_run is not None:
-        if dry_run.exists() and any(dry_run.iterdir()):
-            raise PublishError(f"--dry-run {dry_run} holds something: give a new folder, or remove it.")
-        for repo_id, folder in stage(options, dry_run).items():
-            print(f"\nWould be uploaded to {repo_id}, now in {folder}:\n\n{listing(folder)}")
+        _dry_run(options, dry_run)
         return
+    api = HfApi()
+    check_access(options, api)
     with tempfile.TemporaryDirectory() as scratch:
         staged = stage(options, Path(scratch), link=True)
-        for repo_id, folder in staged.items():
-            print(f"\n{repo_id}:\n\n{listing(folder)}\n")
-        for address in upload(options, staged, HfApi()):
+        _show(options, staged)
+        for address in upload(options, staged, api):
             print(f"Published {address}")
     if options.space and options.private:
         print(f"The Space needs a token to read the private model: set the secret HF_TOKEN of {options.space_name}.")
 
 
+def _dry_run(options: PublishOptions, folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise PublishError(f"--dry-run {folder} holds something: give a new folder, or remove it.")
+    try:
+        staged = stage(options, folder)
+    except BaseException:  # half a dry run would be in the way of the next
+        for part in ("model", "space"):
+            shutil.rmtree(folder / part, ignore_errors=True)
+        raise
+    _show(options, staged)
+    print("Nothing was uploaded.")
+
+
+def _show(options: PublishOptions, staged: Staged) -> None:
+    for kind, repo_id, folder in (
+        ("Model", options.repo_id, staged.model),
+        ("Space", options.space_name, staged.space),
+    ):
+        if folder is not None:
+            print(f"\n{kind} {repo_id}, from {folder}:\n\n{listing(folder)}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     try:
         publish(*parse(arguments))
-    except LocalTokenNotFoundError:
-        sys.exit("publish.py: error: not logged in to the Hub: run `hf auth login`, or set HF_TOKEN.")
-    except httpx2.TransportError as error:
-        sys.exit(f"publish.py: error: the Hub cannot be reached ({error}): check the network and HF_ENDPOINT.")
-    except (ValueError, OSError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"publish.py: error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         sys.exit("publish.py: interrupted.")

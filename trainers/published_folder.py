@@ -17,6 +17,7 @@ from igep.modeling_igep import HEAD_NAMES
 from igep.trainers.training_run import RUN_FILE
 
 
+PACKAGE = Path(__file__).resolve().parent.parent
 CODE = (
     *("configuration_igep.py", "modeling_igep.py", "processing_igep.py", "frame_grids.py", "dense_prediction.py"),
     *("question_packing.py", "focal_unification.py", "text_pixels.py", "spatial_prompts.py"),
@@ -37,15 +38,27 @@ SECRET = re.compile(
 PLACE = re.compile(
     r"(?<![\w.:/])(?:file://)?/(?:home|Users|root|mnt|data|scratch|workspace|tmp|private|var|opt)/[\w.~/ -]+"
 )
-LOAD = """
+TRY = """
 import json, sys
+import torch
+from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
-AutoProcessor.from_pretrained(sys.argv[1], trust_remote_code=True)
+folder, frames_as = sys.argv[1:]
+processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
 model, loading = AutoModelForImageTextToText.from_pretrained(
-    sys.argv[1], trust_remote_code=True, dtype="auto", output_loading_info=True
+    folder, trust_remote_code=True, dtype="auto", output_loading_info=True
 )
-wrong = {name: sorted(str(key) for key in keys) for name, keys in loading.items() if keys}
-report = {"class": type(model).__name__, "parameters": model.num_parameters(), "wrong": wrong}
+report = {
+    "parameters": model.num_parameters(),
+    "wrong": {name: sorted(str(key) for key in keys) for name, keys in loading.items() if keys},
+    "not_finite": [name for name, value in model.named_parameters() if not value.isfinite().all()],
+}
+if not report["wrong"] and not report["not_finite"]:
+    frames = [Image.new("RGB", (64, 64))] * (2 if frames_as == "video" else 1)
+    inputs = processor.question_inputs(frames, "How far is this?", frames_as=frames_as)
+    with torch.inference_mode():
+        logits = model.eval()(**inputs.to(model.device, dtype=model.dtype)).logits
+    report["not_finite"] = [] if logits.isfinite().all() else ["its answer"]
 print("\\n" + json.dumps(report))
 """
 
@@ -61,18 +74,16 @@ class CheckedModel:
     Args:
         files (`tuple[str, ...]`): Names of the files to publish, README.md aside.
         left_out (`tuple[str, ...]`): What else lies in the folder.
-        parameters (`int`): Parameters of the model that loads from it.
+        changed (`tuple[str, ...]`): Code that is not this version's.
     """
 
     files: tuple[str, ...]
     left_out: tuple[str, ...]
-    parameters: int
+    changed: tuple[str, ...]
 
 
 def check_folder(folder: Path) -> CheckedModel:
-    """Makes sure that a folder holds a whole model, nothing of its training heads, and no pickle.
-
-    The model is loaded in a process of its own, through the Auto classes and its own code, without network.
+    """Makes sure that a folder holds the files of a whole model, nothing of its training heads, and no pickle.
 
     Args:
         folder (`Path`): What `trainers/sft.py` saved.
@@ -81,15 +92,14 @@ def check_folder(folder: Path) -> CheckedModel:
         `CheckedModel`
 
     Raises:
-        PublishError: Something is missing, must not be there, or does not load.
+        PublishError: Something is missing or must not be there.
     """
     if not folder.is_dir():
         raise PublishError(f"{folder} is no folder: give the output folder of a training run.")
     names = sorted(path.name for path in folder.iterdir())
     if "adapter" in names and "config.json" not in names:
         raise PublishError(
-            f"{folder} holds an adapter and no whole model: train with merge_adapter_at_save, or load the card's code, call "
-            "merge_and_unload() and save_pretrained() into a new folder."
+            f"{folder} holds an adapter and no whole model: write one with `igep merge {folder} NEW_FOLDER`."
         )
     missing = [name for name in NEEDED if name not in names]
     if missing:
@@ -103,7 +113,8 @@ def check_folder(folder: Path) -> CheckedModel:
         {*weights, *(name for name in (*CODE, *SETTINGS, *BINARY, INDEX) if name in names)} - _unused(weights)
     )
     left_out = tuple(name for name in names if name not in files and name != "README.md")
-    return CheckedModel(tuple(files), left_out, _load_anew(folder))
+    changed = tuple(name for name in CODE if name in files and _differs(folder / name, PACKAGE / name))
+    return CheckedModel(tuple(files), left_out, changed)
 
 
 def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path, *, link: bool = False) -> None:
@@ -127,8 +138,37 @@ def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path, *
     name_bases(target)
     (target / "README.md").write_text(card, encoding="utf-8")
     for file in sorted(target.iterdir()):
-        if file.suffix in (".json", ".md", ".jinja", ".txt"):
+        if file.suffix in (".json", ".md", ".jinja", ".txt", ".py"):
             _check_text(file)
+
+
+def try_model(folder: Path, frames_as: str) -> int:
+    """Loads a model in a process of its own, through the Auto classes and its own code, without network, and asks it.
+
+    Args:
+        folder (`Path`): What `stage_model` laid out.
+        frames_as (`str`): `"video"` or `"images"`, as in training.
+
+    Returns:
+        `int`: Its number of parameters.
+
+    Raises:
+        PublishError: It does not load whole, or cannot answer.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": scratch}
+        command = [sys.executable, "-c", TRY, str(folder.resolve()), frames_as]
+        done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+        raise PublishError(f"the model does not load and answer through the Auto classes in a new process: {reason}")
+    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    if report["wrong"]:
+        kind, keys = next(iter(report["wrong"].items()))
+        raise PublishError(f"the model loads with {kind.replace('_', ' ')} ({keys[0]} ...): save the model again.")
+    if report["not_finite"]:
+        raise PublishError(f"the model holds NaN or infinity ({report['not_finite'][0]}): its training has diverged.")
+    return report["parameters"]
 
 
 def name_bases(folder: Path) -> None:
@@ -147,10 +187,17 @@ def name_bases(folder: Path) -> None:
 def _weights(folder: Path) -> list[str]:
     """Names of the files that `from_pretrained` reads weights from."""
     if (folder / INDEX).is_file():
-        return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        try:
+            return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PublishError(f"{folder / INDEX} is no index of weights ({error}): save the model again.") from error
     if not (folder / WEIGHTS).is_file():
         raise PublishError(f"{folder} has no weights ({WEIGHTS}): training has not saved a model here.")
     return [WEIGHTS]
+
+
+def _differs(file: Path, other: Path) -> bool:
+    return file.read_bytes() != other.read_bytes()
 
 
 def _unused(weights: list[str]) -> set[str]:
@@ -182,21 +229,6 @@ def _check_weights(files: list[Path]) -> None:
                 f"{file} holds training heads ({heads[0]} and {len(heads) - 1} more): it is a checkpoint. Publish what "
                 "save_model writes."
             )
-
-
-def _load_anew(folder: Path) -> int:
-    with tempfile.TemporaryDirectory() as scratch:
-        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": scratch}
-        command = [sys.executable, "-c", LOAD, str(folder.resolve())]
-        done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
-        raise PublishError(f"{folder} does not load through the Auto classes in a new process: {reason}")
-    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    if report["wrong"]:
-        kind, keys = next(iter(report["wrong"].items()))
-        raise PublishError(f"{folder} loads with {kind.replace('_', ' ')} ({keys[0]} ...): save the model again.")
-    return report["parameters"]
 
 
 def _without_paths(value: Any) -> Any:

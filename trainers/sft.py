@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from huggingface_hub import HfApi
 from transformers import AutoModelForImageTextToText, PreTrainedConfig
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
@@ -26,6 +27,7 @@ from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.training_rows import RowOptions, Rows, SceneTableCache, load_rows
+from igep.trainers.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_trainer import IGEPSFTTrainer
 
@@ -291,6 +293,27 @@ def summary(log_history: Sequence[dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def save(trainer: IGEPSFTTrainer) -> str | None:
+    """Saves the model, and pushes it where that was asked for.
+
+    Args:
+        trainer (`IGEPSFTTrainer`): After training.
+
+    Returns:
+        `str`, *optional*: If the Hub did not take the model, which lies in the output folder: why, and what to do.
+    """
+    folder = trainer.args.output_dir
+    try:
+        with hub_errors():
+            trainer.save_model(folder)
+    except UploadError as error:
+        return (
+            f"the model is not on the Hub: {error} It is saved; upload it with `python trainers/publish.py --model {folder} "
+            f"--repo-id {trainer.hub_model_id}`."
+        )
+    return None
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     script_args, training_args, model_args = parse(arguments)
@@ -299,24 +322,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     processor = load_processor(script_args, model_args)
     if isinstance(train_dataset, MixtureDataset):
         check_image_sizes(train_dataset, processor)
-    trainer = IGEPSFTTrainer(
-        model=load_model(model_args, training_args),
-        args=training_args,
-        train_dataset=train_dataset,
-        eval_dataset=eval_dataset,
-        processing_class=processor,
-        peft_config=get_peft_config(model_args),
-        recipe=recipe,
-    )
+    api = HfApi(token=training_args.hub_token)
+    try:
+        with hub_errors():
+            if training_args.push_to_hub:
+                api.whoami()  # now, not after days of training
+            trainer = IGEPSFTTrainer(
+                model=load_model(model_args, training_args),
+                args=training_args,
+                train_dataset=train_dataset,
+                eval_dataset=eval_dataset,
+                processing_class=processor,
+                peft_config=get_peft_config(model_args),
+                recipe=recipe,
+            )
+            if training_args.push_to_hub and trainer.is_world_process_zero():
+                check_repository(api, trainer.hub_model_id, "model", private=bool(training_args.hub_private_repo))
+    except UploadError as error:
+        sys.exit(f"sft.py: error: {error}")
     resume = training_args.resume_from_checkpoint
     trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
-    trainer.save_model(training_args.output_dir)
+    not_pushed = save(trainer)
     trainer.accelerator.print(summary(trainer.state.log_history))
     if isinstance(train_dataset, MixtureDataset):
         samples = train_dataset.samples_after_steps(trainer.state.global_step, training_args.samples_per_step)
         trainer.accelerator.print(train_dataset.count_table(samples))
     trainer.accelerator.print(f"Saved the model to {Path(training_args.output_dir).resolve()}")
     trainer.end()
+    if not_pushed is not None:
+        sys.exit(f"sft.py: error: {not_pushed}")
 
 
 if __name__ == "__main__":

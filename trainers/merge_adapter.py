@@ -1,0 +1,49 @@
+"""Writes the whole model of a folder that holds an adapter alone, which can then be served and published."""
+
+from pathlib import Path
+
+from peft import PeftModel
+from transformers import PreTrainedConfig
+
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.model_card import model_card
+from igep.trainers.published_folder import name_bases
+from igep.trainers.training_run import read_training_run, write_training_run
+
+
+def merge_adapter(folder: str | Path, output: str | Path, base: str | None = None) -> None:
+    """Merges an adapter into its base.
+
+    Args:
+        folder (`str | Path`): What a training run with `merge_adapter_at_save: false` saved.
+        output (`str | Path`): New folder, for the merged model, its processor, `training_run.json` and card.
+        base (`str`, *optional*): Folder or Hub id of the base; where training found it, unless given.
+
+    Raises:
+        ValueError: The folder holds no adapter alone, or the output something.
+        OSError: There is no base of the name.
+    """
+    folder, output = Path(folder), Path(output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} holds something: give a new folder.")
+    run = read_training_run(folder)
+    adapter = folder / "adapter"
+    if not run["adapter_only"] or not adapter.is_dir():
+        raise ValueError(f"{folder} holds no adapter alone: there is nothing to merge.")
+    name = base or run["base_model"]["name"]
+    try:
+        settings, _ = PreTrainedConfig.get_config_dict(name)
+    except OSError as error:
+        raise OSError(
+            f"the base {name} is neither a folder here nor on the Hub: give its place with --base."
+        ) from error
+    load = IGEPForConditionalGeneration
+    model = (load.from_pretrained if settings.get("model_type") == "igep" else load.from_base)(name, dtype="auto")
+    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    merged.save_pretrained(output)
+    IGEPProcessor.from_pretrained(adapter).save_pretrained(output)
+    name_bases(output)
+    run = {**run, "adapter_only": False}
+    write_training_run(output, run)
+    (output / "README.md").write_text(model_card(run, repo_id=output.resolve().name), encoding="utf-8")
