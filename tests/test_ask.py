@@ -1,5 +1,7 @@
 """Questions to models on disk: an IGEP model and a plain VLM give the answer that `generate` gives."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.spatial_prompts import depth_answer
 from igep.trainers import ask as ask_module
-from igep.trainers.ask import UnparsedAnswerError, ask, ask_depth
+from igep.trainers.ask import UnparsedAnswerError, ask, ask_depth, depth_options
 from igep.trainers.data.video_frames import VideoError
 
 
@@ -62,6 +64,26 @@ def test_a_single_image_is_an_image(checkpoint_folders: dict[str, Path], frame_f
     folder = checkpoint_folders["llava_onevision"]
     answer = ask(folder, frame_folder / "0.png", "How far?", max_new_tokens=6, device="cpu")
     assert answer == expected_answer(folder, random_frames(4)[:1], "How far?", "images")
+
+
+def test_a_model_is_asked_as_it_was_trained(
+    igep_folder: Path, checkpoint_folders: dict[str, Path], frame_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(igep_folder, tmp_path / "model")
+    depth = {"focal_pixels": None, "focal_mode": "fx", "canvas_size": [64, 96], "text_pixel_steps": 100}
+    usage = {"tasks": ["depth", "questions"], "num_frames": 2, "frames_as": "images", "task_options": {"depth": depth}}
+    (folder / "training_run.json").write_text(json.dumps({"usage": usage}))
+    answer = ask(folder, frame_folder, "How far?", max_new_tokens=6, device="cpu")
+    ends = [random_frames(4)[0], random_frames(4)[3]]
+    assert answer == expected_answer(checkpoint_folders["qwen3_vl"], ends, "How far?", "images")
+    assert depth_options(folder) == {
+        "focal_pixels": None,
+        "focal_mode": "fx",
+        "canvas_size": (64, 96),
+        "steps": 100,
+        "frames_as": "images",
+    }
+    assert depth_options(igep_folder) == {}, "it does not say"
 
 
 def test_bad_input_is_refused_before_the_model_loads(frame_folder: Path, tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 """The card beside a saved model: what it says is what was done, and its code runs as it stands."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import av
@@ -19,7 +22,7 @@ from igep.trainers import sft, training_run
 from igep.trainers.evaluation_results import Evaluation
 from igep.trainers.licences import licence_of
 from igep.trainers.model_card import model_card
-from igep.trainers.training_run import read_training_run, shared_recipe, usage_of
+from igep.trainers.training_run import read_training_run
 
 
 LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
@@ -83,13 +86,12 @@ def test_its_code_runs_and_it_says_what_was_trained(base, tmp_path):
     assert "cross-view" not in card.text
     assert "**not in this repository**" in card.text
     assert "No score was measured" in card.text
-    for title in ("3D-IDE", "VLM", "Vid-LLM"):
-        assert title in card.text.split("```bibtex")[1]
+    assert cited(card.text) == {"igep", "zhang2026ide"}
     recipe = yaml.safe_load(card.text.split("```yaml\n")[1].split("```")[0])
     assert recipe["geometry_weight"] == 0.3
     assert recipe["max_steps"] == 2
     assert "output_dir" not in recipe
-    run_card(tmp_path / "my_model", "my_model", "\nassert answer.shape[0] == 1")
+    run_card(tmp_path / "my_model", "my_model", "\nassert answer.shape[0] == 1\nassert len(frames) == 2, len(frames)")
     assert (tmp_path / "workplace" / "plain" / "config.json").exists()
 
 
@@ -107,6 +109,10 @@ def test_its_code_asks_how_far_a_pixel_is_where_that_was_learned(tmp_path):
     assert run["base_model"]["licence"] == {"name": "apache-2.0", "link": None}
     assert run["recipe"]["model_name_or_path"] == "trainers/tiny_base", "a file of this repository is named as it is"
     assert ModelCard.load(tmp_path / "depth" / "README.md").data.license == "apache-2.0"
+    card = ModelCard.load(tmp_path / "depth" / "README.md").text
+    assert "60 degrees" not in card, "no focal length is unified: no field of view is assumed"
+    assert "| depth | synthetic_rooms | depth |" in card
+    assert "CC BY-NC 4.0" in card.split("## Licence")[1]
     printed = run_card(tmp_path / "depth", "depth")
     assert "metres" in printed
 
@@ -119,6 +125,8 @@ def test_the_code_of_an_adapter_alone_loads_it(base, tmp_path):
     assert not (tmp_path / "my_model" / "adapter" / "README.md").exists(), "peft's form, not filled in"
     card = (tmp_path / "my_model" / "README.md").read_text()
     (tmp_path / "my_model" / "README.md").write_text(card.replace(f'"{base.name}"', repr(str(base))))
+    assert "the base model with other weights" not in card
+    assert "a LoRA adapter, which can be merged" in card
     check = "\nassert any('lora_' in name for name, _ in model.named_parameters())"
     run_card(tmp_path / "my_model", "my_model", check)
 
@@ -165,9 +173,12 @@ def a_run(**fields) -> dict:
 
 def test_scores_become_a_table_and_metadata_of_the_hub():
     scores = {"rooms": {"exact match, mean": 0.46918, "depth probe, r2": 0.874}, "before": {"exact match, mean": 0.4}}
-    card = ModelCard(model_card(a_run(), repo_id="user/rooms", evaluations=[Evaluation(PROTOCOL, scores)]))
-    assert "| exact match, mean | 0.469 | 0.400  |" in card.text
-    assert "| depth probe, r2   | 0.874 | -      |" in card.text
+    others = {"before": "another run of the same comparison"}
+    card = ModelCard(model_card(a_run(), repo_id="user/rooms", evaluations=[Evaluation(PROTOCOL, scores, others)]))
+    assert "|                   | this model | before |" in card.text
+    assert "| exact match, mean | 0.469      | 0.400  |" in card.text
+    assert "| depth probe, r2   | 0.874      | -      |" in card.text
+    assert "- before: another run of the same comparison.\n" in card.text
     assert "2 RGB frames" in card.text
     found = {result.metric_name: result for result in card.data.eval_results}
     assert found["exact match, mean"].metric_value == 0.4692
@@ -176,6 +187,109 @@ def test_scores_become_a_table_and_metadata_of_the_hub():
     assert len(found) == 2, "of the model itself, not of what it is compared with"
     assert card.data.model_name == "rooms"
     assert yaml.safe_load(card.content.split("---")[1])["model-index"][0]["name"] == "rooms"
+
+
+DEPTH_LOSS = {"name": "depth, by a verifier of 8 channels on 2 encoder layers", "weight": 0.3}
+ALIGNMENT_LOSS = {"name": "alignment of encoder tokens with a frozen 3D teacher (backbone)", "weight": 0.2}
+CONSISTENCY_LOSS = {"name": "cross-view consistency of that depth", "weight": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("losses", "heads"),
+    [
+        ([DEPTH_LOSS, CONSISTENCY_LOSS], "(a depth verifier)"),
+        ([ALIGNMENT_LOSS], "(a projector to the teacher)"),
+        ([DEPTH_LOSS, ALIGNMENT_LOSS], "(a depth verifier, a projector to the teacher)"),
+    ],
+)
+def test_only_heads_that_the_run_had_are_named(losses, heads):
+    card = model_card(a_run(losses=[*a_run()["losses"], *losses]), repo_id="user/rooms")
+    assert f"The heads that supervised the training {heads} are **not in this repository**" in card
+
+
+def test_a_field_of_view_is_assumed_only_where_focal_lengths_are_unified():
+    usage = a_run()["usage"] | {"tasks": ["depth"], "text_pixel_steps": 64}
+    for focal_pixels in (None, 1000.0):
+        card = model_card(a_run(usage=usage | {"focal_pixels": focal_pixels}), repo_id="user/rooms")
+        assert ("60 degrees is assumed" in card) == (focal_pixels is not None)
+
+
+@pytest.mark.parametrize("losses", [[], [DEPTH_LOSS]])
+def test_an_adapter_is_not_called_a_whole_model(losses):
+    card = model_card(a_run(adapter_only=True, losses=[*a_run()["losses"], *losses]), repo_id="user/rooms")
+    assert "This repository holds a LoRA adapter" in card
+    assert "is the base model with other weights" not in card
+
+
+def test_training_data_is_named_and_linked():
+    dataset = {"kind": "hub", "name": "someone/flats", "on_hub": True}
+    part = {"name": "flats", "task": "questions", "rows": 8, "samples": 40, "dataset": dataset}
+    own = part | {"dataset": {"kind": "scannet", "name": "my|scans", "on_hub": False}}
+    card = model_card(a_run(data=[part, own]), repo_id="user/rooms")
+    assert (
+        "| flats | hub: [someone/flats](https://huggingface.co/datasets/someone/flats) | questions | 8 | 40 |" in card
+    )
+    assert "| flats | scannet: my\\|scans | questions | 8 | 40 |" in card
+    assert "| training rows | not recorded | questions | 8 | 40 |" in model_card(a_run(), repo_id="user/rooms")
+
+
+def test_architecture_and_size_are_told():
+    run = a_run(model={"architecture": "llava_onevision", "parameters": 1234567})
+    assert "Architecture: `llava_onevision`, 1,234,567 parameters." in model_card(run, repo_id="user/rooms")
+    run = a_run(model={"architecture": "llava_onevision", "parameters": None})
+    assert "Architecture: `llava_onevision`.\n" in model_card(run, repo_id="user/rooms")
+    assert "Architecture" not in model_card(a_run(), repo_id="user/rooms"), "an older file does not say"
+
+
+def cited(card: str) -> set[str]:
+    """Keys of the BibTeX entries on a card."""
+    return set(re.findall(r"^@\w+\{(\w+),", card.split("```bibtex\n")[1].split("```")[0], re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("losses", "tasks", "keys"),
+    [
+        ([], ["questions"], set()),
+        ([DEPTH_LOSS], ["questions"], {"zhang2026ide"}),
+        ([], ["depth"], {"cai2026vlm3", "cai2025depthlm"}),
+        ([ALIGNMENT_LOSS], ["pose", "questions"], {"zhang2026ide", "cai2026vlm3"}),
+    ],
+)
+def test_only_the_papers_of_the_method_are_cited_and_the_software(losses, tasks, keys):
+    usage = a_run()["usage"] | {"tasks": tasks, "text_pixel_steps": 64}
+    card = model_card(a_run(losses=[*a_run()["losses"], *losses], usage=usage), repo_id="user/rooms")
+    assert cited(card) == keys | {"igep"}
+    assert ("CC BY-NC 4.0" in card) == (tasks != ["questions"])
+
+
+def test_the_software_is_cited_as_its_citation_file_says():
+    root = Path(training_run.__file__).resolve().parent.parent
+    stated = yaml.safe_load((root / "CITATION.cff").read_text())
+    entry = (root / "hub_cards" / "citation.bib").read_text().split("@software{igep,")[1].split("\n}")[0]
+    found = dict(re.findall(r"(\w+)\s*= \{(.*)\},?$", entry, re.MULTILINE))
+    assert found["version"] == stated["version"]
+    assert found["url"] == stated["repository-code"]
+    assert re.sub("[{}]", "", found["title"]) == stated["title"]
+    assert re.sub("[{}]", "", found["author"]) == stated["authors"][0]["name"]
+
+
+def test_the_packages_it_tells_to_install_have_the_bounds_of_this_project():
+    root = Path(training_run.__file__).resolve().parent.parent
+    bounds = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    (line,) = [line for line in model_card(a_run(), repo_id="user/x").splitlines() if line.startswith("pip install")]
+    wanted = shlex.split(line)[2:]
+    assert set(wanted) <= set(bounds)
+    assert {re.split(">=", package)[0] for package in wanted} == {
+        "transformers",
+        "torch",
+        "torchvision",
+        "av",
+        "pillow",
+    }
+
+
+def test_the_recipe_is_said_to_run_in_a_clone():
+    assert "in a clone of [igep](https://github.com/igep/igep)" in model_card(a_run(), repo_id="user/rooms")
 
 
 NC = {"name": "CC-BY-NC-4.0"}
@@ -253,20 +367,8 @@ def test_names_of_others_stay_names():
     assert {"a: b", "- c"} <= set(card.data.tags)
     assert yaml.safe_load(card.text.split("````yaml\n")[1].split("````")[0]) == run["recipe"]
     (row,) = [line for line in card.text.splitlines() if "| questions |" in line]
-    assert row.replace("\\|", "").count("|") == 5
+    assert row.replace("\\|", "").count("|") == 6
     compile(card.text.split("```python\n")[1].split("```")[0], "card", "exec")
-
-
-def test_hub_datasets_are_linked(base, tmp_path):
-    trainer = make_trainer(base, tmp_path)
-    mixture = [
-        {"name": "a", "dataset_path": "someone/rooms"},
-        {"name": "b", "dataset": "scannet", "dataset_path": "x/y"},
-    ]
-    recipe = {"dataset": "hub", "dataset_path": "someone/flats", "mixture": mixture}
-    run = training_run.training_run(trainer.args, recipe, trainer.train_dataset, base_model="", steps=1, tags=[])
-    assert run["datasets"] == ["someone/flats", "someone/rooms"]
-    assert run["base_model"] == {"name": "", "on_hub": False, "licence": None}
 
 
 def test_what_was_trained_before_is_told(base, tmp_path):
@@ -287,60 +389,12 @@ def test_a_broken_run_is_told_in_a_sentence(broken):
         model_card(a_run(**broken), repo_id="user/rooms")
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", "{", '{"base_model": null}'])
-def test_a_broken_file_is_named(tmp_path, content):
-    (tmp_path / "training_run.json").write_text(content)
-    with pytest.raises(ValueError, match="training_run.json"):
-        read_training_run(tmp_path)
-
-
 def test_a_question_cannot_leave_its_string():
     question = 'How "far"\n is it?\\'
     run = a_run(usage=a_run()["usage"] | {"examples": [question]})
     code = model_card(run, repo_id="user/rooms").split("```python\n")[1].split("```")[0]
     compile(code, "card", "exec")
     assert json.dumps(question) in code
-
-
-# ---- what it is made from
-
-
-def test_a_recipe_names_no_place_and_no_token(tmp_path):
-    recipe = {
-        "dataset_path": str(tmp_path / "scans"),
-        "model_name_or_path": "Qwen/Qwen3-VL-4B-Instruct",
-        "hub_token": "hf_secret",
-        "model_init_kwargs": {"token": "sk-1", "api_key": "x", "max_new_tokens": 3},
-        "unannotated_prompt": "left and/or right",
-        "resume_from_checkpoint": "true",
-        "output_dir": "somewhere",
-        "question_file": "../private/questions.jsonl",
-        "mixture": [{"name": "a", "dataset_path": str(tmp_path)}],
-        "learning_rate": 1e-5,
-    }
-    assert shared_recipe(recipe) == {
-        "dataset_path": "scans",
-        "model_name_or_path": "Qwen/Qwen3-VL-4B-Instruct",
-        "question_file": "questions.jsonl",
-        "model_init_kwargs": {"max_new_tokens": 3},
-        "unannotated_prompt": "left and/or right",
-        "mixture": [{"name": "a", "dataset_path": tmp_path.name}],
-        "learning_rate": 1e-5,
-    }
-
-
-def test_given_options_are_those_of_recipe_and_flags(tmp_path):
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("num_rooms: 16\ngeometry_weight: 0.3\noutput_dir: out\n")
-    arguments = [f"--config={recipe}", "--geometry-weight=0.2", "--no_use_cache", "--max_steps", "3"]
-    parsed = sft.parse(arguments)
-    assert sft.given_options(arguments, parsed) == {
-        "num_rooms": 16,
-        "geometry_weight": 0.2,
-        "output_dir": "out",
-        "use_cache": False,
-        "max_steps": 3,
-    }
 
 
 def test_licences_are_read_from_cards(tmp_path):
@@ -351,20 +405,6 @@ def test_licences_are_read_from_cards(tmp_path):
     assert licence_of(str(tmp_path / "silent")) is None
     assert licence_of("someone/nobody-knows-offline") is None
     assert licence_of("") is None
-
-
-def test_usage_of_rows_of_any_dataset(base, tmp_path):
-    trainer = make_trainer(base, tmp_path)
-    usage = usage_of(trainer.train_dataset, trainer.args)
-    assert usage["tasks"] == ["questions"]
-    assert usage["num_frames"] == 2
-    assert usage["multi_turn"] is True
-    assert usage["examples"] == ["How far is the wall?", "Is it slanted?"]
-
-
-def test_a_folder_without_a_run_says_where_it_comes_from(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"has no {training_run.RUN_FILE}, which `trainers/sft.py` writes"):
-        read_training_run(tmp_path)
 
 
 def test_the_video_of_these_tests_has_its_frames(tmp_path):

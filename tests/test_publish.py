@@ -19,6 +19,7 @@ from tiny_training import make_trainer
 from igep.trainers import publish, sft
 from igep.trainers.publish import SPACE, PublishOptions, space_card
 from igep.trainers.published_folder import CODE, PublishError, check_folder
+from igep.trainers.saved_weights import weights_sha256
 
 
 LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
@@ -83,10 +84,11 @@ def refusal(*given: str) -> str:
     return str(caught.value)
 
 
-def write_results(file: Path, model_name: str = "my_model") -> Path:
+def write_results(file: Path, model: Path, model_name: str = "my_model") -> Path:
     protocol = {name: name for name in ("dataset", "dataset_name", "split", "inputs", "questions", "metrics")}
     figures = {"exact_match": {"mean": 0.5}, "depth_probe": {"r2": 0.9}, "seconds_per_answer": 0.1}
     run = {"method": "igep", "seed": 0, "model": model_name, "protocol": protocol, **figures}
+    run["weights_sha256"] = weights_sha256(model)
     other = {**run, "model": "other", "method": "cross_entropy", "exact_match": {"mean": 0.4}}
     file.write_text(json.dumps({"recipe": "quickstart.yaml", "runs": [other, run], "seconds": 1}))
     return file
@@ -96,7 +98,7 @@ def write_results(file: Path, model_name: str = "my_model") -> Path:
 
 
 def test_dry_run_writes_a_model_that_loads(saved, tmp_path, capsys, real_loading):
-    results = write_results(tmp_path / "results.json")
+    results = write_results(tmp_path / "results.json", saved)
     options = ["--results", str(results), "--space", "--dry-run", str(tmp_path / "dry")]
     publish.main(arguments(saved, *options))
     shown = capsys.readouterr().out
@@ -108,7 +110,7 @@ def test_dry_run_writes_a_model_that_loads(saved, tmp_path, capsys, real_loading
     assert all(name in shown for name in names)
     card = ModelCard.load(tmp_path / "dry" / "model" / "README.md")
     assert {result.metric_value for result in card.data.eval_results} == {0.5, 0.9}
-    assert "| exact match, mean | 0.500    | 0.400 |" in card.text
+    assert "| exact match, mean | 0.500      | 0.400 |" in card.text
     space = contents(tmp_path / "dry" / "space")
     assert space["app.py"] == (SPACE / "app.py").read_bytes()
     assert "user/rooms" in space["README.md"].decode()
@@ -488,12 +490,20 @@ def test_a_folder_that_is_none_of_ours(tmp_path):
 
 
 def test_results_of_another_model_are_refused(saved, tmp_path):
-    results = write_results(tmp_path / "results.json", model_name="someone_else")
+    results = write_results(tmp_path / "results.json", saved, model_name="someone_else")
     message = refusal(*arguments(saved, "--results", str(results), "--dry-run", str(tmp_path / "dry")))
     assert "has no run of 'my_model' but of other, someone_else" in message
     publish.main(
         arguments(saved, "--results", str(results), "--run", "someone_else", "--dry-run", str(tmp_path / "dry"))
     )
+
+
+def test_results_of_other_weights_are_refused(saved, model, tmp_path):
+    results = write_results(tmp_path / "results.json", saved)
+    weights = {name: value + 1 for name, value in load_file(model / "model.safetensors").items()}
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    message = refusal(*arguments(model, "--results", str(results), "--dry-run", str(tmp_path / "dry")))
+    assert "has the scores of other weights" in message
 
 
 # ---- the Space's card

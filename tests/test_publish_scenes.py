@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 from hub_stand_in import HubStandIn
-from huggingface_hub import DatasetCard
+from huggingface_hub import DatasetCard, HfApi
 from scene_folders import scene_row, write_exported
 
 from igep.trainers import publish_scenes
@@ -55,6 +55,7 @@ def test_an_exported_folder_without_questions(tmp_path):
     card = DatasetCard.load(tmp_path / "out" / "README.md")
     assert [config["config_name"] for config in card.data.configs] == ["scenes"]
     assert "Not stated by whoever published it." in card.text
+    assert "geometry supervision. Where they come from was not stated by whoever published them.\n" in card.text
     assert str(tmp_path) not in card.content
     assert not (tmp_path / "out" / "questions").exists()
 
@@ -101,7 +102,12 @@ def test_what_is_public_does_not_become_private(tmp_path, monkeypatch):
         ([*ROOMS, "--repo-id", "rooms"], "give user/name"),
         ([*ROOMS, "--repo-id", "user/ro oms"], "--repo-id user/ro oms"),
         ([*ROOMS, "--repo-id", "user/rooms", "--licence", "MIT Licence"], "is no name of a licence"),
-        (["--dataset", "scannet", "--dataset_path", "nowhere", "--repo-id", "user/x"], "nowhere"),
+        (["--dataset", "scannet", "--dataset_path", "nowhere", "--repo-id", "user/x", "--dry-run=none"], "nowhere"),
+        (["--dataset_path", "my/scenes", "--repo-id", "user/x"], "--dataset is not given: name scannet or hub"),
+        (
+            [*ROOMS, "--dataset_path", "my/scenes", "--repo-id", "user/x"],
+            "--dataset_path my/scenes: --dataset synthetic",
+        ),
     ],
 )
 def test_errors_are_one_line(options, message):
@@ -109,6 +115,7 @@ def test_errors_are_one_line(options, message):
         publish_scenes.main(options)
     assert message in str(caught.value)
     assert str(caught.value).startswith("publish_scenes.py: error: ")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_dry_run_overwrites_nothing(tmp_path):
@@ -116,3 +123,77 @@ def test_a_dry_run_overwrites_nothing(tmp_path):
     with pytest.raises(SystemExit, match="holds something"):
         publish_scenes.main([*ROOMS, *OPTIONS, "--dry-run", str(tmp_path)])
     assert (tmp_path / "kept").read_text() == "mine"
+
+
+def test_a_dry_run_needs_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    publish_scenes.main([*ROOMS, *OPTIONS, "--dry-run"])
+    assert (tmp_path / "outputs" / "dry_run" / "README.md").is_file()
+    assert "Would be uploaded to user/rooms, now in outputs/dry_run" in capsys.readouterr().out
+
+
+def test_flags_go_by_their_other_spellings(tmp_path):
+    options = ["--repo_id", "user/rooms", "--license", "mit", "--dry_run", str(tmp_path / "out")]
+    publish_scenes.main([*ROOMS, *options, "--publish_wrong_geometry"])
+    assert DatasetCard.load(tmp_path / "out" / "README.md").data.license == "mit"
+
+
+def test_the_card_names_the_types_of_the_columns(tmp_path):
+    publish_scenes.main([*ROOMS, *OPTIONS, "--dry-run", str(tmp_path / "out")])
+    rows = [line for line in (tmp_path / "out" / "README.md").read_text().splitlines() if line.startswith("| `")]
+    matrices = "list of list of list of float64"
+    box = "(label: string, centre_metres: list of float64, size_metres: list of float64, yaw_radians: float64)"
+    assert rows == [
+        "| `scene_id` | string |",
+        "| `frame_ids` | list of string |",
+        "| `frames` | list of image |",
+        "| `depth` | list of image |",
+        "| `metres_per_depth_unit` | float64 |",
+        "| `depth_kind` | string |",
+        f"| `intrinsics` | {matrices} |",
+        f"| `depth_intrinsics` | {matrices} |",
+        "| `colour_from_depth` | list of list of float64 |",
+        f"| `world_from_camera` | {matrices} |",
+        f"| `boxes` | list of {box} |",
+        "| `question_id` | string |",
+        "| `scene_id` | string |",
+        "| `question` | string |",
+        "| `answers` | list of string |",
+        "| `question_type` | string |",
+        "| `referred_boxes` | list of int64 |",
+    ]
+
+
+@pytest.mark.parametrize(("options", "warned"), [([], True), (["--private"], False), (["--licence", "mit"], False)])
+def test_a_public_upload_without_a_licence_warns(tmp_path, capsys, options, warned):
+    publish_scenes.main([*ROOMS, "--repo-id", "user/rooms", *options, "--dry-run", str(tmp_path / "out")])
+    assert (
+        "publish_scenes.py: warning: without a licence nobody may use what is public: give --licence"
+        in capsys.readouterr().err
+    ) == warned
+
+
+def test_another_dataset_is_not_overwritten(tmp_path, monkeypatch):
+    with HubStandIn() as hub:
+        hub.connect(monkeypatch, tmp_path / "cache")
+        HfApi().create_repo("user/rooms", repo_type="dataset")
+        HfApi().upload_file(
+            path_or_fileobj=b"a,b", path_in_repo="train.csv", repo_id="user/rooms", repo_type="dataset"
+        )
+        with pytest.raises(SystemExit, match="user/rooms is another dataset already"):
+            publish_scenes.main([*ROOMS, *OPTIONS])
+
+
+def test_a_failing_upload_is_one_line_and_can_be_repeated(tmp_path, monkeypatch):
+    with HubStandIn() as hub:
+        hub.connect(monkeypatch, tmp_path / "cache")
+        hub.fail_next("lfs_upload", 400, "the disk is full")
+        with pytest.raises(SystemExit) as caught:
+            publish_scenes.main([*ROOMS, *OPTIONS])
+        message = str(caught.value)
+        assert message.startswith("publish_scenes.py: error: Error while uploading '")
+        assert "the disk is full" in message
+        assert message.endswith("Nothing was committed: run the same command again.")
+        assert "\n" not in message
+        publish_scenes.main([*ROOMS, *OPTIONS])
+        assert "scenes/train-00000-of-00001.parquet" in hub.repos["dataset/user/rooms"].files

@@ -9,6 +9,7 @@ from igep.trainers.data.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.data.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3_options import VLM3_TASKS, VLM3Options
+from igep.trainers.saved_weights import weights_sha256
 from igep.trainers.side_by_side import ROOT
 from igep.trainers.tiny_vlm3 import STEPS, vlm3_base
 from igep.trainers.vlm3_evaluation import (
@@ -18,6 +19,7 @@ from igep.trainers.vlm3_evaluation import (
     load_for_answers,
     main,
     parse,
+    protocol,
     score_task,
     task_rows,
 )
@@ -100,6 +102,8 @@ def test_the_command_writes_scores_and_predictions(saved, tmp_path, capsys):
     assert results["scores"]["depth"]["image_sets"] == 2
     assert results["scores"]["depth"]["unparsed"] == 1  # nobody has trained it
     assert results["scores"]["depth"]["abs_rel"] is None  # and JSON has no NaN
+    assert results["weights_sha256"] == weights_sha256(saved / "plain")
+    assert results["protocol"]["dataset_name"] == "synthetic rooms"
     lines = [json.loads(line) for line in output.with_name("scores_predictions.jsonl").read_text().splitlines()]
     assert len(lines) == sum(scores["count"] for scores in results["scores"].values())
     assert {line["question_type"] for line in lines} == {"metric_depth", "pixel_correspondence"}
@@ -114,6 +118,98 @@ def test_a_recipe_gives_what_flags_leave_out():
     assert options.focal_pixels is None
     assert options.rows_of("correspondence").steps == STEPS
     assert options.rows_of("correspondence").questions_per_image == 3
+
+
+# ---- what the model itself says
+
+
+def says(folder, **usage):
+    folder.mkdir(exist_ok=True)
+    (folder / "training_run.json").write_text(json.dumps({"usage": usage}))
+    return str(folder)
+
+
+DEPTH = {
+    "focal_pixels": None,
+    "focal_mode": "fx",
+    "max_image_pixels": None,
+    "canvas_size": [64, 64],
+    "text_pixel_steps": 64,
+    "distance_kind": "z",
+    "think": False,
+}
+
+
+def test_the_models_own_options_are_taken_where_no_flag_says_otherwise(tmp_path):
+    model = says(tmp_path / "m", tasks=["depth"], frames_as="video", task_options={"depth": DEPTH})
+    options = parse(["--model", model, "--output", "o"])
+    assert options.frames_as == "video"
+    assert (options.focal_pixels, options.focal_mode, options.canvas_size) == (None, "fx", [64, 64])
+    assert (options.rows_of("depth").steps, options.distance_kind) == (64, "z")
+    options = parse(["--model", model, "--output", "o", "--focal_pixels", "500", "--frames_as", "images"])
+    assert (options.focal_pixels, options.frames_as, options.focal_mode) == (500, "images", "fx")
+    assert parse(["--model", model, "--output", "o", "--tasks", "pose"]).focal_pixels == 1000
+    cropped = parse(["--model", model, "--output", "o", "--max_image_pixels", "9000"])
+    assert cropped.rows_of("depth").canvas_size is None, "the two exclude each other"
+
+
+def test_a_recipe_wins_over_the_model(tmp_path):
+    model = says(tmp_path / "m", tasks=["depth"], frames_as="images", task_options={"depth": DEPTH})
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("focal_pixels: 750\nframes_as: video\n")
+    options = parse(["--config", str(recipe), "--model", model, "--output", "o"])
+    assert (options.focal_pixels, options.frames_as, options.text_pixel_steps) == (750, "video", 64)
+
+
+def test_an_older_model_says_it_for_depth_alone(tmp_path):
+    usage = {"tasks": ["depth", "pose"], "frames_as": "video", "focal_pixels": None, "text_pixel_steps": 64}
+    options = parse(["--model", says(tmp_path / "m", **usage), "--output", "o"])
+    assert (options.focal_pixels, options.text_pixel_steps, options.focal_mode) == (None, 64, "both")
+    assert parse(["--model", says(tmp_path / "m", **usage), "--output", "o", "--tasks", "pose"]).focal_pixels == 1000
+
+
+def test_tasks_with_the_default_steps_of_each_go_together(tmp_path):
+    both = {"depth": DEPTH | {"text_pixel_steps": 2000}, "pose": DEPTH | {"text_pixel_steps": 1000}}
+    model = says(tmp_path / "m", tasks=["depth", "pose"], task_options=both)
+    options = parse(["--model", model, "--output", "o", "--tasks", "depth", "pose"])
+    assert (options.rows_of("depth").steps, options.rows_of("pose").steps) == (2000, 1000)
+
+
+def test_tasks_that_were_trained_differently_are_scored_apart(tmp_path):
+    both = {"depth": DEPTH, "pose": DEPTH | {"focal_pixels": 750.0}}
+    arguments = ["--model", says(tmp_path / "m", tasks=["depth", "pose"], task_options=both), "--output", "o"]
+    message = (
+        r"focal_pixels=None for depth and focal_pixels=750.0 for pose: score each task alone, or give --focal_pixels"
+    )
+    with pytest.raises(ValueError, match=message):
+        parse([*arguments, "--tasks", "depth", "pose"])
+    assert parse([*arguments, "--tasks", "depth", "pose", "--focal_pixels", "9"]).focal_pixels == 9
+    assert parse([*arguments, "--tasks", "pose"]).focal_pixels == 750
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "no mapping",
+        {"task_options": 3},
+        {"frames_as": "x"},
+        {"num_frames": 0},
+        {"num_frames": "2"},
+        {"tasks": None},
+        {"tasks": ["depth"], "task_options": {"depth": {"canvas_size": "x"}}},
+    ],
+)
+def test_what_is_no_usage_is_told_in_a_sentence(tmp_path, usage):
+    (tmp_path / "training_run.json").write_text(json.dumps({"usage": usage}))
+    with pytest.raises(SystemExit, match=r"training_run\.json"):
+        main(["--model", str(tmp_path), "--output", "o"])
+
+
+def test_scenes_of_a_folder_are_named_on_the_card():
+    scans = parse(["--model", "m", "--output", "o", "--dataset", "scannet", "--dataset_path", "/data/us/scans"])
+    assert protocol(scans, 4)["dataset_name"] == "scannet: scans"
+    flats = parse(["--model", "m", "--output", "o", "--dataset", "hub", "--dataset_path", "someone/flats"])
+    assert protocol(flats, 4)["dataset"] == "someone/flats", "as the Hub links it"
 
 
 def test_rows_are_spread_evenly_and_held_out_ones_come_first():

@@ -1,7 +1,7 @@
 """Ask a saved model a question about a video, an image folder or an image: RGB in, text out."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from igep.focal_unification import FOCAL_PIXELS, checked_intrinsics, intrinsics_
 from igep.processing_igep import IGEPProcessor
 from igep.spatial_prompts import parse_depth
 from igep.text_pixels import DEPTH_STEPS
-from igep.trainers.data.video_frames import read_frames
+from igep.trainers.data.video_frames import DEFAULT_NUM_FRAMES, read_frames
+from igep.trainers.model_usage import read_usage, task_options
 
 
 class UnparsedAnswerError(ValueError):
@@ -41,11 +42,12 @@ def ask(
             `export_vlm` wrote). Code that the model brings along is run.
         video (`str | Path`): Video file, folder of images or image; see `video_frames.read_frames`.
         question (`str`): The question.
-        num_frames (`int`, *optional*): Frames to look at, spread evenly; by default 8, or all where there are fewer.
+        num_frames (`int`, *optional*): Frames to look at, spread evenly; by default as many as the model was trained with,
+            8 where it does not say, or all where there are fewer.
         max_new_tokens (`int`, *optional*, defaults to `64`): Longest answer in tokens.
         device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
         frames_as (`str`, *optional*): Whether the model sees one `"video"` or several `"images"`; by default a single
-            frame is an image and more are a video.
+            frame is an image, and more are what the model was trained with, or a video.
 
     Returns:
         `str`: The answer.
@@ -59,9 +61,12 @@ def ask(
         raise ValueError(f"The question is {question!r}: ask something.")
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens}: give 1 or more.")
-    frames = read_frames(video, num_frames)
+    usage = read_usage(model_dir)
+    # Models of VLM3's tasks alone were trained on single images, which says nothing of videos.
+    trained = usage["num_frames"] if "questions" in usage.get("tasks", ()) else DEFAULT_NUM_FRAMES
+    frames = read_frames(video, num_frames, at_most=trained)
     if frames_as is None:
-        frames_as = "images" if len(frames) == 1 else "video"
+        frames_as = "images" if len(frames) == 1 else usage.get("frames_as", "video")
     model, processor = load_answering(model_dir, device)
     inputs = processor.question_inputs(frames, question, frames_as=frames_as)
     return generate_text(model, processor, inputs, max_new_tokens)
@@ -141,6 +146,32 @@ def ask_depth(
             f"The model's answer is no depth: {answer!r}. Was it trained on VLM3's depth prompt, with {steps} steps?"
         )
     return metres
+
+
+def depth_options(model_dir: str | Path) -> dict[str, Any]:
+    """How a saved model wants to be asked for depth.
+
+    Args:
+        model_dir (`str | Path`): Directory or Hub id.
+
+    Returns:
+        `dict[str, Any]`: Options of `ask_depth`; empty where the model does not say.
+
+    Raises:
+        ValueError: What the model says cannot be understood.
+    """
+    usage = read_usage(model_dir)
+    trained = task_options(usage, "depth")
+    if not trained:
+        return {}
+    options = {name: trained[name] for name in ("focal_pixels", "focal_mode") if name in trained}
+    if trained.get("canvas_size") is not None:
+        options["canvas_size"] = tuple(trained["canvas_size"])
+    if "text_pixel_steps" in trained:
+        options["steps"] = trained["text_pixel_steps"]
+    if "frames_as" in usage:
+        options["frames_as"] = usage["frames_as"]
+    return options
 
 
 def load_answering(model_dir: str | Path, device: str | None = None) -> tuple[PreTrainedModel, IGEPProcessor]:

@@ -50,9 +50,9 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("question", nargs="?", help="the question, in quotes; not with --pixel")
     parser.add_argument("--model", required=True, help="directory or Hub id of a saved model; code it brings is run")
     parser.add_argument("--video", required=True, help="video (mp4, mov, gif, ...), folder of images, or an image")
-    parser.add_argument("--frames", type=int, help="frames to look at, spread evenly (default: 8, or all if fewer)")
+    parser.add_argument("--frames", type=int, help="frames to look at, spread evenly (default: as trained, or all)")
     parser.add_argument(
-        "--frames-as", choices=("video", "images"), help="how the model sees the frames, as in training"
+        "--frames-as", choices=("video", "images"), help="how the model sees the frames (default: as trained)"
     )
     parser.add_argument("--max-new-tokens", type=int, help="longest answer in tokens (default: 64; 128 of a pixel)")
     parser.add_argument("--device", help="torch device (default: cuda if there is one, else cpu)")
@@ -63,9 +63,11 @@ def _add_ask(commands: argparse._SubParsersAction) -> None:
         "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"), help="camera, in pixels of the image"
     )
     camera.add_argument("--field-of-view", type=float, metavar="DEGREES", help="horizontal; 60 unless given")
-    pixel.add_argument("--focal", type=float, help="unified focal length in training (default: 1000; 0 = none)")
-    pixel.add_argument("--canvas", type=int, nargs=2, metavar=("H", "W"), help="canvas_size in training, if any")
-    pixel.add_argument("--steps", type=int, help="text pixels per axis in training (default: 2000)")
+    pixel.add_argument("--focal", type=float, help="unified focal length (default: as trained; 0 = none)")
+    pixel.add_argument(
+        "--canvas", type=int, nargs=2, metavar=("H", "W"), help="crop or pad to this (default: as trained)"
+    )
+    pixel.add_argument("--steps", type=int, help="text pixels per axis (default: as trained)")
     pixel.add_argument("--output", help="draw the point and its distance on the image, to this PNG file")
     parser.set_defaults(run=_ask)
 
@@ -106,14 +108,14 @@ def _ask_pixel(options: argparse.Namespace) -> int:
         raise ValueError("--frames is about videos: a pixel is asked about in one image.")
     import numpy as np
 
-    from igep.trainers.ask import ask_depth
+    from igep.trainers.ask import ask_depth, depth_options
     from igep.trainers.point_picture import save_point_picture
 
     intrinsics = None
     if options.intrinsics is not None:
         fx, fy, cx, cy = options.intrinsics
         intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    # What is not given has the default of `ask_depth`.
+    # What is not given is as the model was trained or, where it does not say, the default of `ask_depth`.
     given = {
         "focal_pixels": options.focal,
         "canvas_size": None if options.canvas is None else tuple(options.canvas),
@@ -121,7 +123,7 @@ def _ask_pixel(options: argparse.Namespace) -> int:
         "max_new_tokens": options.max_new_tokens,
         "frames_as": options.frames_as,
     }
-    given = {name: value for name, value in given.items() if value is not None}
+    given = depth_options(options.model) | {name: value for name, value in given.items() if value is not None}
     if options.focal == 0:
         given["focal_pixels"] = None
     with contextlib.redirect_stdout(sys.stderr):

@@ -1,5 +1,6 @@
 """Uploads to the Hub: what must hold before, one commit for each repository, and failures told in one line."""
 
+import fnmatch
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from igep.trainers.training_run import RUN_FILE
 
 STALE = (".safetensors", ".safetensors.index.json", ".py", ".bin", ".pt", ".pth")  # left by an earlier upload
 EMPTY = {".gitattributes", "README.md"}  # what a repository of the Hub holds before anything is uploaded
-OURS = {"model": RUN_FILE, "space": "scene_page.py", "dataset": "README.md"}
+OURS = {"model": RUN_FILE, "space": "scene_page.py", "dataset": "scenes/train-*.parquet"}
 
 
 class UploadError(ValueError):
@@ -61,7 +62,7 @@ def check_repository(api: HfApi, repo_id: str, kind: str, *, private: bool) -> N
             f"{repo_id} is public already: make it private in its settings first, or do not ask for a private one."
         )
     files = {file.rfilename for file in info.siblings}
-    if not files <= EMPTY and OURS[kind] not in files:
+    if not files <= EMPTY and not fnmatch.filter(files, OURS[kind]):
         raise UploadError(
             f"{repo_id} is another {kind} already (it holds {min(files - EMPTY)} and no {OURS[kind]}): choose another id, "
             "or delete it."

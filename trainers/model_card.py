@@ -12,11 +12,17 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from igep.trainers.evaluation_results import Evaluation
 from igep.trainers.licences import inherited_licence
+from igep.trainers.markdown_text import in_markdown
 
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "hub_cards"
 PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub finds videos by the tag
 DEFAULT_QUESTION = "How far is the chair?"
+HEADS = {  # by how the names of their losses begin
+    "depth, by a verifier": "a depth verifier",
+    "cross-view consistency": "a depth verifier",
+    "alignment of": "a projector to the teacher",
+}
 
 
 def model_card(
@@ -62,6 +68,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         eval_results=[result for evaluation in evaluations for result in evaluation.eval_results()] or None,
     )
     base_name = in_markdown(base["name"])
+    written_tasks = [in_markdown(task) for task in usage["tasks"] if task != "questions"]
     recipe = yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip()
     card = ModelCard.from_template(
         data,
@@ -74,36 +81,69 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         steps=run["steps"],
         samples_per_step=run["samples_per_step"],
         earlier=[_cells(before) for before in run["earlier"]],
+        model=_model(run.get("model", {})),
         supervised=len(run["losses"]) > 1,
-        written_tasks=[in_markdown(task) for task in usage["tasks"] if task != "questions"],
+        heads=_heads(run["losses"]),
+        written_tasks=written_tasks,
         adapter_only=run["adapter_only"],
         usage=usage | {"frames_as": json.dumps(usage["frames_as"]), "focal_mode": json.dumps(usage["focal_mode"])},
         example=json.dumps(example, ensure_ascii=False),
         losses=[{"name": in_markdown(loss["name"]), "weight": float(loss["weight"])} for loss in run["losses"]],
-        data=[{key: in_markdown(part[key]) for key in ("name", "task", "rows", "samples")} for part in run["data"]],
+        data=[
+            {key: in_markdown(part[key]) for key in ("name", "task", "rows", "samples")} | {"dataset": _dataset(part)}
+            for part in run["data"]
+        ],
         recipe=recipe,
         fence="`" * (3 if "```" not in recipe else 1 + max(len(ticks) for ticks in re.findall("`+", recipe))),
         environment=run["environment"],
         evaluations=[
-            {"table": each.table(), "protocol": {key: in_markdown(text) for key, text in each.protocol.items()}}
+            {
+                "table": each.table(),
+                "others": {in_markdown(name): what for name, what in each.others.items()},
+                "protocol": {key: in_markdown(text) for key, text in each.protocol.items()},
+            }
             for each in evaluations
         ],
         licence_text=in_markdown(licence_text),
-        citation=(TEMPLATES / "citation.bib").read_text(encoding="utf-8").strip(),
+        citation=_citation(len(run["losses"]) > 1, written_tasks),
     )
     return str(card).rstrip() + "\n"
 
 
-def in_markdown(text: object) -> str:
-    """Text of others for a line or a cell of Markdown: it can neither end the cell nor bring HTML.
+def _model(model: dict[str, Any]) -> dict[str, str]:
+    """Architecture and size, of which an older file says nothing."""
+    architecture, parameters = model.get("architecture"), model.get("parameters")
+    return {
+        "architecture": architecture and in_markdown(architecture),
+        "parameters": f"{parameters:,}" if parameters else "",
+    }
 
-    Args:
-        text (`object`): A name or a sentence.
 
-    Returns:
-        `str`: One line.
-    """
-    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;").replace("](", "] (")
+def _heads(losses: list[dict[str, Any]]) -> list[str]:
+    """The heads that losses train, each once."""
+    found = (head for loss in losses for start, head in HEADS.items() if loss["name"].startswith(start))
+    return list(dict.fromkeys(found))
+
+
+def _dataset(part: dict[str, Any], *, linked: bool = True) -> str:
+    """The dataset of some rows, for a cell of a table."""
+    dataset = part.get("dataset")
+    if dataset is None:
+        return "not recorded"
+    if dataset["name"] is None:
+        return in_markdown(dataset["kind"])
+    name = in_markdown(dataset["name"])
+    if linked and dataset["on_hub"]:
+        name = f"[{name}](https://huggingface.co/datasets/{dataset['name']})"
+    return f"{in_markdown(dataset['kind'])}: {name}"
+
+
+def _citation(supervised: bool, written_tasks: Sequence[str]) -> str:
+    """BibTeX of the software and of the papers of the method that was used."""
+    depth = ["cai2025depthlm"] if "depth" in written_tasks else []
+    wanted = ["igep", *(["zhang2026ide"] if supervised else []), *(["cai2026vlm3"] if written_tasks else []), *depth]
+    entries = re.split(r"^(?=@)", (TEMPLATES / "citation.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return "".join(entry for entry in entries if entry[entry.find("{") + 1 : entry.find(",")] in wanted).strip()
 
 
 def _cells(before: dict[str, Any]) -> dict[str, str]:
@@ -113,6 +153,9 @@ def _cells(before: dict[str, Any]) -> dict[str, str]:
         "base": in_markdown(before["base_model"]["name"]),
         "steps": in_markdown(before["steps"]),
         "losses": in_markdown(", ".join(f"{loss['name']} ({loss['weight']:g})" for loss in before["losses"])),
-        "data": in_markdown(", ".join(f"{part['name']} ({part['samples']} samples)" for part in before["data"])),
+        "data": ", ".join(
+            f"{in_markdown(part['name'])} ({_dataset(part, linked=False)}, {in_markdown(part['samples'])} samples)"
+            for part in before["data"]
+        ),
         "teacher": in_markdown("none" if teacher is None else teacher["name"] or teacher["kind"]),
     }

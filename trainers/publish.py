@@ -20,7 +20,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from jinja2 import Template
 
-from igep.trainers.evaluation_results import read_results
+from igep.trainers.evaluation_results import read_all_results
 from igep.trainers.hub_upload import UploadError, check_repository, hub_errors, upload_folder
 from igep.trainers.markdown_table import markdown_table
 from igep.trainers.model_card import TEMPLATES, model_card
@@ -126,7 +126,7 @@ def stage(options: PublishOptions, target: Path, *, link: bool = False) -> Stage
     checked = check_folder(options.model)
     run = read_training_run(options.model)
     name = options.run or options.model.resolve().name
-    evaluations = [read_results(file, name) for file in options.results]
+    evaluations = read_all_results(options.results, name, options.model)
     card = model_card(run, repo_id=options.repo_id, evaluations=evaluations, licence=options.licence)
     staged = Staged(target / "model", target / "space" if options.space else None)
     staged.model.mkdir(parents=True)

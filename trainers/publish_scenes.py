@@ -14,18 +14,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx2
-from datasets import Dataset
+from datasets import Dataset, Image, List, Value
 from datasets.table import embed_table_storage
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi
-from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from tqdm import tqdm
 from transformers import HfArgumentParser
 
 from igep.trainers.check_scenes import check_scenes, format_reports
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
+from igep.trainers.hub_upload import check_repository, hub_errors
 from igep.trainers.licences import Licence
-from igep.trainers.model_card import TEMPLATES, in_markdown
+from igep.trainers.markdown_text import in_markdown
+from igep.trainers.model_card import TEMPLATES
 from igep.trainers.publish import checked_repo_id, listing
 from igep.trainers.published_folder import PublishError
 
@@ -45,7 +45,7 @@ def dataset_card(
         questions (`Dataset`, *optional*): Table with `QUESTION_FEATURES`.
         repo_id (`str`): `user/name` on the Hub.
         licence (`str`, *optional*): Licence of the data.
-        source (`str`): A sentence on where the scenes come from.
+        source (`str`): A sentence on where the scenes come from; the card says so if it is empty.
         check (`str`, *optional*): What `igep check` printed.
 
     Returns:
@@ -110,33 +110,75 @@ def stage_scenes(scenes: Dataset, questions: Dataset | None, card: str, target: 
 
 
 def _kind(feature: object) -> str:
-    """A feature in one short line."""
-    text = repr(feature).replace("'", "")
-    for long, short in (("(mode=None, decode=True)", ""), ("Value(", ""), ("List(", "list of ("), ("id=None", "")):
-        text = text.replace(long, short)
-    return text if len(text) < 60 else "see `igep.trainers.data.spatial_example`"
+    """The type of a column for its card, such as `list of string`."""
+    if isinstance(feature, Value):
+        return feature.dtype
+    if isinstance(feature, List):
+        return f"list of {_kind(feature.feature)}"
+    if isinstance(feature, dict):
+        return f"({', '.join(f'{name}: {_kind(part)}' for name, part in feature.items())})"
+    return "image" if isinstance(feature, Image) else type(feature).__name__
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[SceneSource, argparse.Namespace]:
+    """Reads the command line.
+
+    Args:
+        arguments (`Sequence[str]`, *optional*): Those of the process unless given.
+
+    Returns:
+        `tuple[SceneSource, argparse.Namespace]`: Which scenes, and how to publish them.
+
+    Raises:
+        ValueError: A name that cannot be one on the Hub, or scenes that nobody can have meant.
+    """
+    parser = HfArgumentParser(
+        SceneSource, prog="publish_scenes.py", description=__doc__.split("\n")[0], allow_abbrev=False
+    )
+    # The default of training, rendered rooms, is nothing to publish by accident.
+    parser.set_defaults(dataset=None)
+    parser.add_argument("--repo-id", "--repo_id", required=True, help="user/name on the Hub")
+    parser.add_argument("--licence", "--license", help="licence of the data, such as mit or cc-by-4.0")
+    parser.add_argument("--source", default="", help="a sentence on where the scenes come from")
+    parser.add_argument("--private", action="store_true", help="for nobody else to see")
+    parser.add_argument(
+        "--dry-run",
+        "--dry_run",
+        type=Path,
+        nargs="?",
+        const=Path("outputs/dry_run"),
+        metavar="FOLDER",
+        help="upload nothing: write what would be uploaded to a new folder; outputs/dry_run unless given",
+    )
+    parser.add_argument(
+        "--publish-wrong-geometry",
+        "--publish_wrong_geometry",
+        action="store_true",
+        help="even where `igep check` says wrong",
+    )
+    source, options = parser.parse_args_into_dataclasses(arguments)
+    checked_repo_id("repo-id", options.repo_id)
+    if options.licence is not None:
+        Licence(options.licence)
+    if source.dataset is None:
+        raise ValueError(
+            "--dataset is not given: name scannet or hub, or synthetic_rooms for rooms that are rendered."
+        )
+    if source.dataset == "synthetic_rooms" and source.dataset_path is not None:
+        raise ValueError(
+            f"--dataset_path {source.dataset_path}: --dataset synthetic_rooms renders its rooms and reads none. Give --dataset "
+            "scannet or hub to publish those, or leave --dataset_path out."
+        )
+    return source, options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = HfArgumentParser(SceneSource, prog="publish_scenes.py", description=__doc__.split("\n")[0])
-    parser.add_argument("--repo-id", required=True, help="user/name on the Hub")
-    parser.add_argument("--licence", help="licence of the data, such as mit or cc-by-4.0")
-    parser.add_argument("--source", default="", help="a sentence on where the scenes come from")
-    parser.add_argument("--private", action="store_true", help="for nobody else to see")
-    parser.add_argument("--dry-run", type=Path, metavar="FOLDER", help="write to this new folder, upload nothing")
-    parser.add_argument("--publish-wrong-geometry", action="store_true", help="even where `igep check` says wrong")
     try:
-        source, options = parser.parse_args_into_dataclasses(arguments)
-        checked_repo_id("repo-id", options.repo_id)
-        if options.licence is not None:
-            Licence(options.licence)
-        publish_scenes(source, options)
-    except LocalTokenNotFoundError:
-        sys.exit("publish_scenes.py: error: not logged in to the Hub: run `hf auth login`, or set HF_TOKEN.")
-    except httpx2.TransportError as error:
-        sys.exit(f"publish_scenes.py: error: the Hub cannot be reached ({error}): check the network and HF_ENDPOINT.")
-    except (ValueError, OSError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+        publish_scenes(*parse(arguments))
+    except (ValueError, OSError) as error:
         sys.exit(f"publish_scenes.py: error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        sys.exit("publish_scenes.py: interrupted.")
 
 
 def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
@@ -144,15 +186,24 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
 
     Args:
         source (`SceneSource`): Which scenes.
-        options (`argparse.Namespace`): `repo_id`, `licence`, `source`, `private` and `dry_run`.
+        options (`argparse.Namespace`): `repo_id`, `licence`, `source`, `private`, `dry_run` and `publish_wrong_geometry`.
 
     Raises:
         SpatialDataError: The scenes break their format.
         ValueError: The folder of a dry run holds something.
-        HfHubHTTPError: The Hub refuses.
+        PublishError: The geometry is wrong.
+        UploadError: The Hub refuses, or the repository is public and should not be, or is something else.
     """
     if options.dry_run is not None and options.dry_run.exists() and any(options.dry_run.iterdir()):
         raise ValueError(f"--dry-run {options.dry_run} holds something: give a new folder, or remove it.")
+    if options.licence is None and not options.private:
+        warning = "without a licence nobody may use what is public: give --licence, such as cc-by-4.0."
+        print(f"publish_scenes.py: warning: {warning}", file=sys.stderr)
+    api = HfApi()
+    if options.dry_run is None:
+        with hub_errors():
+            api.whoami()
+            check_repository(api, options.repo_id, "dataset", private=options.private)
     scenes, questions = load_scenes(source)
     reports = check_scenes(scenes.select(range(min(CHECKED_SCENES, len(scenes)))), gaps=GAPS)
     print(format_reports(reports, GAPS))
@@ -175,22 +226,21 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         stage_scenes(scenes, questions, card, Path(scratch))
-        api = HfApi()
-        if api.repo_exists(options.repo_id, repo_type="dataset"):
-            info = api.repo_info(options.repo_id, repo_type="dataset")
-            if options.private and not info.private:
-                raise PublishError(
-                    f"{options.repo_id} is public already: make it private in its settings first, or leave --private out."
-                )
+        print(f"Published {_upload(Path(scratch), options, api)}")
+
+
+def _upload(folder: Path, options: argparse.Namespace, api: HfApi) -> str:
+    """Uploads what `stage_scenes` wrote as one commit; returns its address."""
+    with hub_errors():
         address = api.create_repo(options.repo_id, repo_type="dataset", private=options.private, exist_ok=True)
         api.upload_folder(
             repo_id=options.repo_id,
             repo_type="dataset",
-            folder_path=scratch,
+            folder_path=folder,
             commit_message="Publish the scenes",
             delete_patterns=["scenes/train-*.parquet", "questions/train-*.parquet"],
         )
-    print(f"Published {address}")
+    return str(address)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from igep.modeling_igep import HEAD_NAMES
+from igep.trainers.saved_weights import INDEX, WEIGHTS, weights_files
 from igep.trainers.training_run import RUN_FILE
 
 
@@ -28,7 +29,6 @@ SETTINGS = (
     *("added_tokens.json", "chat_template.json", "chat_template.jinja", "vocab.json", "vocab.txt", "merges.txt"),
 )
 BINARY = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5", ".npz", ".joblib")
 NEEDED = ("config.json", "processor_config.json", "modeling_igep.py", "configuration_igep.py", "processing_igep.py")
 SECRET = re.compile(
@@ -185,15 +185,13 @@ def name_bases(folder: Path) -> None:
 
 
 def _weights(folder: Path) -> list[str]:
-    """Names of the files that `from_pretrained` reads weights from."""
-    if (folder / INDEX).is_file():
-        try:
-            return sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PublishError(f"{folder / INDEX} is no index of weights ({error}): save the model again.") from error
-    if not (folder / WEIGHTS).is_file():
+    try:
+        names = [file.name for file in weights_files(folder)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PublishError(f"{folder / INDEX} is no index of weights ({error}): save the model again.") from error
+    if not names:
         raise PublishError(f"{folder} has no weights ({WEIGHTS}): training has not saved a model here.")
-    return [WEIGHTS]
+    return names
 
 
 def _differs(file: Path, other: Path) -> bool:

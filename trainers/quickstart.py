@@ -15,6 +15,7 @@ from pathlib import Path
 from igep.trainers.complete_checkpoint import last_complete_checkpoint
 from igep.trainers.markdown_table import markdown_table
 from igep.trainers.side_by_side import ROOT, side_by_side
+from igep.trainers.training_run import read_training_run
 
 
 RECIPE = ROOT / "trainers" / "recipes" / "quickstart.yaml"
@@ -51,10 +52,28 @@ def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list
         evaluate["igep"] += ["--checkpoint", str(last_complete_checkpoint(models["igep"])), *picture]
         side_by_side(evaluate["igep"], evaluate["cross_entropy"], output / f"evaluate_seed{seed}.log")
         runs += [
-            {"method": method, "seed": seed, "model": models[method].name, **json.loads(scores[method].read_text())}
+            {
+                "method": method,
+                "seed": seed,
+                "trained": how_trained(models[method]),
+                **json.loads(scores[method].read_text()),
+            }
             for method in METHODS
         ]
     return {"recipe": RECIPE.relative_to(ROOT).as_posix(), "runs": runs}
+
+
+def how_trained(model: Path) -> dict:
+    """From what and with which losses a model was trained.
+
+    Args:
+        model (`Path`): Its folder.
+
+    Returns:
+        `dict`: `base_model` and `losses`, by their names.
+    """
+    run = read_training_run(model)
+    return {"base_model": run["base_model"]["name"], "losses": [loss["name"] for loss in run["losses"]]}
 
 
 def as_table(results: dict) -> str:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, PreTrainedModel, ProcessorMixin
 
@@ -26,6 +25,7 @@ from igep.trainers.data.synthetic_rooms import synthetic_rooms
 from igep.trainers.depth_probe import DepthProbe, fit_depth_probe, score_depth_probe, token_depth
 from igep.trainers.geometry_losses import igep_objective
 from igep.trainers.geometry_picture import draw_geometry
+from igep.trainers.saved_weights import parameters_on_disk, weights_sha256
 from igep.trainers.training_heads_file import load_heads
 
 
@@ -125,14 +125,6 @@ def seconds_per_answer(
     return statistics.median(times[1:])  # the first call also pays for lazy initialisation
 
 
-def parameters_on_disk(directory: Path) -> int:
-    count = 0
-    for path in sorted(directory.glob("*.safetensors")):
-        with safe_open(path, framework="numpy") as weights:
-            count += sum(int(np.prod(weights.get_slice(key).get_shape())) for key in weights.keys())  # noqa: SIM118
-    return count
-
-
 def _stack_depth(rooms: list[SpatialExample]) -> np.ndarray:
     return np.concatenate([room.depth_metres for room in rooms])
 
@@ -156,6 +148,7 @@ def evaluate(
     Returns:
         `tuple[dict, list[dict]]`: Scores, and one row per question.
     """
+    weights = weights_sha256(directory)  # now: the folder may be trained on while its rooms are answered
     processor = AutoProcessor.from_pretrained(directory, trust_remote_code=True)
     model = AutoModelForImageTextToText.from_pretrained(directory, trust_remote_code=True).eval()
     rooms = held_out_rooms(num_rooms, questions_per_room)
@@ -175,6 +168,7 @@ def evaluate(
         "seconds_per_answer": seconds_per_answer(model, processor, rooms),
         "parameters_on_disk": parameters_on_disk(directory),
         "model": directory.resolve().name,
+        "weights_sha256": weights,
         "rooms": num_rooms,
         "questions": len(answers),
         "protocol": {

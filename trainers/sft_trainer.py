@@ -45,11 +45,7 @@ from igep.trainers.training_run import changed_options, training_run, write_trai
 
 
 PROGRESS_FILE = "training_progress.json"
-LOSS_WEIGHTS = {
-    "loss_geometry": "geometry_weight",
-    "loss_cross_view": "cross_view_weight",
-    "loss_global": "global_weight",
-}
+LOSS_WEIGHTS = {f"loss_{name}": f"{name}_weight" for name in ("geometry", "cross_view", "global")}
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
 
 
@@ -483,7 +479,7 @@ class IGEPSFTTrainer(SFTTrainer):
         if not self.is_world_process_zero():
             return
         folder = folder or Path(self.args.output_dir)
-        merges = self.args.merge_adapter_at_save
+        is_adapter = isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
         run = training_run(
             self.args,
             self.recipe,
@@ -492,7 +488,9 @@ class IGEPSFTTrainer(SFTTrainer):
             steps=self.state.global_step,
             tags={*self._tag_names, *([tags] if isinstance(tags, str) else tags or [])},
             datasets=[] if dataset_name is None else [dataset_name],
-            adapter_only=isinstance(self.accelerator.unwrap_model(self.model), PeftModel) and not merges,
+            adapter_only=is_adapter and not self.args.merge_adapter_at_save,
+            architecture=self.igep_model.config.vlm_config.model_type,
+            folder=folder,
         )
         write_training_run(folder, run)
         last = self.hub_model_id.split("/")[-1] if self.args.push_to_hub else None  # `Trainer`'s name for it

@@ -7,34 +7,23 @@ same as the trainer. It holds no path of this machine and no token.
 import dataclasses
 import json
 import platform
-import re
 from collections.abc import Sequence
-from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from igep.trainers.data.depthlm import DepthLMDataset
-from igep.trainers.data.mixture import MixtureDataset
-from igep.trainers.data.room_questions import WHERE_QUESTIONS
-from igep.trainers.data.spatial_dataset import SpatialDataset
-from igep.trainers.data.vlm3_dataset import VLM3Dataset
 from igep.trainers.licences import licence_of
+from igep.trainers.model_usage import RUN_FILE
+from igep.trainers.run_data import data_of, hub_datasets
+from igep.trainers.run_usage import usage_of
+from igep.trainers.saved_weights import parameters_on_disk
 from igep.trainers.sft_config import IGEPSFTConfig
+from igep.trainers.shared_recipe import is_hub_id, shared_path, shared_recipe
 
 
-RUN_FILE = "training_run.json"
 PACKAGES = ("igep", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "huggingface_hub", "safetensors")
-NOT_OF_THE_METHOD = (
-    *("output_dir", "hub_model_id", "push_to_hub", "hub_private_repo", "run_name", "logging_dir", "report_to"),
-    *("resume_from_checkpoint", "config"),
-)
-SECRET_OPTION = re.compile(r"(^|_)(token|secret|password|passwd|credentials?|api_key|access_key)$", re.IGNORECASE)
-PLACE_OPTION = re.compile(r"(_path|_file|_dir|_root|_folder)$")
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-ROOT = Path(__file__).resolve().parent.parent
 REQUIRED = {
     "base_model": dict,
     "steps": int,
@@ -49,8 +38,6 @@ REQUIRED = {
     "environment": dict,
     "earlier": list,
 }
-LOOKED_AT_ROWS = 24  # for example questions
-NUM_EXAMPLES = 6
 
 
 def training_run(
@@ -63,6 +50,8 @@ def training_run(
     tags: Sequence[str],
     datasets: Sequence[str] = (),
     adapter_only: bool = False,
+    architecture: str | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Describes a run.
 
@@ -75,6 +64,8 @@ def training_run(
         tags (`Sequence[str]`): Tags on the Hub.
         datasets (`Sequence[str]`, *optional*): Ids of the training data on the Hub.
         adapter_only (`bool`, *optional*, defaults to `False`): The folder holds an adapter and no whole model.
+        architecture (`str`, *optional*): `model_type` of the base VLM.
+        folder (`Path`, *optional*): Where the model was saved; its parameters are counted there.
 
     Returns:
         `dict`: What `training_run.json` holds.
@@ -83,12 +74,16 @@ def training_run(
     if args.global_weight:
         name = args.teacher_name_or_path
         teacher = {"kind": args.teacher, "name": name and shared_path(name), "licence": name and licence_of(name)}
-    on_hub = HUB_ID.fullmatch(base_model) is not None and not Path(base_model).exists()
+    on_hub = is_hub_id(base_model)
     return {
         "base_model": {
             "name": base_model if on_hub else Path(base_model).name,
             "on_hub": on_hub,
             "licence": licence_of(base_model),
+        },
+        "model": {
+            "architecture": architecture,
+            "parameters": None if folder is None else parameters_on_disk(folder) or None,
         },
         "earlier": _earlier(base_model),
         "steps": steps,
@@ -96,10 +91,10 @@ def training_run(
         "recipe": shared_recipe(recipe),
         "losses": _losses(args),
         "teacher": teacher,
-        "data": _data(train_dataset, steps * args.samples_per_step),
+        "data": data_of(train_dataset, recipe, steps * args.samples_per_step),
         "usage": usage_of(train_dataset, args),
         "tags": sorted(tags),
-        "datasets": sorted({*datasets, *_hub_datasets(recipe)}),
+        "datasets": sorted({*datasets, *hub_datasets(recipe)}),
         "adapter_only": adapter_only,
         "environment": environment(args),
     }
@@ -141,18 +136,6 @@ def read_training_run(folder: Path) -> dict[str, Any]:
             f"{file}: {wrong[0]!r} is missing or is no {REQUIRED[wrong[0]].__name__}: save the model again."
         )
     return run
-
-
-def shared_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The options of a recipe that others need: no tokens, no places on this machine, paths cut to their last name.
-
-    Args:
-        recipe (`dict`): Option to value.
-
-    Returns:
-        `dict`: With values that JSON and YAML can hold.
-    """
-    return {name: part for name, part in _plain("", recipe).items() if name not in NOT_OF_THE_METHOD}
 
 
 def changed_options(args: IGEPSFTConfig) -> dict[str, Any]:
@@ -197,56 +180,6 @@ def environment(args: IGEPSFTConfig) -> dict[str, Any]:
     }
 
 
-def usage_of(dataset: torch.utils.data.Dataset, args: IGEPSFTConfig) -> dict[str, Any]:
-    """How a model wants to be asked, from what it was trained on.
-
-    Args:
-        dataset (`torch.utils.data.Dataset`): What it was trained on.
-        args (`IGEPSFTConfig`): Options of the run.
-
-    Returns:
-        `dict`: `tasks`, `num_frames`, `frames_as`, `multi_turn`, `examples`; where depth is among the tasks, how its images
-        are unified; and `where_questions` if the data asks where things are.
-    """
-    parts = [part.dataset for part in dataset.parts] if isinstance(dataset, MixtureDataset) else [dataset]
-    written = [part for part in parts if isinstance(part, (VLM3Dataset, DepthLMDataset))]
-    asked = [part for part in parts if not isinstance(part, (VLM3Dataset, DepthLMDataset))]
-    usage: dict[str, Any] = {
-        "tasks": sorted({part.options.task for part in written} | ({"questions"} if asked else set())),
-        "num_frames": 1,
-        "frames_as": args.frames_as,
-        "multi_turn": False,
-        "examples": [],
-    }
-    for part in asked:
-        rows = [part[row] for row in range(min(len(part), LOOKED_AT_ROWS))]
-        usage["num_frames"] = max(usage["num_frames"], *(len(row.frames) for row in rows))
-        usage["multi_turn"] |= not args.pack_questions and any(len(row.conversation) > 1 for row in rows)
-        usage["examples"] += _examples(rows)
-    for part in written:
-        if part.options.task == "depth":
-            usage |= {
-                "focal_pixels": part.options.focal_pixels,
-                "focal_mode": part.options.focal_mode,
-                "canvas_size": None if part.options.canvas_size is None else list(part.options.canvas_size),
-                "text_pixel_steps": part.options.steps,
-            }
-    start = WHERE_QUESTIONS[0].split("{object}")[0]
-    if any(question.startswith(start) for question in usage["examples"]):
-        usage["where_questions"] = list(WHERE_QUESTIONS)
-    return usage
-
-
-def _examples(rows: Sequence[Any]) -> list[str]:
-    """One question of each type, in the order in which they come."""
-    by_type: dict[str, str] = {}
-    for row in rows:
-        types = row.question_types or [question for question, _ in row.conversation]
-        for (question, _), kind in zip(row.conversation, types, strict=True):
-            by_type.setdefault(kind or question, question)
-    return list(by_type.values())[:NUM_EXAMPLES]
-
-
 def _losses(args: IGEPSFTConfig) -> list[dict[str, Any]]:
     verifier = f"by a verifier of {args.verifier_channels} channels on {args.verifier_taps} encoder layers"
     weights = {
@@ -258,29 +191,6 @@ def _losses(args: IGEPSFTConfig) -> list[dict[str, Any]]:
     return [{"name": name, "weight": weight} for name, weight in weights.items() if weight]
 
 
-def _data(dataset: torch.utils.data.Dataset, samples: int) -> list[dict[str, Any]]:
-    if isinstance(dataset, MixtureDataset):
-        drawn = dataset.counts(samples)
-        return [
-            {"name": part.name, "task": _task(part.dataset), "rows": part.num_rows, "samples": drawn[part.name]}
-            for part in dataset.parts
-        ]
-    return [{"name": "training rows", "task": _task(dataset), "rows": len(dataset), "samples": samples}]
-
-
-def _task(dataset: torch.utils.data.Dataset) -> str:
-    if isinstance(dataset, (VLM3Dataset, DepthLMDataset)):
-        return dataset.options.task
-    return "questions" if isinstance(dataset, SpatialDataset) else "rows of a dataset class of the user's"
-
-
-def _hub_datasets(recipe: dict[str, Any]) -> set[str]:
-    """Ids of the Hub datasets that a recipe and the entries of its mixture name."""
-    entries = [recipe, *({**recipe, **entry} for entry in recipe.get("mixture") or [] if isinstance(entry, dict))]
-    paths = {str(entry.get("dataset_path")) for entry in entries if entry.get("dataset") == "hub"}
-    return {path for path in paths if HUB_ID.fullmatch(path) and not Path(path).exists()}
-
-
 def _earlier(base_model: str) -> list[dict[str, Any]]:
     """What was trained before, where the base is a folder that igep saved itself."""
     if not (Path(base_model) / RUN_FILE).is_file():
@@ -288,32 +198,3 @@ def _earlier(base_model: str) -> list[dict[str, Any]]:
     before = read_training_run(Path(base_model))
     kept = ("base_model", "steps", "samples_per_step", "losses", "teacher", "data", "recipe")
     return [*before["earlier"], {name: before.get(name) for name in kept}]
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A value as JSON and YAML hold it, without secrets and without places of this machine."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {str(key): _plain(str(key), part) for key, part in value.items() if not SECRET_OPTION.search(str(key))}
-    if isinstance(value, (list, tuple)):
-        return [_plain(name, part) for part in value]
-    if isinstance(value, (str, Path)):
-        return shared_path(str(value)) if PLACE_OPTION.search(name) or Path(value).is_absolute() else str(value)
-    return value if isinstance(value, (bool, int, float, type(None))) else str(value)
-
-
-def shared_path(name: str) -> str:
-    """A path of this machine as its last name; ids on the Hub and files of this repository stay whole.
-
-    Args:
-        name (`str`): A path or an id.
-
-    Returns:
-        `str`
-    """
-    path = Path(name).expanduser()
-    in_repository = not path.is_absolute() and ".." not in path.parts and (ROOT / path).exists()
-    if (in_repository and path.parts[0] != "outputs") or (HUB_ID.fullmatch(name) and not path.exists()):
-        return name
-    return path.name

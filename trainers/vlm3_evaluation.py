@@ -6,93 +6,41 @@
         --room_seed 7 --output scores.json
 
 The model is any that `AutoModelForImageTextToText` loads. With `--config`, scenes and questions are those of a recipe of
-`sft.py`, but for what flags say. All questions about a set of images are answered from one encoding of it (see
+`sft.py`, but for what flags say. What neither says about images and text pixels is taken from the model's own
+`training_run.json`. All questions about a set of images are answered from one encoding of it (see
 `question_packing`). Beside the scores, `*_predictions.jsonl` holds every question and answer.
 """
 
-import dataclasses
 import json
 import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
-from transformers import HfArgumentParser, PreTrainedModel
+from transformers import PreTrainedModel
+from transformers.utils import cached_file
 
 from igep.configuration_igep import IGEPConfig
 from igep.processing_igep import IGEPProcessor
 from igep.question_packing import answer_questions
 from igep.trainers.ask import load_answering
 from igep.trainers.data.spatial_example import SpatialExample
-from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
-from igep.trainers.data.vlm3_options import VLM3_TASKS
+from igep.trainers.data.training_rows import SceneTableCache, load_rows
 from igep.trainers.markdown_table import markdown_table
 from igep.trainers.metrics.camera_pose import CameraPose
 from igep.trainers.metrics.metric_depth import MetricDepth
 from igep.trainers.metrics.object_relations import ObjectRelations
 from igep.trainers.metrics.pixel_correspondence import PixelCorrespondence
+from igep.trainers.run_data import named_dataset
+from igep.trainers.saved_weights import weights_sha256
+from igep.trainers.vlm3_evaluation_options import EvaluationOptions, parse
 
 
 GEOMETRY_SIZE = (32, 32)  # of the depth maps that rows carry for the losses; nothing here reads them
-
-
-@dataclass
-class EvaluationOptions(RowOptions):
-    """What to evaluate, and where the scores go. Scenes and questions as in training, see `RowOptions`.
-
-    Args:
-        model (`str`): Folder or Hub id of a saved model.
-        output (`str`): JSON file for the scores; predictions go beside it.
-        tasks (`list[str]`, *optional*, defaults to `["depth"]`): Among `depth`, `correspondence`, `pose` and `objects`.
-        max_rows (`int`, *optional*): Image sets per task, spread evenly over all; all unless given.
-        max_new_tokens (`int`, *optional*, defaults to `64`): Longest answer.
-        frames_as (`str`, *optional*, defaults to `"images"`): Show the frames as `"images"` or as one `"video"`, as in training.
-        question_seed (`int`, *optional*, defaults to `0`): Seed of the questions that are written.
-        device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
-
-    Raises:
-        ValueError: A value out of range; the message names it.
-    """
-
-    model: str = field(default="", metadata={"help": "Folder or Hub id of a saved model."})
-    output: str = field(default="", metadata={"help": "JSON file for the scores; predictions go beside it."})
-    tasks: list[str] = field(
-        default_factory=lambda: ["depth"], metadata={"help": f"Tasks to score: {', '.join(VLM3_TASKS)}."}
-    )
-    max_rows: int | None = field(
-        default=None, metadata={"help": "Image sets per task, spread evenly over all (default: all)."}
-    )
-    max_new_tokens: int = field(default=64, metadata={"help": "Longest answer in tokens."})
-    frames_as: str = field(
-        default="images", metadata={"help": "How the model sees the frames.", "choices": ["images", "video"]}
-    )
-    question_seed: int = field(default=0, metadata={"help": "Seed of the questions that are written."})
-    device: str | None = field(default=None, metadata={"help": "Torch device (default: cuda where there is one)."})
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("model", "output"):
-            if not vars(self)[name]:
-                raise ValueError(f"{name} is not set: give --{name}.")
-        if self.task != "questions":
-            raise ValueError(f"task={self.task!r}: an evaluation takes --tasks, one or several.")
-        unknown = [task for task in self.tasks if task not in VLM3_TASKS]
-        if unknown or not self.tasks:
-            raise ValueError(f"tasks={self.tasks}: choose among {', '.join(VLM3_TASKS)}.")
-        for name in ("max_rows", "max_new_tokens"):
-            if vars(self)[name] is not None and vars(self)[name] < 1:
-                raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
-
-    def rows_of(self, task: str) -> RowOptions:
-        """The options of the rows of one task, checked."""
-        values = {option.name: vars(self)[option.name] for option in dataclasses.fields(RowOptions)}
-        return RowOptions(**(values | {"task": task}))
 
 
 def load_for_answers(model: str | Path, device: str | None = None) -> tuple[PreTrainedModel, IGEPProcessor]:
@@ -218,6 +166,7 @@ def evaluate(options: EvaluationOptions) -> tuple[dict, list[dict]]:
         OSError: No model there.
     """
     vlm, processor = load_for_answers(options.model, options.device)
+    weights = weights_sha256(Path(cached_file(options.model, "config.json")).parent)  # of a Hub id, where it is cached
     tables = SceneTableCache()
     scores, predictions = {}, []
     for task in options.tasks:
@@ -241,7 +190,13 @@ def evaluate(options: EvaluationOptions) -> tuple[dict, list[dict]]:
             **score_task(task, answered, options.rows_of(task).steps),
         }
         predictions += answered
-    return {"model": options.model, "protocol": protocol(options, len(predictions)), "scores": scores}, predictions
+    results = {
+        "model": options.model,
+        "weights_sha256": weights,
+        "protocol": protocol(options, len(predictions)),
+        "scores": scores,
+    }
+    return results, predictions
 
 
 def protocol(options: EvaluationOptions, num_questions: int) -> dict[str, str]:
@@ -254,13 +209,14 @@ def protocol(options: EvaluationOptions, num_questions: int) -> dict[str, str]:
     Returns:
         `dict[str, str]`: `dataset`, `dataset_name`, `split`, `inputs`, `questions` and `metrics`.
     """
+    named = named_dataset({"dataset": options.dataset, "dataset_path": options.dataset_path})
     source = f"rooms of seed {options.room_seed}" if options.dataset == "synthetic_rooms" else "as given"
     unified = (
         "as they are" if options.focal_pixels is None else f"at a focal length of {options.focal_pixels:g} pixels"
     )
     return {
-        "dataset": options.dataset,
-        "dataset_name": options.dataset.replace("_", " "),
+        "dataset": named["name"] if named["on_hub"] else named["kind"],
+        "dataset_name": options.dataset.replace("_", " ") + ("" if named["name"] is None else f": {named['name']}"),
         "split": source,
         "inputs": f"RGB images {unified}",
         "questions": f"{num_questions} questions of VLM3's tasks; greedy decoding, at most {options.max_new_tokens} tokens",
@@ -332,33 +288,6 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_nan(part) for name, part in value.items()}
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def parse(arguments: Sequence[str] | None = None) -> EvaluationOptions:
-    """Reads flags, and a recipe for what they leave out.
-
-    Args:
-        arguments (`Sequence[str]`, *optional*): The command line; that of the process unless given.
-
-    Returns:
-        `EvaluationOptions`
-
-    Raises:
-        ValueError: A bad value, or a recipe that holds no options.
-        OSError: No such recipe.
-    """
-    parser = HfArgumentParser(EvaluationOptions, description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument("--config", help="recipe of sft.py: scenes, questions and frames_as are taken from it")
-    config = parser.parse_known_args(arguments)[0].config
-    if config is not None:
-        recipe = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-        if not isinstance(recipe, dict):
-            raise ValueError(f"{config} holds no options: a recipe is a YAML mapping of option to value.")
-        shared = {option.name for option in dataclasses.fields(RowOptions)} | {"frames_as"}
-        defaults = {name: value for name, value in recipe.items() if name in shared}
-        task = defaults.pop("task", "questions")
-        parser.set_defaults(**defaults, **({"tasks": [task]} if task in VLM3_TASKS else {}))
-    return parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

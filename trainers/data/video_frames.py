@@ -18,13 +18,16 @@ class VideoError(ValueError):
     """A video, image folder or image that cannot be used; the message names the file and what to do."""
 
 
-def read_frames(source: str | Path, num_frames: int | None = None) -> list[Image.Image]:
+def read_frames(
+    source: str | Path, num_frames: int | None = None, *, at_most: int = DEFAULT_NUM_FRAMES
+) -> list[Image.Image]:
     """Read frames spread evenly over a video, the first and the last included.
 
     Args:
         source (`str | Path`): Video file (mp4, mov, m4v, mkv, webm, avi, gif), folder of images in natural order
             (`frame-2` before `frame-10`), or image file. Turned as its metadata says.
-        num_frames (`int`, *optional*): Frames wanted; by default 8, or all where there are fewer.
+        num_frames (`int`, *optional*): Frames wanted; by default `at_most`, or all where there are fewer.
+        at_most (`int`, *optional*, defaults to `8`): See `num_frames`.
 
     Returns:
         `list[PIL.Image.Image]`: RGB frames in order.
@@ -33,32 +36,33 @@ def read_frames(source: str | Path, num_frames: int | None = None) -> list[Image
         VideoError: Nothing there, an unsupported or unreadable file, no frames, or fewer frames than wanted.
     """
     source = Path(source)
-    if num_frames is not None and num_frames < 1:
-        raise VideoError(f"num_frames={num_frames}: ask for at least one frame.")
+    for name, value in (("num_frames", num_frames), ("at_most", at_most)):
+        if value is not None and value < 1:
+            raise VideoError(f"{name}={value}: ask for at least one frame.")
     if source.is_dir():
-        return _folder_frames(source, num_frames)
+        return _folder_frames(source, num_frames, at_most)
     if not source.is_file():
         raise VideoError(f"{source}: no such file or folder. Correct the path.")
     suffix = source.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
-        _choose(source, 1, num_frames)
+        _choose(source, 1, num_frames, at_most)
         return [_read_image(source)]
     if suffix not in VIDEO_SUFFIXES:
         raise VideoError(
             f"{source}: files of type {suffix or 'without suffix'!r} are not supported. Videos: "
             f"{' '.join(VIDEO_SUFFIXES)}; images: {' '.join(IMAGE_SUFFIXES)}."
         )
-    return _video_frames(source, num_frames)
+    return _video_frames(source, num_frames, at_most)
 
 
-def _choose(source: Path, num_available: int, num_frames: int | None) -> list[int]:
-    wanted = min(num_available, DEFAULT_NUM_FRAMES) if num_frames is None else num_frames
+def _choose(source: Path, num_available: int, num_frames: int | None, at_most: int) -> list[int]:
+    wanted = min(num_available, at_most) if num_frames is None else num_frames
     if num_available < wanted:
         raise VideoError(f"{source}: it has {num_available} frames, {wanted} are asked for. Ask for {num_available}.")
     return uniform_frame_indices(num_available, wanted).tolist()
 
 
-def _folder_frames(folder: Path, num_frames: int | None) -> list[Image.Image]:
+def _folder_frames(folder: Path, num_frames: int | None, at_most: int) -> list[Image.Image]:
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         hint = (
@@ -66,7 +70,7 @@ def _folder_frames(folder: Path, num_frames: int | None) -> list[Image.Image]:
         )
         raise VideoError(f"{folder}: no frames, there is no image in this folder; {hint}.")
     files.sort(key=lambda path: natural_order(path.name))
-    return [_read_image(files[index]) for index in _choose(folder, len(files), num_frames)]
+    return [_read_image(files[index]) for index in _choose(folder, len(files), num_frames, at_most)]
 
 
 def _read_image(path: Path) -> Image.Image:
@@ -82,10 +86,10 @@ def _read_image(path: Path) -> Image.Image:
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def _video_frames(path: Path, num_frames: int | None) -> list[Image.Image]:
+def _video_frames(path: Path, num_frames: int | None, at_most: int) -> list[Image.Image]:
     # The frame count that a container states is a guess for some formats, so frames are counted by decoding; keeping
     # them all from that pass would fill the memory with a long video.
-    indices = set(_choose(path, _count(path), num_frames))
+    indices = set(_choose(path, _count(path), num_frames, at_most))
     frames = []
     with _open(path) as container:
         for number, frame in enumerate(container.decode(video=0)):
