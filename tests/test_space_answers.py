@@ -225,6 +225,21 @@ def test_the_label_is_inside_the_picture(at):
     assert with_label > without + 50
 
 
+@pytest.mark.parametrize("size", [(64, 1024), (100, 640), (1024, 64)])
+@pytest.mark.parametrize("label", ["box in purple", "y" * 300])
+def test_a_label_fits_narrow_pictures(size, label):
+    """Beside the box's own lines, nothing is drawn at the left and right ends: the label ends before them."""
+    place = Place((size[0] * 0.4, size[1] * 0.4, size[0] * 0.6, size[1] * 0.6))
+    picture = np.asarray(draw_place(Image.new("RGB", size, GREY), place, intrinsics_of(size, 60), label))
+    assert accent(picture).any()
+    assert (picture[:, [0, -1]] == GREY).all()
+
+
+def test_the_cone_of_a_tall_video_is_not_larger_than_its_room():
+    camera, *_ = draw_in_space(Place(None, (0.0, 0.0, 4.0), (1.0, 1.0, 1.0)), "box", (0.5, 4.0)).data
+    assert np.nanmax(np.abs(np.array(camera.z, float))) < 2
+
+
 def test_the_view_in_space_has_the_box_and_the_camera():
     place = Place(None, (1.0, -2.0, 5.0), (2.0, 1.0, 4.0))
     figure = draw_in_space(place, "box in red", (1.0, 0.5))

@@ -54,6 +54,39 @@ sys.path.insert(0, str(Path(sys.argv[1]).parent))
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
+# Texts and placeholders whose contrast with what is behind them is below 4.5, WCAG's limit.
+PALE = """() => {
+  const rgba = text => { const found = text.match(/[\\d.]+/g).map(Number); return found.length < 4 ? [...found, 1] : found };
+  const over = (top, below) => [0, 1, 2].map(k => top[k] * top[3] + below[k] * (1 - top[3])).concat(1);
+  const light = colour => {
+    const [r, g, b] = colour.map(c => c / 255).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const pale = [];
+  const measure = (element, style, text) => {
+    const behind = [];
+    let opacity = 1;
+    for (let at = element; at; at = at.parentElement) {
+      behind.unshift(rgba(getComputedStyle(at).backgroundColor));
+      opacity *= getComputedStyle(at).opacity;
+    }
+    if (opacity === 0) return;
+    const ground = behind.reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+    const ink = rgba(style.color);
+    ink[3] *= opacity;
+    const [high, low] = [light(over(ink, ground)), light(ground)].sort((a, b) => b - a);
+    const contrast = (high + 0.05) / (low + 0.05);
+    if (contrast < 4.5) pale.push(`${contrast.toFixed(2)} ${text}`);
+  };
+  for (const element of document.querySelectorAll("body *")) {
+    if (!element.offsetParent || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
+    const text = [...element.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join(" ").trim();
+    if (text) measure(element, getComputedStyle(element), text);
+    if (element.placeholder) measure(element, getComputedStyle(element, "::placeholder"), element.placeholder);
+  }
+  return pale;
+}"""
+
 
 class Visitor:
     """Somebody's browser window on the Space, and what it asked of the network.
@@ -76,8 +109,9 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.addresses.add(request.url))
         self.page.goto(url)
-        self.status, self.figures, self.prompt, self.question = (
-            self.page.locator(f"#{name} textarea") for name in ("status", "figures", "prompt", "question")
+        self.status = self.page.locator("#status .prose")
+        self.figures, self.prompt, self.question = (
+            self.page.locator(f"#{name} textarea") for name in ("figures", "prompt", "question")
         )
         self.frame, self.thumbnails = self.page.locator("#frame img"), self.page.locator("#gallery button img")
         self.asked, self.answers = (self.page.locator(f"#chat [data-testid={role}]") for role in ("user", "bot"))
@@ -92,13 +126,24 @@ class Visitor:
         """Gives the page a file, in the place of the one it has."""
         if (clear := self.page.locator("#video button[aria-label=Clear]").last).is_visible():
             clear.click()
-            expect(self.status).to_have_value(EMPTY)
+            expect(self.status).to_have_text(EMPTY)
         self.page.locator("#video input[type=file]").set_input_files(path)
 
     def pick_example(self, number: int) -> None:
         self.page.locator("#examples button").nth(number).click()
-        expect(self.status).to_have_value(re.compile("2 of 72 frames"))
+        expect(self.status).to_have_text(re.compile("2 of 72 frames"))
         expect(self.frame).to_be_visible()
+
+    def set_number(self, name: str, text: str) -> Locator:
+        """Types a number beside a slider, leaves the box, and returns it."""
+        box = self.page.get_by_label(f"number input for {name}")
+        if not box.is_visible():
+            self.page.locator("#settings button").first.click()
+            expect(box).not_to_have_value("")
+            self.page.wait_for_timeout(300)  # until then, what is shown for the first time takes its first value again
+        box.fill(text)
+        box.press("Tab")
+        return box
 
     def ask(self, text: str, task: str = ANYTHING) -> None:
         """Sends a question."""
@@ -172,13 +217,14 @@ def expected_answer(model: SceneModel, scene: Scene, question: str, remember: bo
 
 
 def test_an_empty_page_says_what_to_do(visitor: Visitor):
-    expect(visitor.status).to_have_value(EMPTY)
+    expect(visitor.status).to_have_text(EMPTY)
     expect(visitor.page.locator("#examples button")).to_have_count(3)
     for hidden in ("#gallery", "#frame", "#space-view"):
         expect(visitor.page.locator(hidden)).not_to_be_visible()
-    for number, task in enumerate((ANYTHING, PLACE, DESCRIBE)):
+    for number, task in enumerate((ANYTHING, DISTANCE, PLACE, DESCRIBE)):
         visitor.ask("box in red", task)
         expect(visitor.answers.nth(number)).to_have_text(re.compile("^⚠ There is no video"))
+        expect(visitor.question).to_have_value("box in red")
 
 
 def test_an_example_is_asked_about(visitor: Visitor, bare_model):
@@ -193,9 +239,10 @@ def test_an_example_is_asked_about(visitor: Visitor, bare_model):
         expect(visitor.figures).to_have_value(re.compile(f"33 of them frames · .*frames encoded {encoded}$"))
         expect(visitor.prompt).to_have_value(re.compile(re.escape(question)))
     expect(visitor.answers).to_have_count(2)
-    visitor.ask("", DESCRIBE)
+    visitor.ask("How large is it?", DESCRIBE)
     expect(visitor.asked.nth(2)).to_have_text("Describe the scene.")
     expect(visitor.answers.nth(2)).to_have_text(expected_answer(bare_model, scene, "Describe the scene."))
+    expect(visitor.question).to_have_value("How large is it?")
     visitor.page.locator("#ideas button").first.click()
     expect(visitor.question).to_have_value("Which is closer, the box in purple or the cylinder in green?")
 
@@ -205,7 +252,7 @@ def test_a_point_of_an_uploaded_frame_is_asked_about(visitor: Visitor, tmp_path)
     for number, (height, width) in enumerate(((96, 192), (192, 96), (480, 640))):
         path = write_video(tmp_path / f"{width}.mp4", noise_frames(10, number, (height, width)))
         visitor.upload(path)
-        expect(visitor.status).to_have_value(re.compile(f"2 of 10 frames, {width} x {height}"))
+        expect(visitor.status).to_have_text(re.compile(f"2 of 10 frames, {width} x {height}"))
         expect(visitor.thumbnails).to_have_count(2)
         for second_frame, (x, y) in enumerate(((0.25, 0.7), (0.8, 0.45))):
             if second_frame:
@@ -230,6 +277,91 @@ def test_a_point_of_an_uploaded_frame_is_asked_about(visitor: Visitor, tmp_path)
             changed = np.abs(np.asarray(drawn, int) - np.asarray(undrawn, int)).max(2) > 40
             assert 100 < changed.sum() < changed.size / 4
             assert not changed[:: drawn.height - 1, :: drawn.width - 1].any()
+
+
+def test_how_far_can_be_asked_with_the_keyboard(visitors, space_server):
+    visitor = visitors(space_server)
+    visitor.pick_example(0)
+    visitor.thumbnails.nth(1).click()
+    expect(visitor.page.locator("#frame")).to_contain_text("Frame 2:")
+    visitor.ask("200, 150", DISTANCE)
+    expect(visitor.asked).to_have_text("How far is pixel (200, 150) of frame 2?")
+    expect(visitor.answers).to_have_text(re.compile(r"^\d+\.\d\d m from the camera\.$"))
+    expect(visitor.question).to_have_value("")
+    visitor.question.fill("384, 0")
+    visitor.question.press("Enter")
+    expect(visitor.answers.nth(1)).to_have_text("⚠ This point is outside the frame of 384 x 384 pixels.")
+    expect(visitor.question).to_have_value("384, 0")
+    visitor.ask("", DISTANCE)
+    expect(visitor.answers.nth(2)).to_have_text(re.compile("^⚠ Click a point in the frame, or type x, y"))
+
+
+def test_a_question_is_not_lost_after_a_click(visitor: Visitor):
+    visitor.pick_example(0)
+    visitor.press(visitor.frame, 0.5, 0.5)
+    expect(visitor.answers).to_have_text(re.compile("m from the camera"))
+    expect(visitor.page.get_by_label(DISTANCE)).to_be_checked()
+    visitor.question.fill(QUESTION)
+    visitor.page.locator("#send").click()
+    expect(visitor.asked.nth(1)).to_have_text(QUESTION)
+    expect(visitor.figures).to_have_value(re.compile("33 of them frames"))
+    expect(visitor.page.get_by_label(ANYTHING)).to_be_checked()
+
+
+def test_numbers_typed_beside_sliders_are_those_that_are_used(visitors, space_server, tmp_path):
+    visitor = visitors(space_server)
+    visitor.pick_example(0)
+    name = "Frames that the model sees"
+    for typed, used in (("5", 5), ("100", 32), ("2.5", 3), ("", 2), ("0", 1)):
+        box = visitor.set_number(name, typed)
+        expect(visitor.status).to_have_text(re.compile(f"^{used} of 72 frames"))
+        expect(box).to_have_value(str(used))
+    visitor.page.get_by_label(f"range slider for {name}").press("ArrowRight")
+    expect(visitor.status).to_have_text(re.compile("^2 of 72 frames"))
+    angle = "Horizontal field of view in degrees"
+    expect(visitor.page.get_by_label(f"number input for {angle}")).to_have_value("64")
+    expect(visitor.set_number(angle, "500")).to_have_value("140")
+    visitor.press(visitor.frame, 0.5, 0.5)
+    expect(visitor.answers).to_have_text(re.compile("m from the camera"))
+    visitor.upload(write_video(tmp_path / "mine.mp4", noise_frames(10)))
+    expect(visitor.status).to_have_text(re.compile("^2 of 10 frames"))
+    expect(visitor.page.get_by_label(f"number input for {angle}")).to_have_value("60")
+    expect(visitor.page.locator(".toast-body")).to_have_count(0)
+
+
+def test_drawings_go_with_their_answer(visitors, space_server, bare_model):
+    camera = {"field_of_view_degrees": 64.0, "focal_pixels": None, "max_new_tokens": 128}
+    visitor = visitors(space_server)
+    visitor.pick_example(0)
+    plain = visitor.shown_frame()
+    visitor.thumbnails.nth(1).click()
+    expect(visitor.page.locator("#frame")).to_contain_text("Frame 2:")
+    selected = visitor.page.locator("#gallery button.selected img")
+    things = (f"{shape} in {colour}" for shape in ("sphere", "box") for colour in ("red", "blue", "purple"))
+    thing = next(at for at in things if last(ask_place(bare_model, example_scene(1), at, **camera)).place is not None)
+    visitor.ask(thing, PLACE)
+    expect(visitor.page.locator("#space-view")).to_be_visible()
+    expect(visitor.page.locator("#frame")).to_contain_text("Frame 1:")
+    expect(selected).to_have_attribute("src", visitor.thumbnails.first.get_attribute("src"))
+    assert np.abs(np.asarray(visitor.shown_frame(), int) - np.asarray(plain, int)).max() > 100
+    visitor.page.locator("#chat button[aria-label=Clear]").click()
+    expect(visitor.page.locator("#space-view")).not_to_be_visible()
+    np.testing.assert_array_equal(visitor.shown_frame(), plain)
+
+
+def test_what_is_read_is_clear_and_has_a_name(visitor: Visitor):
+    visitor.pick_example(0)
+    visitor.page.locator("#settings button").first.click()
+    expect(visitor.page.get_by_label("Example video 3")).to_be_visible()
+    expect(visitor.page.locator("#status")).to_have_attribute("aria-live", "polite")
+    assert visitor.page.evaluate(PALE) == []
+
+
+def test_the_frame_is_in_the_window(visitors, space_server):
+    visitor = visitors(space_server)
+    visitor.pick_example(0)
+    box = visitor.frame.bounding_box()
+    assert box["y"] + box["height"] <= SHAPES["desktop"]["viewport"]["height"]
 
 
 def test_a_thing_is_shown_on_the_frame_and_in_space(visitor: Visitor, bare_model):
@@ -284,7 +416,7 @@ def test_visitors_at_once_see_their_own_scenes(visitors, space_server, bare_mode
         for number, (window, video) in enumerate(zip(windows, videos, strict=True)):
             question = f"How many metres away is the box in {('red', 'blue')[(number + turn) % 2]}?"
             scene, about = open_scene(str(video), 2, tmp_path)
-            expect(window.status).to_have_value(about)
+            expect(window.status).to_have_text(about)
             expect(window.asked.nth(turn)).to_have_text(question)
             expect(window.answers.nth(turn)).to_have_text(expected_answer(bare_model, scene, question))
             expect(window.figures).to_have_value(re.compile(f" {16 * len(scene.frames) + 1} of them frames"))
@@ -301,11 +433,11 @@ def test_bad_files_are_explained_and_good_ones_work_after(visitors, space_server
     for path, message in bad_videos.items():
         visitor.upload(path)
         begin = time.perf_counter()
-        expect(visitor.status).to_have_value(re.compile("^⚠ .*" + re.escape(message)), timeout=10_000)
+        expect(visitor.status).to_have_text(re.compile("^⚠ .*" + re.escape(message)), timeout=10_000)
         seconds[path.stem] = f"{time.perf_counter() - begin:.2f}"
         expect(visitor.frame).not_to_be_visible()
         visitor.upload(good)
-        expect(visitor.status).to_have_value(re.compile("^2 of 10 frames"))
+        expect(visitor.status).to_have_text(re.compile("^2 of 10 frames"))
         expect(visitor.frame).to_be_visible()
     visitor.ask(QUESTION)
     expect(visitor.figures).to_have_value(re.compile("frames encoded now"))
@@ -324,7 +456,7 @@ def test_text_is_never_html(visitors, space_server):
     visitor.page.locator("#video input[type=file]").set_input_files(
         {"name": name, "mimeType": "video/mp4", "buffer": video}
     )
-    expect(visitor.status).to_have_value(re.compile("^2 of 72 frames"))
+    expect(visitor.status).to_have_text(re.compile("^2 of 72 frames"))
     for number, task in enumerate((ANYTHING, PLACE)):
         visitor.ask(hostile, task)
         expect(visitor.answers.nth(number)).not_to_have_text("…")
@@ -368,6 +500,53 @@ def test_stop_ends_an_answer(visitors, slow_server):
     other.page.locator("#stop").click()
     expect(visitor.answers.nth(1)).to_have_text(re.compile(r"\w"))
     visitor.page.locator("#stop").click()
+
+
+@pytest.mark.parametrize("change", ["another video", "no video", "another number of frames", "chat cleared"])
+def test_an_answer_does_not_come_back(visitors, slow_server, change):
+    visitor = visitors(slow_server)
+    visitor.pick_example(0)
+    visitor.ask(QUESTION)
+    expect(visitor.answers).to_have_text(re.compile(r"\w"))
+    if change == "another video":
+        visitor.page.locator("#examples button").nth(1).click()
+    elif change == "no video":
+        visitor.page.locator("#video button[aria-label=Clear]").last.click()
+    elif change == "another number of frames":
+        visitor.set_number("Frames that the model sees", "3")
+    else:
+        visitor.page.locator("#chat button[aria-label=Clear]").click()
+    expect(visitor.answers).to_have_count(0)
+    time.sleep(1.5)
+    expect(visitor.answers).to_have_count(0)
+    assert visitor.figures.input_value() == ""
+    if change != "no video":
+        visitor.ask("How many boxes are there?")
+        expect(visitor.asked).to_have_text("How many boxes are there?")
+        visitor.page.locator("#stop").click()
+        expect(visitor.answers).to_have_text(re.compile(r"^\(Stopped\.\)$|\w.* … \(stopped\)$", re.DOTALL))
+
+
+def test_requests_during_an_answer_leave_it_whole(visitors, slow_server):
+    visitor = visitors(slow_server)
+    visitor.pick_example(0)
+    visitor.set_number("Longest answer in tokens", "24")
+    visitor.page.locator("#settings button").first.click()
+    visitor.ask(QUESTION)
+    expect(visitor.answers).to_have_text(re.compile(r"\w"))
+    visitor.page.locator("#settings button").first.click()
+    visitor.question.fill("How many boxes are there?")
+    visitor.question.press("Enter")  # refused: one question at a time, and this one stays in its box
+    visitor.press(visitor.frame, 0.5, 0.5)  # waits for its turn
+    expect(visitor.asked).to_have_text([QUESTION, re.compile("^How far is pixel")], timeout=15_000)
+    expect(visitor.answers.nth(1)).to_have_text(re.compile("^⚠ This model was not trained"))
+    expect(visitor.question).to_have_value("How many boxes are there?")
+    expect(visitor.figures).to_have_value(re.compile("24 answer tokens"))
+    whole = visitor.answers.nth(0).inner_text()
+    visitor.ask(QUESTION)
+    expect(visitor.asked).to_have_count(3)
+    expect(visitor.answers.nth(2)).to_have_text(whole, timeout=15_000)
+    assert whole == visitor.answers.nth(0).inner_text()
 
 
 def test_what_the_model_was_not_trained_on_is_said(visitors, slow_server):

@@ -4,13 +4,16 @@ import inspect
 import json
 import pickle
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scene_model import ModelError, Scene, SceneModel
+from answer_places import intrinsics_of
+from scene_model import ModelError, Scene, SceneModel, Usage, _End
 from tiny_checkpoints import FAMILIES, random_frames
+from transformers import StoppingCriteriaList
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -100,6 +103,51 @@ def test_an_error_of_the_model_reaches_the_caller(folder, monkeypatch):
     monkeypatch.setattr(space.model, "generate", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=4))
+
+
+def test_a_long_prompt_does_not_shorten_the_answer():
+    """Seconds are counted from the first token on: before it, a large model on a CPU reads the prompt for minutes."""
+    end = _End(0.2)
+    scores = torch.zeros(1, 3)
+    time.sleep(0.3)
+    assert not end(torch.zeros(1, 4), scores)
+    time.sleep(0.1)
+    assert not end(torch.zeros(1, 5), scores)
+    time.sleep(0.2)
+    assert end(torch.zeros(1, 6), scores)
+    assert end.late
+
+
+def test_an_answer_that_takes_too_long_is_cut_and_says_so(folder, monkeypatch):
+    space = SceneModel(str(folder), answer_seconds=0.5)
+    quick = StoppingCriteriaList.__call__
+
+    def slow(self, *args, **kwargs):
+        time.sleep(0.1)
+        return quick(self, *args, **kwargs)
+
+    monkeypatch.setattr(StoppingCriteriaList, "__call__", slow)
+    space.model.generation_config.eos_token_id = None
+    report = last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=100))
+    assert 3 <= report.answer_tokens <= 10
+    assert report.stopped == "the answer was cut after 0.5 s"
+
+
+def test_a_model_that_writes_nothing_is_not_waited_for(folder, monkeypatch):
+    space = SceneModel(str(folder), answer_seconds=0.2)
+    monkeypatch.setattr(space.model, "generate", lambda **_: time.sleep(2))
+    with pytest.raises(ModelError, match=r"wrote nothing for 0\.2 s"):
+        last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=4))
+
+
+def test_a_point_that_the_model_does_not_see_is_a_message_for_visitors(folder, caplog):
+    space = SceneModel(str(folder))
+    frame = random_frames(1)[0]
+    space.usage = Usage(tasks=("depth",), focal_pixels=None, canvas_size=(8, 8))
+    with pytest.raises(ModelError, match="choose one nearer to the middle") as raised:
+        last(space.distance(frame, (0.5, 0.5), intrinsics_of(frame.size, 60), max_new_tokens=4))
+    assert "canvas_size" not in str(raised.value)
+    assert "canvas_size" in caplog.text, "whoever runs the Space is told why"
 
 
 def test_how_it_wants_to_be_asked_is_read_from_the_run(folder, tmp_path):

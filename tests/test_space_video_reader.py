@@ -49,12 +49,6 @@ def test_other_containers_are_read(tmp_path, suffix):
     assert numbers_of(video.frames) == [0, 9]
 
 
-def test_a_gif_is_read(tmp_path):
-    frames = [Image.fromarray(frame) for frame in numbered_frames(4)]
-    frames[0].save(tmp_path / "video.gif", save_all=True, append_images=frames[1:], duration=100)
-    assert numbers_of(read_video(tmp_path / "video.gif", 2).frames) == [0, 3]
-
-
 def test_a_frame_keeps_its_colours_and_its_place(tmp_path):
     frames = noise_frames(2)
     video = read_video(write_video(tmp_path / "video.mp4", frames), 2)
@@ -73,8 +67,9 @@ def test_a_video_recorded_on_its_side_stands_upright(tmp_path):
     header = content.index(b"tkhd")
     turned = tmp_path / "turned.mp4"
     turned.write_bytes(content[:header] + content[header:].replace(matrices[0], matrices[1], 1))
-    image = read_video(turned, 1).frames[0]
-    assert image.size == (64, 96)
+    video = read_video(turned, 1)
+    image = video.frames[0]
+    assert image.size == video.size == (64, 96)
     pixels = np.asarray(image, int)
     assert (pixels[:40, :, 0] > 200).all()
     assert (pixels[56:, :, 0] < 50).all()
@@ -113,7 +108,11 @@ def test_sound_alone_is_no_video(tmp_path):
 
 def test_other_suffixes_and_large_files_are_not_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("the file was opened"))
-    for name, message in (("video.mp3", r"type \.mp3 are not read"), ("video", "without suffix are not read")):
+    for name, message in (
+        ("video.mp3", r"type \.mp3 are not read"),
+        ("video.gif", r"type \.gif are not read"),
+        ("video", "without suffix are not read"),
+    ):
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(VideoError, match=message):
             read_video(tmp_path / name, 2)

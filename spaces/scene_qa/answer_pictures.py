@@ -12,6 +12,8 @@ CAMERA_COLOUR = "#6d7cff"
 BOX_COLOUR = "#ffb000"
 EDGES = [(a, b) for a in range(8) for b in range(a + 1, 8) if (a ^ b) in (1, 2, 4)]
 CLIPPING_METRES = 0.05  # an edge that passes behind the camera is drawn as far as here
+LONGEST_LABEL = 60
+SMALLEST_LETTERS = 10
 SMALLEST_SIDE = 512  # smaller frames are enlarged before anything is drawn on them, whole pixels at a time
 
 
@@ -89,6 +91,7 @@ def draw_in_space(place: Place, label: str, field_of_view: tuple[float, float]) 
     corners = corners_metres(place)
     reach = max(0.5, place.centre_metres[2] * 0.35)
     tangent_x, tangent_y = field_of_view
+    reach /= max(1.0, tangent_x, tangent_y)  # else a tall video's cone is larger than the room
     rim = [np.array([sx * tangent_x, sy * tangent_y, 1.0]) * reach for sx, sy in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
     frustum = [pair for k in range(4) for pair in ((np.zeros(3), rim[k]), (rim[k], rim[(k + 1) % 4]))]
     figure = go.Figure()
@@ -106,7 +109,8 @@ def draw_in_space(place: Place, label: str, field_of_view: tuple[float, float]) 
             "yaxis": _axis("forward, m"),
             "zaxis": _axis("up, m"),
             "aspectmode": "data",
-            "camera": {"eye": {"x": -1.25, "y": -1.7, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.12}},
+            # Far enough away for the labels of all axes to be seen on a phone.
+            "camera": {"eye": {"x": -1.75, "y": -2.4, "z": 1.2}, "center": {"x": 0, "y": 0, "z": -0.12}},
             "domain": {"y": [0.07, 1]},
         },
     )
@@ -156,7 +160,7 @@ def _label(
     """Writes at a place, or so far beside it: to its right, or where the picture ends there, to its left."""
     if not text:
         return
-    font = ImageFont.load_default(size=max(16, max(size) // 28))
+    text, font = _fitted(draw, text, size)
     left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
     width, height = right - left + 12, bottom - top + 10
     right_of, left_of = place[0] + beside, place[0] - beside - width
@@ -165,3 +169,15 @@ def _label(
     y = min(max(place[1] - height / 2, 2), max(size[1] - height - 2, 2))
     draw.rounded_rectangle((x, y, x + width, y + height), radius=5, fill=SHADOW)
     draw.text((x + 6 - left, y + 5 - top), text, fill=ACCENT, font=font)
+
+
+def _fitted(draw: ImageDraw.ImageDraw, text: str, size: tuple[int, int]) -> tuple[str, ImageFont.ImageFont]:
+    """A label in letters small enough for the picture, and cut where no letters are."""
+    points, room = max(16, max(size) // 28), max(size[0] - 16, 1)
+    text = text if len(text) <= LONGEST_LABEL else text[:LONGEST_LABEL] + "..."
+    font = ImageFont.load_default(size=points)
+    if (width := draw.textlength(text, font=font)) > room:
+        font = ImageFont.load_default(size=max(SMALLEST_LETTERS, int(points * room / width)))
+    while len(text) > 4 and draw.textlength(text, font=font) > room:
+        text = text[:-4] + "..."
+    return text, font

@@ -2,7 +2,8 @@
 
     MODEL_ID=user/name python app.py        # an id on the Hub, or a folder
 
-Environment: `MODEL_ID`, `MODEL_REVISION`, `CONCURRENCY` (answers at once, 1), `QUEUE_SIZE` (visitors waiting, 32), and
+Environment: `MODEL_ID`, `MODEL_REVISION`, `CONCURRENCY` (answers at once, 1), `QUEUE_SIZE` (visitors waiting, 32),
+`ANSWER_SECONDS` (longest wait for a word and longest time to write an answer, 300: large models on a CPU want more), and
 Gradio's own, such as `GRADIO_SERVER_PORT`.
 """
 
@@ -17,7 +18,7 @@ from pathlib import Path
 UPLOADS = os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "scene_qa_uploads"))
 
 from page_style import CSS, THEME
-from scene_model import ModelError, SceneModel
+from scene_model import ANSWER_SECONDS, ModelError, SceneModel
 from scene_page import build_page
 from scene_sessions import SceneSessions
 from video_reader import MAX_BYTES
@@ -40,7 +41,8 @@ def load_model() -> SceneModel:
     if not os.environ.get("MODEL_ID"):
         raise SystemExit("MODEL_ID is not set: give the id or the folder of a model trained with igep.")
     try:
-        return SceneModel(os.environ["MODEL_ID"], os.environ.get("MODEL_REVISION"), on_gpu())
+        seconds = float(os.environ.get("ANSWER_SECONDS", str(ANSWER_SECONDS)))
+        return SceneModel(os.environ["MODEL_ID"], os.environ.get("MODEL_REVISION"), on_gpu(), seconds)
     except ModelError as error:
         raise SystemExit(str(error)) from error
 

@@ -5,6 +5,8 @@ frames, which prompts, which image size. Nothing of igep is imported; its code c
 """
 
 import json
+import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +23,6 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
     BatchFeature,
-    MaxTimeCriteria,
     StoppingCriteria,
     StoppingCriteriaList,
     TextIteratorStreamer,
@@ -29,8 +30,8 @@ from transformers import (
 
 
 PIXELS = ("pixel_values", "pixel_values_videos")
-ANSWER_SECONDS = 120
-STREAM_SECONDS = 30  # longest wait for the next piece of text
+ANSWER_SECONDS = 300.0
+logger = logging.getLogger(__name__)
 
 
 class ModelError(ValueError):
@@ -82,11 +83,21 @@ class Scene:
         frames (`list[PIL.Image.Image]`): RGB.
         encoded (`dict`): Per way of showing the frames, the encoder's output on the CPU.
         turns (`list[str]`): Questions and answers by turns.
+        video_size (`tuple[int, int]`, *optional*): Width and height of the video, where its frames were made smaller.
+        source (`tuple`): The file and the number of frames wanted, as it was opened.
     """
 
     frames: list[Image.Image]
     encoded: dict[str, dict] = field(default_factory=dict)
     turns: list[str] = field(default_factory=list)
+    video_size: tuple[int, int] | None = None
+    source: tuple[str, int] = ("", 0)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Pixels of the video per pixel of its frames: (2,), along x and y."""
+        size = self.frames[0].size
+        return np.array(self.video_size or size) / np.array(size)
 
     @property
     def num_bytes(self) -> int:
@@ -108,14 +119,23 @@ class Report:
     stopped: str = ""
 
 
-class _Cancelled(StoppingCriteria):
-    """Ends generation when nobody listens any more."""
+class _End(StoppingCriteria):
+    """Ends generation when nobody listens any more, or so many seconds after the first token.
 
-    def __init__(self):
-        self.event = threading.Event()
+    Before it, the prompt is read, which takes as long as it takes.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self.cancelled = threading.Event()
+        self.begin: float | None = None
+        self.late = False
 
     def __call__(self, input_ids, scores, **kwargs) -> torch.Tensor:
-        return torch.full((input_ids.shape[0],), self.event.is_set(), device=input_ids.device)
+        now = time.monotonic()
+        self.begin = now if self.begin is None else self.begin
+        self.late = now - self.begin > self.seconds
+        return torch.full((input_ids.shape[0],), self.late or self.cancelled.is_set(), device=input_ids.device)
 
 
 class SceneModel:
@@ -126,13 +146,19 @@ class SceneModel:
         revision (`str`, *optional*): Branch, tag or commit.
         on_gpu (`Callable`, *optional*): Wraps what needs the accelerator (`spaces.GPU` on ZeroGPU). Wrapped functions may run
             in a process of their own: they change nothing and return tensors on the CPU.
+        answer_seconds (`float`, *optional*, defaults to `300`): Longest time to write an answer, and longest wait for its
+            first or next word.
 
     Raises:
         ModelError: There is no such model, or it is not one of igep's.
     """
 
     def __init__(
-        self, model_id: str, revision: str | None = None, on_gpu: Callable[[Callable], Callable] = lambda work: work
+        self,
+        model_id: str,
+        revision: str | None = None,
+        on_gpu: Callable[[Callable], Callable] = lambda work: work,
+        answer_seconds: float = ANSWER_SECONDS,
     ):
         options = {"trust_remote_code": True, "revision": revision}
         try:
@@ -142,6 +168,7 @@ class SceneModel:
         if config.model_type != "igep":
             raise ModelError(f"MODEL_ID={model_id!r} is a {config.model_type} model: this Space shows models of igep.")
         self.model_id = model_id
+        self.answer_seconds = answer_seconds
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.processor = AutoProcessor.from_pretrained(model_id, **options)
         self.model = AutoModelForImageTextToText.from_pretrained(model_id, dtype="auto", **options)
@@ -164,6 +191,9 @@ class SceneModel:
 
         Yields:
             `Report`: As the text grows; the last one is whole.
+
+        Raises:
+            ModelError: No word came in `answer_seconds`.
         """
         frames_as = frames_as or self.usage.frames_as
         turns = [*(scene.turns if history else []), question]
@@ -190,12 +220,11 @@ class SceneModel:
             `Report`
 
         Raises:
-            ModelError: The model was not trained on such questions, or the image cannot be brought to its size.
+            ModelError: The model was not trained on such questions, the image cannot be brought to its size, the point is
+                outside of what it sees, or no word came in `answer_seconds`.
         """
         if "depth" not in self.usage.tasks:
-            raise ModelError(
-                "This model was not trained on how far a pixel is (igep: `task: depth`). Ask in words instead."
-            )
+            raise ModelError("This model was not trained on how far a pixel is. Ask in words instead.")
         begin = time.perf_counter()
         try:
             inputs = self.processor.depth_question_inputs(
@@ -209,7 +238,11 @@ class SceneModel:
                 frames_as=self.usage.frames_as,
             )
         except ValueError as error:
-            raise ModelError(str(error)) from error
+            logger.warning("a distance cannot be asked for: %s", error)
+            raise ModelError(
+                "The model cannot look at this point: choose one nearer to the middle of the frame, or correct the field of "
+                "view or the focal length (Settings)."
+            ) from error
         prompt = self.processor.decode(inputs["input_ids"][0])
         yield from self._stream(inputs, self._encode(inputs), prompt, begin, True, max_new_tokens)
 
@@ -233,20 +266,19 @@ class SceneModel:
         vision = torch.isin(inputs["input_ids"].cpu(), torch.tensor([config.image_token_id, config.video_token_id]))
         report = Report(prompt, "", prompt_tokens, int(vision.sum()), encoded_now=encoded_now)
         streamer = TextIteratorStreamer(
-            self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=STREAM_SECONDS
+            self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=self.answer_seconds
         )
-        cancelled, failed, answered = _Cancelled(), [], []
+        end, failed, answered = _End(self.answer_seconds), [], []
 
         def generate() -> None:
             try:
-                stops = StoppingCriteriaList([cancelled, MaxTimeCriteria(ANSWER_SECONDS)])
                 found = self.model.generate(
                     **inputs,
                     mm_encoder_outputs=_moved(encoded, self.device),
                     max_new_tokens=max_new_tokens,
                     do_sample=False,
                     streamer=streamer,
-                    stopping_criteria=stops,
+                    stopping_criteria=StoppingCriteriaList([end]),
                 )
                 answered.append(found[0, prompt_tokens:])
             except Exception as error:  # noqa: BLE001 - handed to the one who waits for the text
@@ -261,8 +293,12 @@ class SceneModel:
                 report.seconds = time.perf_counter() - begin
                 yield report
             thread.join()
+        except queue.Empty as error:
+            raise ModelError(
+                f"The model wrote nothing for {self.answer_seconds:g} s. With fewer frames (Settings) it is faster."
+            ) from error
         finally:
-            cancelled.event.set()  # also when the visitor has left
+            end.cancelled.set()  # also when the visitor has left
         if failed:
             raise failed[0]
         # Decoded as a whole: piece by piece, some tokenizers lose what joins two tokens.
@@ -271,6 +307,8 @@ class SceneModel:
         report.seconds = time.perf_counter() - begin
         if report.answer_tokens >= max_new_tokens:
             report.stopped = f"the answer was cut at {max_new_tokens} tokens"
+        elif end.late:
+            report.stopped = f"the answer was cut after {self.answer_seconds:g} s"
         yield report
 
 

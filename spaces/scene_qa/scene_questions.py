@@ -1,4 +1,7 @@
-"""What a visitor can do with a scene, without the page: read a video, ask, ask how far, ask where. Used by page and API."""
+"""What a visitor can do with a scene, without the page: read a video, ask, ask how far, ask where. Used by page and API.
+
+Every answer begins with an outcome without text: the request has been checked, and the model is asked now.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,11 +32,11 @@ class Outcome:
 
     Args:
         text (`str`): What to show in the chat.
-        reports (`list[Report]`): What the model did.
-        picture (`PIL.Image.Image`, *optional*): The frame with the answer drawn on it.
+        reports (`list[Report]`): What the model did, once it is done.
+        picture (`PIL.Image.Image`, *optional*): The frame with what was asked about, or with the answer drawn on it.
         figure (`plotly.graph_objects.Figure`, *optional*): The answer in space.
         metres (`float`, *optional*): A distance.
-        place (`Place`, *optional*): A place.
+        place (`Place`, *optional*): A place, its box in pixels of the frame.
         frame_number (`int`): The frame of the picture.
     """
 
@@ -76,19 +79,19 @@ def open_scene(path: str | None, num_frames: int, upload_folder: str | Path) -> 
         f"{len(video.frames)} of {video.num_video_frames} frames, {width} x {height}, {video.seconds:.1f} s. "
         "The model sees these frames and your question, nothing else."
     )
-    return Scene(video.frames), about
+    return Scene(video.frames, video_size=video.size, source=(path, num_frames)), about
 
 
 def ask(model: SceneModel, scene: Scene, question: str, *, remember: bool, max_new_tokens: int) -> Iterator[Outcome]:
     """Answers a question about the video; the conversation goes on where `remember` is set.
 
     Raises:
-        RequestError: An empty or endless question.
+        RequestError: An empty or endless question, or a model that does not answer.
     """
     question = _checked_question(question)
     max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
-    report = Report()
-    for report in model.answer(scene, question, history=remember, max_new_tokens=max_new_tokens):
+    yield Outcome("", [])
+    for report in _reports(model.answer(scene, question, history=remember, max_new_tokens=max_new_tokens)):
         yield Outcome(report.text, [report])
     scene.turns = [*scene.turns, question, report.text][-REMEMBERED_TURNS:]
     yield Outcome(report.text or "(The model gave an empty answer.)", [report])
@@ -106,20 +109,30 @@ def ask_distance(
 ) -> Iterator[Outcome]:
     """Asks how far a point of a frame is and draws the answer.
 
+    Args:
+        model (`SceneModel`): The model.
+        scene (`Scene`): The frames.
+        frame_number (`int`): Which of them.
+        pixel (`tuple[float, float]`): x and y in pixels of the frame, pixel centres at +0.5.
+        field_of_view_degrees (`float`): Horizontal.
+        focal_pixels (`float` or `None`): In pixels of the video; takes the place of the field of view.
+        max_new_tokens (`int`): Longest answer.
+
+    Yields:
+        `Outcome`: The first one shows the point.
+
     Raises:
         RequestError: A point outside the frame, a bad camera, or a model that cannot answer this.
     """
     frame = scene.frames[_whole("frame", frame_number, 0, len(scene.frames) - 1)]
     max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     if not (0 <= pixel[0] <= frame.width and 0 <= pixel[1] <= frame.height):
-        raise RequestError("This point is outside the frame.")
-    intrinsics = checked_intrinsics(frame, field_of_view_degrees, focal_pixels)
-    report = Report()
-    try:
-        for report in model.distance(frame, pixel, intrinsics, max_new_tokens=max_new_tokens):
-            yield Outcome(report.text, [report])
-    except ModelError as error:
-        raise RequestError(str(error)) from error
+        width, height = (round(side) for side in frame.size * scene.scale)
+        raise RequestError(f"This point is outside the frame of {width} x {height} pixels.")
+    intrinsics = checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
+    yield Outcome("", [], draw_point(frame, pixel, ""), frame_number=frame_number)
+    for report in _reports(model.distance(frame, pixel, intrinsics, max_new_tokens=max_new_tokens)):
+        yield Outcome(report.text, [report])
     metres = model.processor.parse_depth_answer(report.text)
     if metres is None:
         text = f"The model's answer holds no distance: {report.text}"
@@ -140,18 +153,29 @@ def ask_place(
 ) -> Iterator[Outcome]:
     """Asks where a thing is, and draws the box on the first frame and in space.
 
+    Args:
+        model (`SceneModel`): The model.
+        scene (`Scene`): The frames.
+        thing (`str`): What to look for.
+        field_of_view_degrees (`float`): Horizontal.
+        focal_pixels (`float` or `None`): In pixels of the video; takes the place of the field of view.
+        max_new_tokens (`int`): Longest answer.
+
+    Yields:
+        `Outcome`
+
     Raises:
-        RequestError: Nothing to look for, or a bad camera.
+        RequestError: Nothing to look for, a bad camera, or a model that does not answer.
     """
     thing = _checked_question(thing)
     max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     frame = scene.frames[0]
-    intrinsics = checked_intrinsics(frame, field_of_view_degrees, focal_pixels)
+    intrinsics = checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
+    yield Outcome("", [])
     reports: list[Report] = []
     for template in model.usage.where_questions:
-        report = Report()
         question = template.replace("{{", "{").replace("}}", "}").replace("{object}", thing)
-        for report in model.answer(scene, question, history=False, max_new_tokens=max_new_tokens):
+        for report in _reports(model.answer(scene, question, history=False, max_new_tokens=max_new_tokens)):
             yield Outcome("; ".join([*(done.text for done in reports), report.text]), [*reports, report])
         reports.append(report)
     text = "; ".join(report.text for report in reports)
@@ -163,30 +187,61 @@ def ask_place(
     if place.centre_metres is None and "depth" in model.usage.tasks:
         left, top, right, bottom = place.box
         middle = ((left + right) / 2, (top + bottom) / 2)
-        *_, last = model.distance(frame, middle, intrinsics, max_new_tokens=max_new_tokens)
-        reports.append(last)
-        if (metres := model.processor.parse_depth_answer(last.text)) is not None:
+        try:
+            *_, last = model.distance(frame, middle, intrinsics, max_new_tokens=max_new_tokens)
+        except ModelError:
+            pass  # the image that depth is asked of may be cut: the box is known all the same
+        else:
+            reports.append(last)
+            metres = model.processor.parse_depth_answer(last.text)
+        if metres is not None:
             place = lifted(place, metres, intrinsics)
     picture = draw_place(frame, place, intrinsics, thing)
     if place.centre_metres is None:
         yield Outcome(f"Marked on the first frame: {text}", reports, picture, place=place)
         return
-    x, y, z = place.centre_metres
-    words = f"{abs(x):.1f} m to the {'right' if x >= 0 else 'left'}, {abs(y):.1f} m {'down' if y >= 0 else 'up'}, {z:.1f} m ahead"
     tangents = (frame.width / 2 / intrinsics[0, 0], frame.height / 2 / intrinsics[1, 1])
     figure = draw_in_space(place, thing, tangents)
-    yield Outcome(f"{words} of the first camera.", reports, picture, figure, metres, place)
+    yield Outcome(f"{_in_words(place.centre_metres)} of the first camera.", reports, picture, figure, metres, place)
 
 
-def checked_intrinsics(frame: Image.Image, field_of_view_degrees: float, focal_pixels: float | None) -> np.ndarray:
-    """The camera that the settings describe; raises `RequestError` where they describe none."""
+def checked_intrinsics(scene: Scene, field_of_view_degrees: float, focal_pixels: float | None) -> np.ndarray:
+    """The camera that the settings describe.
+
+    Args:
+        scene (`Scene`): The frames.
+        field_of_view_degrees (`float`): Horizontal.
+        focal_pixels (`float` or `None`): In pixels of the video; takes the place of the field of view.
+
+    Returns:
+        `np.ndarray`: (3, 3), in pixels of the frames.
+
+    Raises:
+        RequestError: The settings describe no camera.
+    """
     if focal_pixels and not _within(focal_pixels, 10, 1e5):
         raise RequestError(f"A focal length of {focal_pixels} pixels is not that of a camera: give 10 to 100000.")
     if not _within(field_of_view_degrees, 5, 170):
         raise RequestError(
             f"A field of view of {field_of_view_degrees} degrees is not that of a camera: give 5 to 170."
         )
-    return intrinsics_of(frame.size, field_of_view_degrees, focal_pixels)
+    focal_pixels = focal_pixels / scene.scale[0] if focal_pixels else None
+    return intrinsics_of(scene.frames[0].size, field_of_view_degrees, focal_pixels)
+
+
+def _reports(reports: Iterator[Report]) -> Iterator[Report]:
+    """What the model does; what it cannot do becomes a message for the visitor."""
+    try:
+        yield from reports
+    except ModelError as error:
+        raise RequestError(str(error)) from error
+
+
+def _in_words(centre_metres: tuple[float, float, float]) -> str:
+    x, y, z = (round(metres, 1) for metres in centre_metres)
+    sideways = f"{abs(x):.1f} m to the {'right' if x > 0 else 'left'}" if x else ""
+    height = f"{abs(y):.1f} m {'down' if y > 0 else 'up'}" if y else ""
+    return ", ".join(filter(None, (sideways, height, f"{z:.1f} m ahead")))
 
 
 def _checked_question(text: str | None) -> str:

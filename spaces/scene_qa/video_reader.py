@@ -26,8 +26,8 @@ MAX_SIDE = 8192
 LONGEST_SIDE = 1280  # frames are shown and asked about at most this large
 READING_SECONDS = 20
 MEMORY_BYTES = 3 * 2**30
-FORMATS = "mov,matroska,avi,gif"  # no playlist: one may name any other file of this machine
-SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif")
+FORMATS = "mov,matroska,avi"  # no playlist: one may name any other file of this machine
+SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 
 
 class VideoError(ValueError):
@@ -42,7 +42,7 @@ class Video:
         frames (`list[PIL.Image.Image]`): RGB, at most `LONGEST_SIDE` pixels long.
         seconds (`float`): Duration.
         num_video_frames (`int`): Frames of the whole video.
-        size (`tuple[int, int]`): Width and height of the video itself.
+        size (`tuple[int, int]`): Width and height of the video itself, as it is seen: upright.
     """
 
     frames: list[Image.Image]
@@ -107,7 +107,7 @@ def _read(path: str, num_frames: int, folder: Path) -> dict:
     with _open(path) as container:
         stream = _stream(container)
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        written = 0
+        written, size = 0, None
         for time in wanted:
             if (frame := _frame_at(container, stream, time)) is None:
                 continue
@@ -115,12 +115,13 @@ def _read(path: str, num_frames: int, folder: Path) -> dict:
             image = frame.to_image()
             if frame.rotation:
                 image = image.rotate(frame.rotation, expand=True)
+            size = image.size
             image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             image.save(folder / f"{written}.png", compress_level=1)
             written += 1
     if written == 0:
         raise VideoError("No frame of this video can be decoded: it is damaged. Export it again.")
-    return {"frames": written, "seconds": seconds, "num_video_frames": len(times), "size": [width, height]}
+    return {"frames": written, "seconds": seconds, "num_video_frames": len(times), "size": size}
 
 
 def _open(path: str) -> av.container.InputContainer:

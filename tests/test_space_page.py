@@ -1,0 +1,274 @@
+"""The Space's page without a browser: what comes of requests that fail, are stopped, or meet another video."""
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+from answer_places import Place
+from PIL import Image
+from scene_api import SceneApi
+from scene_conversation import Conversation
+from scene_layout import DESCRIBE, DISTANCE, PLACE, QUESTION, bounded
+from scene_model import ModelError, Report, Scene, Usage
+from scene_page import ScenePage
+from scene_questions import Outcome, RequestError, ask, ask_distance, ask_place, checked_intrinsics
+from scene_sessions import SceneSessions
+
+
+CAMERA = {"field_of_view_degrees": 60.0, "focal_pixels": None, "max_new_tokens": 8}
+
+
+class WordsModel:
+    """Answers every question with the same pieces of text, and every point with 2 metres.
+
+    Args:
+        pieces (`tuple[str, ...]`): How the answer grows.
+        begin (`Callable`): Called before the first piece, of distances too.
+    """
+
+    model_id = "user/words"
+    usage = Usage(tasks=("questions", "depth"), num_frames=2)
+    processor = SimpleNamespace(parse_depth_answer=lambda text: float(text) if text else None)
+
+    def __init__(self, pieces: tuple[str, ...] = ("It is", "It is red."), begin: Callable = lambda: None):
+        self.pieces = pieces
+        self.begin = begin
+
+    def answer(self, scene: Scene, question: str, **_: object) -> Iterator[Report]:
+        self.begin()
+        for text in self.pieces:
+            yield Report(prompt=question, text=text)
+
+    def distance(self, frame: Image.Image, pixel: tuple, intrinsics: np.ndarray, **_: object) -> Iterator[Report]:
+        self.begin()
+        yield Report(prompt=f"{pixel}", text="2")
+
+
+def fail() -> None:
+    raise RuntimeError("CUDA out of memory in /home/me/model.py")
+
+
+def scene_of(size: tuple[int, int] = (64, 48), video_size: tuple[int, int] | None = None) -> Scene:
+    return Scene([Image.new("RGB", size, (90, 90, 90)) for _ in range(2)], video_size=video_size)
+
+
+def page_of(model: WordsModel) -> ScenePage:
+    page = ScenePage(model, SceneSessions(4, 60), "uploads")
+    page.build(1)
+    return page
+
+
+def sent(page: ScenePage, key: str | None, talk: Conversation, text: str, task: str = QUESTION) -> Iterator[dict]:
+    return page.send(key, talk, 0, text, task, False, 8, 60.0, None)
+
+
+def texts(talk: Conversation) -> list[str]:
+    return [message["content"] for message in talk.shown()]
+
+
+# ---- What goes wrong
+
+
+@pytest.mark.parametrize("task", [QUESTION, PLACE, DESCRIBE])
+def test_an_error_ends_the_answer_and_is_logged(caplog, task):
+    page, talk = page_of(WordsModel(begin=fail)), Conversation()
+    *_, shown = sent(page, page.sessions.add(scene_of()), talk, "chair", task)
+    assert shown == {page.view.chat: talk.shown()}, "nothing else changes"
+    assert texts(talk)[1] == "⚠ Something went wrong here. Ask again, or pick another video."
+    assert "CUDA out of memory" in caplog.text
+
+
+def test_what_zerogpu_says_reaches_the_visitor():
+    def refuse() -> None:
+        raise gr.Error("You have exceeded your GPU quota.")
+
+    page, talk = page_of(WordsModel(begin=refuse)), Conversation()
+    list(sent(page, page.sessions.add(scene_of()), talk, "chair"))
+    assert texts(talk)[1] == "⚠ You have exceeded your GPU quota."
+
+
+def test_an_error_while_a_video_is_opened_is_said(monkeypatch, caplog):
+    monkeypatch.setattr("scene_page.open_scene", lambda *_: fail())
+    page = page_of(WordsModel())
+    changes = page.load("video.mp4", 2, None, Conversation())
+    assert changes[page.view.status].startswith("⚠ Something went wrong here.")
+    assert changes[page.session] is None
+    assert "CUDA out of memory" in caplog.text
+
+
+def test_what_a_model_cannot_do_is_a_message():
+    def silent() -> None:
+        raise ModelError("The model wrote nothing for 300 s.")
+
+    with pytest.raises(RequestError, match="wrote nothing for 300 s"):
+        list(ask(WordsModel(begin=silent), scene_of(), "how?", remember=False, max_new_tokens=8))
+
+
+def test_a_box_is_drawn_where_its_distance_cannot_be_asked_for():
+    """As when the image that depth is asked of is cut to a canvas that does not hold the middle of the box."""
+
+    class CuttingModel(WordsModel):
+        def distance(self, *_: object, **__: object) -> Iterator[Report]:
+            raise ModelError("outside the canvas")
+
+    *_, outcome = ask_place(CuttingModel(("[100, 100, 300, 300]",)), scene_of(), "chair", **CAMERA)
+    assert outcome.place == Place((6.4, 4.8, 19.2, 14.4))
+    assert outcome.picture is not None
+    assert outcome.figure is None
+    assert outcome.text.startswith("Marked on the first frame")
+
+
+# ---- Answers that are not wanted any more
+
+
+def test_stop_says_so_and_nothing_comes_after():
+    page, talk = page_of(WordsModel()), Conversation()
+    key = page.sessions.add(scene_of())
+    waiting, writing = sent(page, key, talk, "a"), sent(page, key, talk, "b")
+    next(waiting)
+    next(writing), next(writing)
+    assert [message["content"] for message in page.stop(talk)] == ["a", "(Stopped.)", "b", "It is … (stopped)"]
+    assert list(waiting) == list(writing) == []
+    assert (
+        [message["content"] for message in page.stop(talk)]
+        == texts(talk)
+        == ["a", "(Stopped.)", "b", "It is … (stopped)"]
+    )
+
+
+def test_a_whole_answer_is_not_stopped():
+    page, talk = page_of(WordsModel()), Conversation()
+    list(sent(page, page.sessions.add(scene_of()), talk, "a"))
+    assert [message["content"] for message in page.stop(talk)] == ["a", "It is red."]
+
+
+def test_another_video_and_a_cleared_chat_end_answers(monkeypatch):
+    other = scene_of()
+    monkeypatch.setattr("scene_page.open_scene", lambda *_: (other, "about"))
+    page, talk = page_of(WordsModel()), Conversation()
+    scene = scene_of()
+    key = page.sessions.add(scene)
+    answer = sent(page, key, talk, "a")
+    next(answer)
+    changes = page.load("other.mp4", 2, key, talk)
+    assert page.sessions.get(key) is None
+    assert page.sessions.get(changes[page.session]) is other
+    assert list(answer) == talk.shown() == []
+    answer = sent(page, changes[page.session], talk, "b")
+    next(answer), next(answer)
+    other.turns = ["b", "It is"]
+    cleared = page.forget(changes[page.session], talk, 0)
+    assert list(answer) == talk.shown() == cleared[page.view.chat] == other.turns == []
+
+
+def test_the_same_video_and_number_of_frames_change_nothing():
+    page, talk = page_of(WordsModel()), Conversation()
+    scene = scene_of()
+    scene.source = ("video.mp4", 2)
+    key = page.sessions.add(scene)
+    list(sent(page, key, talk, "a"))
+    assert page.load("video.mp4", 2, key, talk) == gr.skip()
+    assert page.sessions.get(key) is scene
+    assert texts(talk) == ["a", "It is red."]
+
+
+def test_the_field_of_view_of_examples_is_known():
+    page = page_of(WordsModel())
+    assert page.field_of_view("uploads/room_1.mp4") == 64
+    assert page.field_of_view("uploads/mine.mp4") == page.field_of_view(None) == 60
+
+
+def test_answers_at_once_are_both_shown():
+    page, talk = page_of(WordsModel()), Conversation()
+    key = page.sessions.add(scene_of())
+    first, second = sent(page, key, talk, "a"), sent(page, key, talk, "b")
+    next(first)
+    next(second)
+    *_, whole = first
+    assert [message["content"] for message in whole[page.view.chat]] == ["a", "It is red.", "b", "…"]
+    list(second)
+    assert texts(talk) == ["a", "It is red.", "b", "It is red."]
+
+
+# ---- Text and points
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "asked", "box"),
+    [
+        ("which?", QUESTION, "which?", ""),
+        ("which?", DISTANCE, "which?", ""),
+        ("chair", PLACE, "Where is the chair?", ""),
+        ("chair", DESCRIBE, "Describe the scene.", None),
+        ("12, 30", DISTANCE, "How far is pixel (12, 30) of frame 1?", ""),
+        (" (12 30.7) ", DISTANCE, "How far is pixel (12, 30) of frame 1?", ""),
+        ("12, 30", QUESTION, "12, 30", ""),
+    ],
+)
+def test_text_leaves_its_box_once_it_is_accepted(text, task, asked, box):
+    page, talk = page_of(WordsModel()), Conversation()
+    changes = list(sent(page, page.sessions.add(scene_of()), talk, text, task))
+    assert texts(talk)[0] == asked
+    assert changes[0].get(page.view.question) == box
+    assert not any(page.view.question in later for later in changes[1:])
+    assert changes[0].get(page.view.tasks) == (QUESTION if text == "which?" and task == DISTANCE else None)
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "known"),
+    [("which?", QUESTION, False), ("64, 0", DISTANCE, True), ("", DISTANCE, True), ("x" * 1001, PLACE, True)],
+)
+def test_text_that_is_refused_stays_in_its_box(text, task, known):
+    page, talk = page_of(WordsModel()), Conversation()
+    changes = list(sent(page, page.sessions.add(scene_of()) if known else None, talk, text, task))
+    assert texts(talk)[1].startswith("⚠ ")
+    assert not any(page.view.question in later for later in changes)
+
+
+def test_pixels_are_those_of_the_video():
+    """Frames are made smaller where a video is large, and enlarged where it is small; a visitor is told of neither."""
+    page, talk = page_of(WordsModel()), Conversation()
+    large = scene_of((1280, 720), (1920, 1080))
+    key = page.sessions.add(large)
+    list(sent(page, key, talk, "1919, 1079", DISTANCE))
+    list(page.click(key, talk, 1, 8, 60.0, None, SimpleNamespace(index=(639, 359))))
+    small = page.sessions.add(scene_of((64, 48)))
+    list(page.click(small, talk, 0, 8, 60.0, None, SimpleNamespace(index=(511, 383))))
+    points = ["pixel (1919, 1079) of frame 1", "pixel (959, 539) of frame 2", "pixel (63, 47) of frame 1"]
+    assert texts(talk)[::2] == [f"How far is {point}?" for point in points]
+    *_, outcome = ask_distance(page.model, large, 0, (1279.5, 719.5), **CAMERA)
+    assert outcome.reports[0].prompt == "(1279.5, 719.5)"
+    with pytest.raises(RequestError, match="outside the frame of 1920 x 1080 pixels"):
+        list(ask_distance(page.model, large, 0, (1281, 0), **CAMERA))
+    np.testing.assert_allclose(checked_intrinsics(large, 60, 1500)[0], (1000, 0, 640))
+
+
+def test_boxes_of_the_endpoint_are_in_pixels_of_the_video(monkeypatch):
+    monkeypatch.setattr("scene_api.open_scene", lambda *_: (scene_of((1280, 720), (1920, 1080)), "about"))
+    found = SceneApi(WordsModel(("[100, 100, 500, 1000]",)), "uploads").locate("video.mp4", "chair", 2, 60, None, 8)
+    assert found["box"] == pytest.approx([192, 108, 960, 1080])
+    assert found["centre_metres"][2] == 2
+
+
+def test_the_point_is_marked_before_it_is_answered():
+    first, *_ = ask_distance(WordsModel(), scene_of(), 1, (32, 24), **CAMERA)
+    assert isinstance(first, Outcome)
+    assert (first.text, first.frame_number) == ("", 1)
+    assert (np.asarray(first.picture) == (255, 176, 0)).all(2).any()
+
+
+def test_what_is_level_with_the_camera_is_not_said_to_be_above_it():
+    model = WordsModel(("0.01 -0.02 3.5",))
+    *_, outcome = ask_place(model, scene_of(), "chair", **CAMERA)
+    assert outcome.text == "3.5 m ahead of the first camera."
+
+
+@pytest.mark.parametrize(
+    ("typed", "used"),
+    [(2, 2), (100, 32), (0, 1), (-5, 1), (2.6, 3), (None, 8), (float("nan"), 8), (float("inf"), 32), ("2", 8)],
+)
+def test_what_is_typed_beside_a_slider_is_brought_to_its_steps(typed, used):
+    slider = gr.Slider(1, 32, value=8, step=1)
+    assert bounded(typed, slider) == used
