@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Two at once: most tests keep one core busy. Fixtures of a file are built once.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: quickstart test test-fast lint format
 
@@ -15,10 +17,10 @@ quickstart: $(VENV)/installed  ## train with and without geometry, save, reload,
 	$(RUN) trainers/quickstart.py --output outputs/quickstart
 
 test: lint  ## lint, then every test
-	$(RUN) -m pytest --durations=15
+	$(RUN) -m pytest $(PARALLEL) --durations=15
 
 test-fast: lint  ## without the tests that train for long or start other processes
-	$(RUN) -m pytest -m "not slow"
+	$(RUN) -m pytest $(PARALLEL) -m "not slow"
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
