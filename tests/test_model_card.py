@@ -383,6 +383,28 @@ def test_what_was_trained_before_is_told(base, tmp_path):
     assert f"| {base.name} | 1 | cross-entropy of the answers (1)" in card
 
 
+def test_earlier_runs_count_for_what_the_model_is():
+    depth = {"name": "depth", "task": "depth", "rows": 8, "samples": 40}
+    losses = [*a_run()["losses"], {"name": "depth, by a verifier of 8 channels", "weight": 0.3}]
+    earlier = {**a_run(losses=losses, data=[depth], datasets=["someone/depth"]), "teacher": None}
+    card = ModelCard(model_card(a_run(earlier=[earlier]), repo_id="user/rooms"))
+    assert "Geometry supervised it in an earlier run" in card.text
+    assert "No geometry supervised it" not in card.text
+    assert "(a depth verifier) are **not in this repository**" in card.text
+    assert "CC BY-NC 4.0" in card.text
+    assert {"zhang2026ide", "cai2026vlm3", "cai2025depthlm"} <= set(re.findall(r"@\w+{(\w+),", card.text))
+    assert card.data.datasets == ["someone/depth"]
+    adapter = model_card(a_run(earlier=[earlier], adapter_only=True), repo_id="user/rooms")
+    assert 'IGEPForConditionalGeneration.from_pretrained("org/base")' in adapter
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"), [({"dataset_path": "my_scenes"}, True), ({"model_name_or_path": "x"}, False)]
+)
+def test_paths_in_the_recipe_are_named_as_cut(recipe, told):
+    assert ("paths are cut to" in model_card(a_run(recipe=recipe), repo_id="user/rooms")) == told
+
+
 @pytest.mark.parametrize("broken", [{"environment": {}}, {"usage": {}}, {"losses": [{"name": "x", "weight": None}]}])
 def test_a_broken_run_is_told_in_a_sentence(broken):
     with pytest.raises(ValueError, match=r"training_run.json is not what a trainer writes"):

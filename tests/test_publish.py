@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_training import make_trainer
 
 from igep.trainers import publish, sft
+from igep.trainers.hub_upload import UploadError, hub_errors
 from igep.trainers.publish import SPACE, PublishOptions, space_card
 from igep.trainers.published_folder import CODE, PublishError, check_folder
 from igep.trainers.saved_weights import weights_sha256
@@ -222,6 +223,18 @@ def test_a_public_repository_does_not_take_what_is_private(saved, hub):
     before = dict(hub.repos["model/user/rooms"].files)
     assert "user/rooms is public already" in refusal(*arguments(saved, "--private"))
     assert hub.repos["model/user/rooms"].files == before
+
+
+def test_a_private_model_gets_no_public_space(saved, hub):
+    publish.main(arguments(saved, "--private"))
+    assert "user/rooms is private, which a public Space could not read" in refusal(*arguments(saved, "--space"))
+    publish.main(arguments(saved, "--space", "--private"))
+
+
+@pytest.mark.parametrize("error", [ConnectionError("Network error: no route"), TimeoutError("timed out")])
+def test_other_failures_of_the_network_are_told_as_such(error):
+    with pytest.raises(UploadError, match="the Hub cannot be reached .*run the command again"), hub_errors():
+        raise error
 
 
 def test_another_model_is_not_overwritten(saved, hub):

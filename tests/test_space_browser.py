@@ -40,14 +40,14 @@ BROWSER_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
 )
-# The Space with a model that needs a tenth of a second for every token.
+# The Space with a model that needs so many seconds for every token.
 SLOW_SPACE = """
 import runpy, sys, time
 from pathlib import Path
 from transformers import StoppingCriteriaList
 quick = StoppingCriteriaList.__call__
 def slow(self, *args, **kwargs):
-    time.sleep(0.1)
+    time.sleep(float(sys.argv[2]))
     return quick(self, *args, **kwargs)
 StoppingCriteriaList.__call__ = slow
 sys.path.insert(0, str(Path(sys.argv[1]).parent))
@@ -466,8 +466,10 @@ def test_text_is_never_html(visitors, space_server):
     assert visitor.page.evaluate("window.hacked") is None
 
 
-@pytest.fixture(scope="module")
-def slow_server(space_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpaceServer]:
+@pytest.fixture(scope="module", params=[0.1])
+def slow_server(
+    space_model: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[SpaceServer]:
     """The Space with a slow model that never ends an answer by itself, and that was trained on room questions only."""
     folder = tmp_path_factory.mktemp("slow_space")
     shutil.copytree(space_model, folder / "model")
@@ -477,7 +479,9 @@ def slow_server(space_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         if name == "training_run.json":
             fields["usage"]["tasks"] = ["questions"]
         file.write_text(json.dumps(fields))
-    with SpaceServer(folder / "model", folder, ["-c", SLOW_SPACE, str(SPACE / "app.py")]) as server:
+    with SpaceServer(
+        folder / "model", folder, ["-c", SLOW_SPACE, str(SPACE / "app.py"), str(request.param)]
+    ) as server:
         yield server
 
 
@@ -525,6 +529,20 @@ def test_an_answer_does_not_come_back(visitors, slow_server, change):
         expect(visitor.asked).to_have_text("How many boxes are there?")
         visitor.page.locator("#stop").click()
         expect(visitor.answers).to_have_text(re.compile(r"^\(Stopped\.\)$|\w.* … \(stopped\)$", re.DOTALL))
+
+
+@pytest.mark.parametrize("slow_server", [1.5], indirect=True, ids=["1.5 s per token"])
+def test_an_answer_that_ends_after_the_next_reading_does_not_come_back(visitors, slow_server):
+    visitor = visitors(slow_server)
+    visitor.pick_example(0)
+    visitor.set_number("Frames that the model sees", "4")
+    expect(visitor.status).to_contain_text("4 of 72 frames")
+    visitor.ask(QUESTION)
+    time.sleep(2)
+    visitor.set_number("Frames that the model sees", "3")
+    expect(visitor.status).to_contain_text("3 of 72 frames")
+    time.sleep(4)  # the next word is there, and unwanted
+    expect(visitor.answers).to_have_count(0)
 
 
 def test_requests_during_an_answer_leave_it_whole(visitors, slow_server):

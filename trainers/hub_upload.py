@@ -28,12 +28,12 @@ def hub_errors() -> Iterator[None]:
         yield
     except LocalTokenNotFoundError as error:
         raise UploadError("not logged in to the Hub: run `hf auth login`, or set HF_TOKEN.") from error
-    except httpx2.TransportError as error:
+    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
+        raise UploadError(_line(error)) from error
+    except (httpx2.TransportError, ConnectionError, TimeoutError) as error:
         raise UploadError(
             f"the Hub cannot be reached ({_line(error)}): check the network and HF_ENDPOINT, and run the command again."
         ) from error
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
-        raise UploadError(_line(error)) from error
     except RuntimeError as error:  # huggingface_hub wraps whatever befalls a large file
         if not str(error).startswith("Error while uploading"):
             raise

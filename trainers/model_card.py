@@ -17,7 +17,9 @@ from igep.trainers.markdown_text import in_markdown
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "hub_cards"
 PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub finds videos by the tag
+TASKS = ("depth", "correspondence", "pose", "objects")  # whose questions VLM3 worded
 DEFAULT_QUESTION = "How far is the chair?"
+LOCAL_PATH = re.compile(r"(?<!name_or)_(path|file|folder|dir|root): (?!null)")
 HEADS = {  # by how the names of their losses begin
     "depth, by a verifier": "a depth verifier",
     "cross-view consistency": "a depth verifier",
@@ -59,7 +61,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
     data = ModelCardData(
         model_name=name if evaluations else None,
         base_model=base["name"] if base["on_hub"] else None,
-        datasets=run["datasets"] or None,
+        datasets=sorted({name for each in (run, *run["earlier"]) for name in each.get("datasets") or ()}) or None,
         library_name="transformers",
         pipeline_tag=PIPELINE,
         **({} if found is None else found.metadata),
@@ -69,6 +71,10 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
     )
     base_name = in_markdown(base["name"])
     written_tasks = [in_markdown(task) for task in usage["tasks"] if task != "questions"]
+    runs = [run, *run["earlier"]]
+    ever_supervised = any(len(each["losses"]) > 1 for each in runs)
+    trained_tasks = {*usage["tasks"], *(part["task"] for each in runs for part in each["data"])}
+    ever_written = [task for task in TASKS if task in trained_tasks]
     recipe = yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip()
     card = ModelCard.from_template(
         data,
@@ -83,7 +89,9 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         earlier=[_cells(before) for before in run["earlier"]],
         model=_model(run.get("model", {})),
         supervised=len(run["losses"]) > 1,
-        heads=_heads(run["losses"]),
+        ever_supervised=ever_supervised,
+        ever_written=ever_written,
+        heads=_heads([loss for each in runs for loss in each["losses"]]),
         written_tasks=written_tasks,
         adapter_only=run["adapter_only"],
         usage=usage | {"frames_as": json.dumps(usage["frames_as"]), "focal_mode": json.dumps(usage["focal_mode"])},
@@ -94,6 +102,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
             for part in run["data"]
         ],
         recipe=recipe,
+        paths_are_cut=LOCAL_PATH.search(recipe) is not None,
         fence="`" * (3 if "```" not in recipe else 1 + max(len(ticks) for ticks in re.findall("`+", recipe))),
         environment=run["environment"],
         evaluations=[
@@ -105,7 +114,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
             for each in evaluations
         ],
         licence_text=in_markdown(licence_text),
-        citation=_citation(len(run["losses"]) > 1, written_tasks),
+        citation=_citation(ever_supervised, ever_written),
     )
     return str(card).rstrip() + "\n"
 

@@ -28,7 +28,7 @@ def read_usage(model: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: The file is not what a trainer wrote.
     """
-    file = _run_file(str(model))
+    file = run_file(str(model))
     if file is None:
         return {}
     try:
@@ -66,12 +66,21 @@ def task_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
     return found
 
 
-def _run_file(model: str) -> Path | None:
+def run_file(model: str, revision: str | None = None) -> Path | None:
+    """Finds the `training_run.json` of a model.
+
+    Args:
+        model (`str`): Folder or Hub id.
+        revision (`str`, *optional*): Branch, tag or commit on the Hub.
+
+    Returns:
+        `Path` or `None`: `None` where the model has none, or the Hub cannot be asked.
+    """
     if Path(model).is_dir() or model.count("/") != 1:  # every model of igep on the Hub is user/name
         file = Path(model) / RUN_FILE
         return file if file.is_file() else None
     try:
-        return Path(hf_hub_download(model, RUN_FILE))
+        return Path(hf_hub_download(model, RUN_FILE, revision=revision))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HFValidationError):
         return None
 

@@ -179,6 +179,8 @@ def check_access(options: PublishOptions, api: HfApi) -> None:
         check_repository(api, options.repo_id, "model", private=options.private)
         if options.space:
             check_repository(api, options.space_name, "space", private=options.private)
+            if not options.private and api.repo_exists(options.repo_id) and api.repo_info(options.repo_id).private:
+                raise UploadError(f"{options.repo_id} is private, which a public Space could not read: add --private.")
 
 
 def upload(options: PublishOptions, staged: Staged, api: HfApi) -> list[str]:

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging
 
 from igep.trainers.licences import licence_of
-from igep.trainers.model_usage import RUN_FILE
+from igep.trainers.model_usage import RUN_FILE, run_file
 from igep.trainers.run_data import data_of, hub_datasets
 from igep.trainers.run_usage import usage_of
 from igep.trainers.saved_weights import parameters_on_disk
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.shared_recipe import is_hub_id, shared_path, shared_recipe
 
+
+logger = logging.get_logger(__name__)
 
 PACKAGES = ("igep", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "huggingface_hub", "safetensors")
 REQUIRED = {
@@ -85,7 +88,7 @@ def training_run(
             "architecture": architecture,
             "parameters": None if folder is None else parameters_on_disk(folder) or None,
         },
-        "earlier": _earlier(base_model),
+        "earlier": _earlier(base_model, recipe.get("model_revision")),
         "steps": steps,
         "samples_per_step": args.samples_per_step,
         "recipe": shared_recipe(recipe),
@@ -191,10 +194,15 @@ def _losses(args: IGEPSFTConfig) -> list[dict[str, Any]]:
     return [{"name": name, "weight": weight} for name, weight in weights.items() if weight]
 
 
-def _earlier(base_model: str) -> list[dict[str, Any]]:
-    """What was trained before, where the base is a folder that igep saved itself."""
-    if not (Path(base_model) / RUN_FILE).is_file():
+def _earlier(base_model: str, revision: str | None) -> list[dict[str, Any]]:
+    """What was trained before, where the base is a model that igep saved itself."""
+    file = run_file(base_model, revision)
+    if file is None:
         return []
-    before = read_training_run(Path(base_model))
-    kept = ("base_model", "steps", "samples_per_step", "losses", "teacher", "data", "recipe")
+    try:
+        before = read_training_run(file.parent)
+    except ValueError as error:  # the model that was trained is worth more than the history of its base
+        logger.warning("What the base was trained on is not known: %s", error)
+        return []
+    kept = ("base_model", "steps", "samples_per_step", "losses", "teacher", "data", "datasets", "recipe")
     return [*before["earlier"], {name: before.get(name) for name in kept}]

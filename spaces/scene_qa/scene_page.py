@@ -185,7 +185,7 @@ class ScenePage:
                 raise RequestError(NO_SCENE)
             for outcome in answers:
                 if not conversation.write(answer, outcome.text):
-                    return
+                    break
                 changes = {view.chat: conversation.shown()}
                 if not begun:
                     changes |= {
@@ -210,8 +210,8 @@ class ScenePage:
         except Exception:
             logger.exception("a question could not be answered")
             conversation.write(answer, f"⚠ {FAILED}")
-        if conversation.end(answer):
-            yield {view.chat: conversation.shown()} | report
+        # Also where the answer is not wanted any more: at the end, Gradio sends the last changes once more.
+        yield {view.chat: conversation.shown()} | (report if conversation.end(answer) else {})
 
     def _point_asked(
         self, scene: Scene | None, number: int, pixel: list[float], camera: dict
