@@ -344,6 +344,15 @@ def test_a_push_that_fails_leaves_the_model_and_says_how_to_go_on(base, tmp_path
         sft.main(train_and_push(base, tmp_path / "nobody"))
 
 
+def test_training_from_a_published_model_keeps_its_history(saved, base, tmp_path, hub):
+    publish.main(arguments(saved))
+    trainer = make_trainer(base, tmp_path / "next")
+    trainer.base_model = "user/rooms"
+    trainer.create_model_card()
+    run = json.loads((tmp_path / "next" / "training_run.json").read_text())
+    assert [before["base_model"]["name"] for before in run["earlier"]] == [base.name]
+
+
 # ---- what must not be published
 
 

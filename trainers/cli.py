@@ -191,10 +191,10 @@ def _export(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from igep.trainers.ask import load_answering
+    from igep.trainers.published_folder import check_new_folder
 
     output = Path(options.output)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} holds something: give a new folder.")
+    check_new_folder(output)
     with contextlib.redirect_stdout(sys.stderr):
         model, processor = load_answering(options.model, "cpu")
     if model.config.model_type != "igep":

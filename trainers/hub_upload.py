@@ -1,6 +1,7 @@
 """Uploads to the Hub: what must hold before, one commit for each repository, and failures told in one line."""
 
 import fnmatch
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,17 +9,29 @@ from pathlib import Path
 import httpx2
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.utils import validate_repo_id
 
+from igep.trainers.markdown_table import markdown_table
 from igep.trainers.training_run import RUN_FILE
 
 
-STALE = (".safetensors", ".safetensors.index.json", ".py", ".bin", ".pt", ".pth")  # left by an earlier upload
+STALE = r"[^/]+\.(safetensors|safetensors\.index\.json|py|bin|pt|pth)"
 EMPTY = {".gitattributes", "README.md"}  # what a repository of the Hub holds before anything is uploaded
 OURS = {"model": RUN_FILE, "space": "scene_page.py", "dataset": "scenes/train-*.parquet"}
 
 
 class UploadError(ValueError):
     """The Hub did not take something; the message is one line."""
+
+
+def check_repo_id(option: str, repo_id: str) -> None:
+    """Raises a `ValueError` that names the option if no repository of the Hub can be called so."""
+    if repo_id.count("/") != 1:
+        raise ValueError(f"--{option} {repo_id}: give user/name (or organisation/name).")
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise ValueError(f"--{option} {repo_id}: {error}") from error
 
 
 @contextmanager
@@ -69,8 +82,8 @@ def check_repository(api: HfApi, repo_id: str, kind: str, *, private: bool) -> N
         )
 
 
-def upload_folder(api: HfApi, repo_id: str, kind: str, folder: Path, message: str) -> list[str]:
-    """Uploads a folder as one commit, which also removes weights and code of an earlier upload that it does not replace.
+def upload_folder(api: HfApi, repo_id: str, kind: str, folder: Path, message: str, stale: str = STALE) -> list[str]:
+    """Uploads a folder as one commit, which also removes files of an earlier upload that it does not replace.
 
     Args:
         api (`HfApi`): The Hub, with a token that may write.
@@ -78,6 +91,7 @@ def upload_folder(api: HfApi, repo_id: str, kind: str, folder: Path, message: st
         kind (`str`): `model`, `dataset` or `space`.
         folder (`Path`): What to upload.
         message (`str`): Of the commit.
+        stale (`str`, *optional*): Which files those may be, a regular expression; weights and code at the root by default.
 
     Returns:
         `list[str]`: What was removed.
@@ -85,13 +99,21 @@ def upload_folder(api: HfApi, repo_id: str, kind: str, folder: Path, message: st
     Raises:
         HfHubHTTPError: The Hub refuses; `hub_errors` makes one line of it and the rest.
     """
-    kept = {path.name for path in folder.iterdir()}
+    kept = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
     there = api.list_repo_files(repo_id, repo_type=kind)
-    stale = [name for name in there if "/" not in name and name.endswith(STALE) and name not in kept]
+    removed = [name for name in there if re.fullmatch(stale, name) and name not in kept]
     api.upload_folder(
-        repo_id=repo_id, repo_type=kind, folder_path=folder, commit_message=message, delete_patterns=stale
+        repo_id=repo_id, repo_type=kind, folder_path=folder, commit_message=message, delete_patterns=removed
     )
-    return stale
+    return removed
+
+
+def listing(folder: Path) -> str:
+    """The files of a folder and their sizes as a table."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    rows = [["file", "bytes"]]
+    rows += [[str(path.relative_to(folder)), f"{path.stat().st_size:,}"] for path in files]
+    return markdown_table(rows)
 
 
 def _line(error: BaseException | None) -> str:

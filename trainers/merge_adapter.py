@@ -8,7 +8,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.model_card import model_card
-from igep.trainers.published_folder import name_bases
+from igep.trainers.published_folder import check_new_folder, name_bases
 from igep.trainers.saved_weights import parameters_on_disk
 from igep.trainers.training_run import read_training_run, write_training_run
 
@@ -27,8 +27,7 @@ def merge_adapter(folder: str | Path, output: str | Path, base: str | None = Non
         OSError: There is no base of the name.
     """
     folder, output = Path(folder), Path(output)
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} holds something: give a new folder.")
+    check_new_folder(output)
     run = read_training_run(folder)
     adapter = folder / "adapter"
     if not run["adapter_only"] or not adapter.is_dir():

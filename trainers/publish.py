@@ -16,15 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import HfApi, ModelCard, SpaceHardware
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 from jinja2 import Template
 
 from igep.trainers.evaluation_results import read_all_results
-from igep.trainers.hub_upload import UploadError, check_repository, hub_errors, upload_folder
-from igep.trainers.markdown_table import markdown_table
+from igep.trainers.hub_upload import (
+    UploadError,
+    check_repo_id,
+    check_repository,
+    hub_errors,
+    listing,
+    upload_folder,
+)
 from igep.trainers.model_card import TEMPLATES, model_card
-from igep.trainers.published_folder import PublishError, check_folder, stage_model, try_model
+from igep.trainers.published_folder import check_folder, check_new_folder, stage_model, try_model
 from igep.trainers.training_run import read_training_run
 
 
@@ -65,7 +69,7 @@ class PublishOptions:
     def __post_init__(self):
         names = [("repo-id", self.repo_id), *([("space-id", self.space_name)] if self.space or self.space_id else [])]
         for name, value in names:
-            checked_repo_id(name, value)
+            check_repo_id(name, value)
         if not self.space and (self.space_id or self.space_hardware):
             raise ValueError("--space-id and --space-hardware are about a Space: add --space.")
         if self.run is not None and not self.results:
@@ -82,16 +86,6 @@ class PublishOptions:
     def space_name(self) -> str:
         """Id of the Space."""
         return self.space_id or f"{self.repo_id}-space"
-
-
-def checked_repo_id(option: str, repo_id: str) -> None:
-    """Raises a `ValueError` that names the option if no repository of the Hub can be called so."""
-    if repo_id.count("/") != 1:
-        raise ValueError(f"--{option} {repo_id}: give user/name (or organisation/name).")
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise ValueError(f"--{option} {repo_id}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -230,14 +224,6 @@ def _tell(repo_id: str, removed: list[str]) -> None:
         print(f"Removed from {repo_id}, being of an earlier upload: {', '.join(removed)}")
 
 
-def listing(folder: Path) -> str:
-    """The files of a folder and their sizes as a table."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    rows = [["file", "bytes"]]
-    rows += [[str(path.relative_to(folder)), f"{path.stat().st_size:,}"] for path in files]
-    return markdown_table(rows)
-
-
 def parse(arguments: Sequence[str] | None = None) -> tuple[PublishOptions, Path | None]:
     """Reads the command line; the second value is the folder of a dry run."""
     parser = argparse.ArgumentParser(prog="publish.py", description=__doc__.split("\n")[0], allow_abbrev=False)
@@ -294,8 +280,7 @@ def publish(options: PublishOptions, dry_run: Path | None) -> None:
 
 
 def _dry_run(options: PublishOptions, folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise PublishError(f"--dry-run {folder} holds something: give a new folder, or remove it.")
+    check_new_folder(folder, "--dry-run")
     try:
         staged = stage(options, folder)
     except BaseException:  # half a dry run would be in the way of the next

@@ -22,12 +22,11 @@ from transformers import HfArgumentParser
 
 from igep.trainers.check_scenes import check_scenes, format_reports
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
-from igep.trainers.hub_upload import check_repository, hub_errors
+from igep.trainers.hub_upload import check_repo_id, check_repository, hub_errors, listing, upload_folder
 from igep.trainers.licences import Licence
 from igep.trainers.markdown_text import in_markdown
 from igep.trainers.model_card import TEMPLATES
-from igep.trainers.publish import checked_repo_id, listing
-from igep.trainers.published_folder import PublishError
+from igep.trainers.published_folder import PublishError, check_new_folder
 
 
 SCENES_PER_FILE = 50
@@ -157,7 +156,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[SceneSource, argparse
         help="even where `igep check` says wrong",
     )
     source, options = parser.parse_args_into_dataclasses(arguments)
-    checked_repo_id("repo-id", options.repo_id)
+    check_repo_id("repo-id", options.repo_id)
     if options.licence is not None:
         Licence(options.licence)
     if source.dataset is None:
@@ -194,8 +193,8 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
         PublishError: The geometry is wrong.
         UploadError: The Hub refuses, or the repository is public and should not be, or is something else.
     """
-    if options.dry_run is not None and options.dry_run.exists() and any(options.dry_run.iterdir()):
-        raise ValueError(f"--dry-run {options.dry_run} holds something: give a new folder, or remove it.")
+    if options.dry_run is not None:
+        check_new_folder(options.dry_run, "--dry-run")
     if options.licence is None and not options.private:
         warning = "without a licence nobody may use what is public: give --licence, such as cc-by-4.0."
         print(f"publish_scenes.py: warning: {warning}", file=sys.stderr)
@@ -233,13 +232,8 @@ def _upload(folder: Path, options: argparse.Namespace, api: HfApi) -> str:
     """Uploads what `stage_scenes` wrote as one commit; returns its address."""
     with hub_errors():
         address = api.create_repo(options.repo_id, repo_type="dataset", private=options.private, exist_ok=True)
-        api.upload_folder(
-            repo_id=options.repo_id,
-            repo_type="dataset",
-            folder_path=folder,
-            commit_message="Publish the scenes",
-            delete_patterns=["scenes/train-*.parquet", "questions/train-*.parquet"],
-        )
+        tables = r"(scenes|questions)/train-.*\.parquet"
+        upload_folder(api, options.repo_id, "dataset", folder, "Publish the scenes", stale=tables)
     return str(address)
 
 

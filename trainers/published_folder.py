@@ -117,6 +117,12 @@ def check_folder(folder: Path) -> CheckedModel:
     return CheckedModel(tuple(files), left_out, changed)
 
 
+def check_new_folder(folder: Path, option: str = "") -> None:
+    """Raises a `ValueError`, which begins with the option that named the folder, if anything is in its place."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{option} {folder} holds something: give a new folder, or remove it.".strip())
+
+
 def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path, *, link: bool = False) -> None:
     """Lays out what goes to the Hub, and looks at every text of it once more.
 
