@@ -130,7 +130,7 @@ def test_stop_says_so_and_nothing_comes_after():
     next(waiting)
     next(writing), next(writing)
     assert [message["content"] for message in page.stop(talk)] == ["a", "(Stopped.)", "b", "It is … (stopped)"]
-    assert list(waiting) == list(writing) == []
+    assert list(waiting) == list(writing) == [{page.view.chat: talk.shown()}], "the chat as it is, nothing else"
     assert (
         [message["content"] for message in page.stop(talk)]
         == texts(talk)
@@ -155,12 +155,14 @@ def test_another_video_and_a_cleared_chat_end_answers(monkeypatch):
     changes = page.load("other.mp4", 2, key, talk)
     assert page.sessions.get(key) is None
     assert page.sessions.get(changes[page.session]) is other
-    assert list(answer) == talk.shown() == []
+    assert list(answer) == [{page.view.chat: []}]
+    assert talk.shown() == []
     answer = sent(page, changes[page.session], talk, "b")
     next(answer), next(answer)
     other.turns = ["b", "It is"]
     cleared = page.forget(changes[page.session], talk, 0)
-    assert list(answer) == talk.shown() == cleared[page.view.chat] == other.turns == []
+    assert list(answer) == [{page.view.chat: []}]
+    assert talk.shown() == cleared[page.view.chat] == other.turns == []
 
 
 def test_the_same_video_and_number_of_frames_change_nothing():
