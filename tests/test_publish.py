@@ -9,19 +9,20 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from hub_stand_in import HubStandIn, LargeFile
-from huggingface_hub import HfApi, ModelCard, RepoCard
+from hub_stand_in import LargeFile
+from huggingface_hub import HfApi, ModelCard
 from peft import LoraConfig
+from publish_command import arguments, contents, pushed, refusal, write_results
 from safetensors.torch import load_file, save_file
 from tiny_training import make_trainer
 
 from igep.trainers import publish, sft
 from igep.trainers.hub_upload import UploadError, hub_errors
-from igep.trainers.publish import SPACE, PublishOptions, space_card
+from igep.trainers.publish import SPACE, PublishOptions
 from igep.trainers.published_folder import CODE, PublishError, check_folder
-from igep.trainers.saved_weights import weights_sha256
 
+
+pytest_plugins = ["publish_command"]
 
 LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning:httpx2")  # huggingface_hub 2.4 itself
@@ -49,13 +50,6 @@ def model(saved, tmp_path) -> Path:
 
 
 @pytest.fixture
-def hub(monkeypatch, tmp_path):
-    with HubStandIn() as stand_in:
-        stand_in.connect(monkeypatch, tmp_path / "cache")
-        yield stand_in
-
-
-@pytest.fixture
 def real_loading():
     """For tests of what a folder loads as."""
 
@@ -65,34 +59,6 @@ def _loaded_once(request, monkeypatch):
     """Loading in a new process takes seconds: tests that are about something else go without."""
     if "real_loading" not in request.fixturenames:
         monkeypatch.setattr("igep.trainers.publish.try_model", lambda folder, frames_as: 1)
-
-
-def arguments(folder: Path, *more: str) -> list[str]:
-    return ["--model", str(folder), "--repo-id", "user/rooms", *more]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def pushed(repo) -> dict[str, bytes]:
-    return {name: content for name, content in repo.files.items() if name != ".gitattributes"}
-
-
-def refusal(*given: str) -> str:
-    with pytest.raises(SystemExit) as caught:
-        publish.main(list(given))
-    return str(caught.value)
-
-
-def write_results(file: Path, model: Path, model_name: str = "my_model") -> Path:
-    protocol = {name: name for name in ("dataset", "dataset_name", "split", "inputs", "questions", "metrics")}
-    figures = {"exact_match": {"mean": 0.5}, "depth_probe": {"r2": 0.9}, "seconds_per_answer": 0.1}
-    run = {"method": "igep", "seed": 0, "model": model_name, "protocol": protocol, **figures}
-    run["weights_sha256"] = weights_sha256(model)
-    other = {**run, "model": "other", "method": "cross_entropy", "exact_match": {"mean": 0.4}}
-    file.write_text(json.dumps({"recipe": "quickstart.yaml", "runs": [other, run], "seconds": 1}))
-    return file
 
 
 # ---- dry run
@@ -528,27 +494,5 @@ def test_results_of_other_weights_are_refused(saved, model, tmp_path):
     assert "has the scores of other weights" in message
 
 
-# ---- the Space's card
-
-
-def test_the_space_of_this_repository_has_the_rendered_card():
-    assert (SPACE / "README.md").read_text(encoding="utf-8") == space_card(None, None)
-
-
-@pytest.mark.parametrize("name", ["null", "123", "1.0", "true"])
-def test_a_name_that_yaml_reads_otherwise_stays_a_name(name):
-    assert yaml.safe_load(space_card(f"user/{name}-space", f"user/{name}").split("---")[1])["title"] == name
-
-
 def test_published_code_is_what_a_saved_model_ships(saved):
     assert set(CODE) == {file.name for file in saved.glob("*.py")}
-
-
-def test_front_matter_of_a_space(tmp_path):
-    (tmp_path / "README.md").write_text(space_card("user/rooms-space", "user/rooms"))
-    data = yaml.safe_load((tmp_path / "README.md").read_text().split("---")[1])
-    assert data["sdk"] == "gradio"
-    assert data["app_file"] == "app.py"
-    assert data["models"] == ["user/rooms"]
-    assert len(data["short_description"]) <= 60
-    assert "[igep]" in RepoCard.load(tmp_path / "README.md").text

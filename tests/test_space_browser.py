@@ -1,45 +1,27 @@
 """The Space's page in a browser, as visitors use it: on a desktop and on a phone, with good videos, bad ones and hostile text."""
 
-import io
 import json
-import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from playwright.sync_api import Browser, Locator, expect, sync_playwright
+from playwright.sync_api import expect
 from scene_model import Scene, SceneModel
 from scene_questions import ask, ask_place, open_scene
-from space_server import SPACE, SpaceServer, chromium, noise_frames, write_video
+from space_server import SPACE, SpaceServer, noise_frames, write_video
+from space_visitors import ANYTHING, DESCRIBE, DISTANCE, EMPTY, PALE, PLACE, SHAPES, Visitor
 
 
-pytest_plugins = ["space_model"]
+pytest_plugins = ["space_model", "space_visitors"]
 pytestmark = pytest.mark.slow
 
 EXAMPLES = SPACE / "examples"
 QUESTION = "How many metres away is the box in red?"
-ANYTHING, DISTANCE, PLACE, DESCRIBE = "Ask anything", "How far is this point?", "Where is …?", "Describe"
-EMPTY = "Upload or record a video (up to 120 s and 100 MB), or pick an example."
-SHAPES = {
-    "desktop": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
-    "phone": {
-        "viewport": {"width": 390, "height": 844},
-        "color_scheme": "dark",
-        "has_touch": True,
-        "is_mobile": True,
-        "device_scale_factor": 2,
-    },
-}
-BROWSER_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync"
-)
 # The Space with a model that needs so many seconds for every token.
 SLOW_SPACE = """
 import runpy, sys, time
@@ -53,151 +35,6 @@ StoppingCriteriaList.__call__ = slow
 sys.path.insert(0, str(Path(sys.argv[1]).parent))
 runpy.run_path(sys.argv[1], run_name="__main__")
 """
-
-# Texts and placeholders whose contrast with what is behind them is below 4.5, WCAG's limit.
-PALE = """() => {
-  const rgba = text => { const found = text.match(/[\\d.]+/g).map(Number); return found.length < 4 ? [...found, 1] : found };
-  const over = (top, below) => [0, 1, 2].map(k => top[k] * top[3] + below[k] * (1 - top[3])).concat(1);
-  const light = colour => {
-    const [r, g, b] = colour.map(c => c / 255).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const pale = [];
-  const measure = (element, style, text) => {
-    const behind = [];
-    let opacity = 1;
-    for (let at = element; at; at = at.parentElement) {
-      behind.unshift(rgba(getComputedStyle(at).backgroundColor));
-      opacity *= getComputedStyle(at).opacity;
-    }
-    if (opacity === 0) return;
-    const ground = behind.reduce((below, top) => over(top, below), [255, 255, 255, 1]);
-    const ink = rgba(style.color);
-    ink[3] *= opacity;
-    const [high, low] = [light(over(ink, ground)), light(ground)].sort((a, b) => b - a);
-    const contrast = (high + 0.05) / (low + 0.05);
-    if (contrast < 4.5) pale.push(`${contrast.toFixed(2)} ${text}`);
-  };
-  for (const element of document.querySelectorAll("body *")) {
-    if (!element.offsetParent || ["SCRIPT", "STYLE"].includes(element.tagName)) continue;
-    const text = [...element.childNodes].filter(n => n.nodeType === 3).map(n => n.data.trim()).join(" ").trim();
-    if (text) measure(element, getComputedStyle(element), text);
-    if (element.placeholder) measure(element, getComputedStyle(element, "::placeholder"), element.placeholder);
-  }
-  return pale;
-}"""
-
-
-class Visitor:
-    """Somebody's browser window on the Space, and what it asked of the network.
-
-    Args:
-        browser (`Browser`): The browser; every visitor has a profile of their own.
-        url (`str`): Address of the Space.
-        shape (`str`): One of `SHAPES`.
-    """
-
-    def __init__(self, browser: Browser, url: str, shape: str = "desktop"):
-        self.shape = shape
-        self.page = browser.new_context(**SHAPES[shape]).new_page()
-        self.errors: list[str] = []
-        self.addresses: set[str] = set()
-        self.seen = ""
-        self.page.on(
-            "console", lambda said: said.type == "error" and self.errors.append(f"{said.text} {said.location}")
-        )
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.addresses.add(request.url))
-        self.page.goto(url)
-        self.status = self.page.locator("#status .prose")
-        self.figures, self.prompt, self.question = (
-            self.page.locator(f"#{name} textarea") for name in ("figures", "prompt", "question")
-        )
-        self.frame, self.thumbnails = self.page.locator("#frame img"), self.page.locator("#gallery button img")
-        self.asked, self.answers = (self.page.locator(f"#chat [data-testid={role}]") for role in ("user", "bot"))
-        self.page.locator("#report button").first.click()
-        expect(self.figures).to_be_visible()
-
-    def hosts(self) -> set[str]:
-        """Whom it talked to, other than itself (`data:` and `blob:`)."""
-        return {address.split("/")[2] for address in self.addresses if "://" in address and address[:5] != "blob:"}
-
-    def upload(self, path: Path) -> None:
-        """Gives the page a file, in the place of the one it has."""
-        if (clear := self.page.locator("#video button[aria-label=Clear]").last).is_visible():
-            clear.click()
-            expect(self.status).to_have_text(EMPTY)
-        self.page.locator("#video input[type=file]").set_input_files(path)
-
-    def pick_example(self, number: int) -> None:
-        self.page.locator("#examples button").nth(number).click()
-        expect(self.status).to_have_text(re.compile("2 of 72 frames"))
-        expect(self.frame).to_be_visible()
-
-    def set_number(self, name: str, text: str) -> Locator:
-        """Types a number beside a slider, leaves the box, and returns it."""
-        box = self.page.get_by_label(f"number input for {name}")
-        if not box.is_visible():
-            self.page.locator("#settings button").first.click()
-            expect(box).not_to_have_value("")
-            self.page.wait_for_timeout(300)  # until then, what is shown for the first time takes its first value again
-        box.fill(text)
-        box.press("Tab")
-        return box
-
-    def ask(self, text: str, task: str = ANYTHING) -> None:
-        """Sends a question."""
-        self.page.get_by_label(task, exact=True).check()
-        self.question.fill(text)
-        self.page.locator("#send").click()
-
-    def press(self, place: Locator, x: float, y: float) -> None:
-        """Clicks or taps at shares of the width and height of something."""
-        box = place.bounding_box()
-        position = {"x": x * box["width"], "y": y * box["height"]}
-        (place.tap if self.shape == "phone" else place.click)(position=position)
-
-    def shown_frame(self) -> Image.Image:
-        """The picture in the frame, once it is another than the last time."""
-        expect(self.frame).not_to_have_attribute("src", self.seen)
-        self.seen = self.frame.get_attribute("src")
-        answer = self.page.request.get(self.seen)
-        return Image.open(io.BytesIO(answer.body())).convert("RGB")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=BROWSER_FLAGS.split())
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visitors(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
-    """Opens windows; at the end of a test all of them must be free of errors, strange hosts and overflow."""
-    opened: list[Visitor] = []
-
-    def visit(server: SpaceServer, shape: str = "desktop") -> Visitor:
-        opened.append(Visitor(browser, server.url, shape))
-        return opened[-1]
-
-    yield visit
-    for number, visitor in enumerate(opened):
-        if folder := os.environ.get("SCREENSHOTS"):
-            name = re.sub(r"\W+", "_", f"{request.node.name}_{number}")
-            visitor.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-    for visitor in opened:
-        assert visitor.errors == []
-        assert {host.split(":")[0] for host in visitor.hosts()} == {"127.0.0.1"}
-        width = visitor.page.evaluate("document.documentElement.scrollWidth")
-        assert width <= SHAPES[visitor.shape]["viewport"]["width"]
-        visitor.page.context.close()
-
-
-@pytest.fixture(params=SHAPES)
-def visitor(request: pytest.FixtureRequest, visitors, space_server: SpaceServer) -> Visitor:
-    return visitors(space_server, request.param)
 
 
 def last(answers: Iterator):

@@ -262,7 +262,8 @@ def publish(options: PublishOptions, dry_run: Path | None) -> None:
         dry_run (`Path`, *optional*): The folder; nothing is uploaded if it is given.
 
     Raises:
-        PublishError: The model must not be published as it is, or the folder holds something.
+        PublishError: The model must not be published as it is.
+        ValueError: The folder of a dry run holds something.
         UploadError: The Hub refuses.
     """
     if dry_run is not None:
