@@ -5,12 +5,13 @@ RUN := $(VENV)/bin/python
 # Two at once: most tests keep one core busy. Fixtures of a file are built once.
 PARALLEL := -n 2 --dist loadfile
 
-.PHONY: quickstart test test-fast lint format
+.PHONY: quickstart test test-fast test-latest test-lowest lock lint format
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "igep needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --editable ".[test]"
+	$(RUN) -m pip install --quiet --requirement requirements.lock
+	$(RUN) -m pip install --quiet --no-deps --editable .
 	touch $@
 
 quickstart: $(VENV)/installed  ## train with and without geometry, save, reload, answer from RGB, print the table
@@ -21,6 +22,29 @@ test: lint  ## lint, then every test
 
 test-fast: lint  ## without the tests that train for long or start other processes
 	$(RUN) -m pytest $(PARALLEL) -m "not slow"
+
+test-latest: .venv-latest  ## every test on the newest releases that pyproject.toml allows
+	.venv-latest/bin/python -m pytest $(PARALLEL)
+
+test-lowest: .venv-lowest  ## the core tests on the lowest releases that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest $(PARALLEL) -m "not slow"
+
+# Made anew at every call: what is newest changes from day to day.
+.PHONY: .venv-latest .venv-lowest
+.venv-latest: RESOLUTION := highest
+.venv-lowest: RESOLUTION := lowest-direct
+.venv-latest .venv-lowest: .venv-uv/bin/uv
+	.venv-uv/bin/uv venv --quiet --clear --seed --python $(PYTHON) $@
+	.venv-uv/bin/uv pip install --quiet --python $@ --resolution $(RESOLUTION) --editable ".[test]"
+	.venv-uv/bin/uv pip list --python $@ | grep -E "^(torch|torchvision|transformers|trl|peft|accelerate|datasets|gradio|numpy) "
+
+lock: .venv-uv/bin/uv  ## requirements.lock, for Python 3.11 and newer; newest releases with `make lock UPGRADE=--upgrade`
+	.venv-uv/bin/uv pip compile --quiet --universal --python-version 3.11 --extra test --no-annotate $(UPGRADE) \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+.venv-uv/bin/uv:
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/python -m pip install --quiet uv
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

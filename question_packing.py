@@ -185,6 +185,21 @@ def packed_inputs(
     }
 
 
+def cache_argument(vlm: PreTrainedModel) -> str:
+    """The name under which a VLM takes the keys and values of earlier tokens.
+
+    transformers 5.24 renamed `past_key_values` to `cache` family by family, and code on the Hub follows at its own pace:
+    the signature of the model at hand tells.
+
+    Args:
+        vlm (`PreTrainedModel`): The base VLM.
+
+    Returns:
+        `"cache"` or `"past_key_values"`.
+    """
+    return "cache" if "cache" in inspect.signature(vlm.base_model.forward).parameters else "past_key_values"
+
+
 @torch.no_grad()
 def answer_questions(
     vlm: PreTrainedModel,
@@ -232,13 +247,12 @@ def answer_questions(
     implementation = vlm.config.get_text_config()._attn_implementation
     mask = mask_for(implementation, packed_mask(set_index, key_block[None]), vlm.dtype)
     positions = packed_positions(vlm, input_ids, set_index, key_block[None], inputs)
-    cache = DynamicCache(config=vlm.config.get_text_config())
+    cache = {cache_argument(vlm): DynamicCache(config=vlm.config.get_text_config()), "use_cache": True}
     output: ModelOutput = vlm.base_model(
         input_ids=input_ids,
         attention_mask=mask,
         position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
+        **cache,
         **inputs,
     )
     ends = torch.tensor([len(ids) for ids in questions], device=device).cumsum(0) - 1 + prefix["input_ids"].shape[1]
@@ -266,8 +280,7 @@ def answer_questions(
             input_ids=tokens[None],
             attention_mask=mask_for(implementation, visible[None, None], vlm.dtype),
             position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
+            **cache,
         )
         hidden = output.last_hidden_state[0]
         positions = positions + 1

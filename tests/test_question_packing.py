@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from igep.question_packing import (
     answer_questions,
+    cache_argument,
     attention_mask_for,
     offsets_in_blocks,
     packed_mask,
@@ -376,3 +377,20 @@ def test_bad_questions_are_errors():
         answer_questions(model.vlm, doubled, ids, max_new_tokens=1, eos_token_ids=[0])
     with pytest.raises(ValueError, match="questions is empty"):
         processor.packed_question_inputs(random_frames(2), [])
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_the_cache_bears_the_name_that_the_model_knows(name, monkeypatch):
+    """transformers renamed it; a base with code of its own may follow later, or never."""
+    model, processor = build("llava_onevision")
+    prefix, ids = processor.packed_question_inputs(random_frames(2), [question for question, _ in TURNS])
+    expected = answer_questions(model.vlm, prefix, ids, max_new_tokens=4, eos_token_ids=[-1])
+    decoder = type(model.vlm.base_model)
+    forward, own = decoder.forward, cache_argument(model.vlm)
+    signatures = {
+        "cache": lambda self, cache, **inputs: forward(self, **{own: cache}, **inputs),
+        "past_key_values": lambda self, past_key_values, **inputs: forward(self, **{own: past_key_values}, **inputs),
+    }
+    monkeypatch.setattr(decoder, "forward", signatures[name])
+    assert cache_argument(model.vlm) == name
+    assert answer_questions(model.vlm, prefix, ids, max_new_tokens=4, eos_token_ids=[-1]) == expected
