@@ -15,7 +15,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	touch $@
 
 quickstart: $(VENV)/installed  ## train with and without geometry, save, reload, answer from RGB, print the table
-	$(RUN) trainers/quickstart.py --output outputs/quickstart
+	$(RUN) trainers/experiments/quickstart.py --output outputs/quickstart
 
 test: lint  ## lint, then every test
 	$(RUN) -m pytest $(PARALLEL) --durations=15

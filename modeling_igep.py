@@ -232,7 +232,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Calling it again changes the objective and keeps the heads.
 
         Args:
-            objective (`Callable`): Computes the geometry terms; `igep.trainers.geometry_losses.igep_objective`.
+            objective (`Callable`): Computes the geometry terms; `igep.trainers.supervision.geometry_losses.igep_objective`.
 
         Raises:
             ValueError: If the encoder has fewer layers than `verifier_taps`.

@@ -41,8 +41,8 @@ from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.question_packing import answer_questions
 from igep.spatial_prompts import depth_answer, depth_question
-from igep.trainers.collator import IGEPDataCollator
-from igep.trainers.data.spatial_example import SpatialExample
+from igep.trainers.data.collator import IGEPDataCollator
+from igep.trainers.data.scenes.spatial_example import SpatialExample
 
 
 IMAGE_SIZE = (920, 1215)  # height and width of the released depth example

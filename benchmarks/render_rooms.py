@@ -8,8 +8,8 @@ import time
 
 import torch
 
-from igep.trainers.data.room_renderer import RoomSpec
-from igep.trainers.data.synthetic_rooms import rendered_chunks, synthetic_rooms
+from igep.trainers.data.rooms.room_renderer import RoomSpec
+from igep.trainers.data.rooms.synthetic_rooms import rendered_chunks, synthetic_rooms
 
 
 def rooms_per_second(work, rooms: int) -> float:

@@ -14,8 +14,8 @@ from pathlib import Path
 import av
 import torch
 
-from igep.trainers.data.room_questions import SPATIAL_QUESTIONS, ask_about, room_views
-from igep.trainers.data.room_renderer import RenderedRooms, RoomSpec, render_rooms, sample_layout
+from igep.trainers.data.rooms.room_questions import SPATIAL_QUESTIONS, ask_about, room_views
+from igep.trainers.data.rooms.room_renderer import RenderedRooms, RoomSpec, render_rooms, sample_layout
 
 
 FOLDER = Path(__file__).resolve().parent / "scene_qa" / "examples"

@@ -15,7 +15,7 @@ from transformers import AutoModelForImageTextToText
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.geometry_losses import igep_objective
+from igep.trainers.supervision.geometry_losses import igep_objective
 
 
 # An editable install puts a finder on sys.meta_path and site-packages stays visible under -I: igep is made unimportable.

@@ -10,14 +10,14 @@ from torch.nn.functional import cross_entropy
 
 from igep.question_packing import (
     answer_questions,
-    cache_argument,
     attention_mask_for,
+    cache_argument,
     offsets_in_blocks,
     packed_mask,
     packed_positions,
 )
-from igep.trainers.collator import IGEPDataCollator
-from igep.trainers.data.spatial_example import SpatialDataError, SpatialExample
+from igep.trainers.data.collator import IGEPDataCollator
+from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 
 
 SIZE = (16, 24)

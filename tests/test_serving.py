@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import openai
 import pytest
 from PIL import Image
-from test_distributed import free_port
+from processes import free_port
 from tiny_checkpoints import FAMILIES, random_frames
 
 from igep.modeling_igep import IGEPForConditionalGeneration

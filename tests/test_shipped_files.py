@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from transformers.dynamic_module_utils import get_relative_import_files
 
+from igep.trainers.package_files import PACKAGE
 
-ROOT = Path(__file__).parents[1]
-SHIPPED = sorted(path.stem for path in ROOT.glob("*.py"))
+
+SHIPPED = sorted(path.stem for path in PACKAGE.glob("*.py"))
 ALLOWED_THIRD_PARTY = {"huggingface_hub", "numpy", "PIL", "torch", "transformers"}
 RELATIVE_IMPORT = re.compile(r"^\s*from\s+\.(\S+)\s+import|^\s*import\s+\.(\S+)", flags=re.MULTILINE)
 every_file = pytest.mark.parametrize("name", SHIPPED)
 
 
 def source_of(name):
-    return (ROOT / f"{name}.py").read_text(encoding="utf-8")
+    return (PACKAGE / f"{name}.py").read_text(encoding="utf-8")
 
 
 def imports_of(name):
@@ -35,7 +36,7 @@ def test_what_transformers_reads_as_a_relative_import_is_a_sibling(name):
     """transformers searches the text, docstrings included, and copies exactly what it finds."""
     found = {first or second for first, second in RELATIVE_IMPORT.findall(source_of(name))}
     assert found <= set(SHIPPED)
-    assert all(Path(file).parent == ROOT for file in get_relative_import_files(ROOT / f"{name}.py"))
+    assert all(Path(file).parent == PACKAGE for file in get_relative_import_files(PACKAGE / f"{name}.py"))
 
 
 @every_file

@@ -2,18 +2,18 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from igep.trainers.package_files import PACKAGE
 
-ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+PROJECT = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = [
     Requirement(line)
-    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    for line in (PACKAGE / "requirements.lock").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 ]
 
@@ -47,7 +47,7 @@ def test_the_lock_lies_within_the_range(name):
 
 @pytest.mark.parametrize("file", ["spaces/scene_qa/requirements.txt", "hub_cards/model_card.md.jinja"])
 def test_the_space_and_the_card_state_these_ranges(file):
-    text = (ROOT / file).read_text(encoding="utf-8")
+    text = (PACKAGE / file).read_text(encoding="utf-8")
     found = re.findall(r"^([\w-]+[<>=].*)$" if file.endswith("txt") else r'"([\w-]+>=[^"]+)"', text, re.MULTILINE)
     assert found
     for line in found:

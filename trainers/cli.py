@@ -84,7 +84,7 @@ def _ask(options: argparse.Namespace) -> int:
     if options.question is None:
         raise ValueError("there is nothing to answer: give a question, or --pixel X Y.")
     # Imported here: loading transformers takes seconds, and `igep --help` needs none of it.
-    from igep.trainers.ask import ask
+    from igep.trainers.commands.ask import ask
 
     # Whatever a library prints while the model loads must not mix with the answer.
     with contextlib.redirect_stdout(sys.stderr):
@@ -108,8 +108,8 @@ def _ask_pixel(options: argparse.Namespace) -> int:
         raise ValueError("--frames is about videos: a pixel is asked about in one image.")
     import numpy as np
 
-    from igep.trainers.ask import ask_depth, depth_options
-    from igep.trainers.point_picture import save_point_picture
+    from igep.trainers.commands.ask import ask_depth, depth_options
+    from igep.trainers.commands.point_picture import save_point_picture
 
     intrinsics = None
     if options.intrinsics is not None:
@@ -161,9 +161,9 @@ def _add_check(commands: argparse._SubParsersAction) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from igep.trainers.check_picture import save_picture
-    from igep.trainers.check_scenes import check_folder, check_scenes, format_reports
     from igep.trainers.data.load_scenes import SceneSource, load_scenes
+    from igep.trainers.scene_check.check_picture import save_picture
+    from igep.trainers.scene_check.check_scenes import check_folder, check_scenes, format_reports
 
     if options.dataset == "scannet":
         reports = check_folder(options.scenes, gaps=options.gaps)
@@ -190,8 +190,8 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
 def _export(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from igep.trainers.ask import load_answering
-    from igep.trainers.published_folder import check_new_folder
+    from igep.trainers.commands.ask import load_answering
+    from igep.trainers.publishing.published_folder import check_new_folder
 
     output = Path(options.output)
     check_new_folder(output)
@@ -217,7 +217,7 @@ def _add_merge(commands: argparse._SubParsersAction) -> None:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    from igep.trainers.merge_adapter import merge_adapter
+    from igep.trainers.commands.merge_adapter import merge_adapter
 
     with contextlib.redirect_stdout(sys.stderr):
         merge_adapter(options.model, options.output, options.base)
@@ -243,7 +243,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from igep.trainers.demo import demo
+    from igep.trainers.commands.demo import demo
 
     return demo(options.model, options.port, options.host)
 

@@ -2,7 +2,7 @@
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.trainers.sft_config import IGEPSFTConfig
-from igep.trainers.teachers import Teacher
+from igep.trainers.supervision.teachers import Teacher
 
 
 MODEL_FIELDS = (

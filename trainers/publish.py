@@ -18,8 +18,11 @@ from pathlib import Path
 from huggingface_hub import HfApi, ModelCard, SpaceHardware
 from jinja2 import Template
 
-from igep.trainers.evaluation_results import read_all_results
-from igep.trainers.hub_upload import (
+from igep.trainers.cards.evaluation_results import read_all_results
+from igep.trainers.cards.model_card import model_card
+from igep.trainers.cards.training_run import read_training_run
+from igep.trainers.package_files import CARD_TEMPLATES, SPACE
+from igep.trainers.publishing.hub_upload import (
     UploadError,
     check_repo_id,
     check_repository,
@@ -27,12 +30,9 @@ from igep.trainers.hub_upload import (
     listing,
     upload_folder,
 )
-from igep.trainers.model_card import TEMPLATES, model_card
-from igep.trainers.published_folder import check_folder, check_new_folder, stage_model, try_model
-from igep.trainers.training_run import read_training_run
+from igep.trainers.publishing.published_folder import check_folder, check_new_folder, stage_model, try_model
 
 
-SPACE = Path(__file__).resolve().parent.parent / "spaces" / "scene_qa"
 HARDWARE = {hardware.value for hardware in SpaceHardware}
 SDK_VERSION = "6.31.0"  # of Gradio, which the Space was written for
 
@@ -147,7 +147,7 @@ def space_card(space_id: str | None, model_id: str | None) -> str:
     Returns:
         `str`
     """
-    template = Template((TEMPLATES / "space_card.md.jinja").read_text(encoding="utf-8"))
+    template = Template((CARD_TEMPLATES / "space_card.md.jinja").read_text(encoding="utf-8"))
     card = template.render(
         title="Ask about a 3D scene" if model_id is None else model_id.split("/")[-1],
         sdk_version=SDK_VERSION,

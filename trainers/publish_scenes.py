@@ -20,13 +20,13 @@ from huggingface_hub import DatasetCard, DatasetCardData, HfApi
 from tqdm import tqdm
 from transformers import HfArgumentParser
 
-from igep.trainers.check_scenes import check_scenes, format_reports
+from igep.trainers.cards.licences import Licence
+from igep.trainers.cards.markdown_text import in_markdown
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
-from igep.trainers.hub_upload import check_repo_id, check_repository, hub_errors, listing, upload_folder
-from igep.trainers.licences import Licence
-from igep.trainers.markdown_text import in_markdown
-from igep.trainers.model_card import TEMPLATES
-from igep.trainers.published_folder import PublishError, check_new_folder
+from igep.trainers.package_files import CARD_TEMPLATES
+from igep.trainers.publishing.hub_upload import check_repo_id, check_repository, hub_errors, listing, upload_folder
+from igep.trainers.publishing.published_folder import PublishError, check_new_folder
+from igep.trainers.scene_check.check_scenes import check_scenes, format_reports
 
 
 SCENES_PER_FILE = 50
@@ -68,7 +68,7 @@ def dataset_card(
     )
     card = DatasetCard.from_template(
         data,
-        template_path=str(TEMPLATES / "dataset_card.md.jinja"),
+        template_path=str(CARD_TEMPLATES / "dataset_card.md.jinja"),
         name=repo_id.split("/")[-1],
         repo_id=repo_id,
         source=in_markdown(source),

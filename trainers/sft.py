@@ -27,7 +27,7 @@ from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.training_rows import RowOptions, Rows, SceneTableCache, load_rows
-from igep.trainers.hub_upload import UploadError, check_repository, hub_errors
+from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_trainer import IGEPSFTTrainer
 

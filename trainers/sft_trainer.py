@@ -22,26 +22,26 @@ from igep.camera_geometry import usable_intrinsics, usable_pose
 from igep.configuration_igep import IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration, IGEPOutput
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.collator import IGEPDataCollator
-from igep.trainers.complete_checkpoint import (
+from igep.trainers.cards.model_card import model_card
+from igep.trainers.cards.training_run import changed_options, training_run, write_training_run
+from igep.trainers.configure_supervision import configure_supervision
+from igep.trainers.data.collator import IGEPDataCollator
+from igep.trainers.data.mixture import MixtureDataset
+from igep.trainers.loop.complete_checkpoint import (
     last_complete_checkpoint,
     mark_complete,
     mark_incomplete,
     require_complete,
 )
-from igep.trainers.configure_supervision import configure_supervision
-from igep.trainers.data.mixture import MixtureDataset
-from igep.trainers.geometry_losses import igep_objective
-from igep.trainers.model_card import model_card
-from igep.trainers.neighbour_frames import draw_neighbours
-from igep.trainers.parameter_groups import split_by_part
-from igep.trainers.published_folder import name_bases
-from igep.trainers.restore_progress import RestoreProgress
-from igep.trainers.running_metrics import RunningMetrics, token_metrics
+from igep.trainers.loop.parameter_groups import split_by_part
+from igep.trainers.loop.restore_progress import RestoreProgress
+from igep.trainers.loop.running_metrics import RunningMetrics, token_metrics
+from igep.trainers.loop.training_heads_file import load_heads, load_weights, save_heads
+from igep.trainers.publishing.published_folder import name_bases
 from igep.trainers.sft_config import IGEPSFTConfig
-from igep.trainers.teachers import Teacher, TeacherGeometry, build_teacher
-from igep.trainers.training_heads_file import load_heads, load_weights, save_heads
-from igep.trainers.training_run import changed_options, training_run, write_training_run
+from igep.trainers.supervision.geometry_losses import igep_objective
+from igep.trainers.supervision.neighbour_frames import draw_neighbours
+from igep.trainers.supervision.teachers import Teacher, TeacherGeometry, build_teacher
 
 
 PROGRESS_FILE = "training_progress.json"

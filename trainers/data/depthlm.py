@@ -16,11 +16,11 @@ import torch
 from PIL import Image
 
 from igep.focal_unification import unify_focal_length
-from igep.trainers.data.depth_questions import questions_at
-from igep.trainers.data.scene_validation import decode_frame
-from igep.trainers.data.spatial_example import SpatialDataError, SpatialExample
-from igep.trainers.data.spatial_question import distinct_questions
-from igep.trainers.data.vlm3_options import VLM3Options
+from igep.trainers.data.scenes.scene_validation import decode_frame
+from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
+from igep.trainers.data.vlm3.depth_questions import questions_at
+from igep.trainers.data.vlm3.spatial_question import distinct_questions
+from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 
 
 FIELDS = ("image", "intrinsics", "pixel_coords", "depth")

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from datasets import Dataset, Features, concatenate_datasets, get_dataset_config_names, load_dataset
 
+from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.scannet import load_scannet
-from igep.trainers.data.scene_frames import hold_out_frames, split_into_clips
-from igep.trainers.data.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
-from igep.trainers.data.synthetic_rooms import synthetic_rooms
+from igep.trainers.data.scenes.scene_frames import hold_out_frames, split_into_clips
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
 
 
 DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from igep.trainers.data.mixture_order import MixtureOrder, Place
-from igep.trainers.data.spatial_example import SpatialExample
+from igep.trainers.data.scenes.spatial_example import SpatialExample
 
 
 WEIGHTINGS = ("uniform", "size", "temperature", "custom")

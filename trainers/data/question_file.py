@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from igep.trainers.data.spatial_example import SpatialDataError
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 
 
 KEYS = ("question_id", "scene_id", "question", "answers", "answer", "question_type")

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from igep.trainers.data.frame_sampling import natural_order
 from igep.trainers.data.question_file import read_questions
-from igep.trainers.data.scene_validation import validate_scene
-from igep.trainers.data.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
+from igep.trainers.data.scenes.frame_sampling import natural_order
+from igep.trainers.data.scenes.scene_validation import validate_scene
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
 
 
 logger = logging.getLogger(__name__)

@@ -13,15 +13,20 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from igep.trainers.data.colour_camera_depth import (
+from igep.trainers.data.scenes.colour_camera_depth import (
     assert_one_size,
     assert_principal_point,
     depth_in_colour_camera,
     rescaled_intrinsics,
 )
-from igep.trainers.data.frame_sampling import uniform_frame_indices
-from igep.trainers.data.scene_validation import ValidScene, decode_frame, validate_scene
-from igep.trainers.data.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError, SpatialExample
+from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
+from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame, validate_scene
+from igep.trainers.data.scenes.spatial_example import (
+    QUESTION_FEATURES,
+    SCENE_FEATURES,
+    SpatialDataError,
+    SpatialExample,
+)
 
 
 logger = logging.getLogger(__name__)

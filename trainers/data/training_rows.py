@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.spatial_dataset import SpatialDataset
-from igep.trainers.data.vlm3_dataset import VLM3Dataset
-from igep.trainers.data.vlm3_options import VLM3_TASKS, VLM3Options
+from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
+from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
 
 
 TASKS = ("questions", *VLM3_TASKS)

@@ -8,12 +8,16 @@ import datasets
 import evaluate
 import numpy as np
 
-from igep.camera_angles import direction_angle_degrees, rotation_angle_degrees, rotation_from_yaw_pitch_roll
 from igep.spatial_prompts import (
     parse_rotation_angle,
     parse_translation_direction,
     parse_translation_distance,
     parse_yaw_pitch_roll,
+)
+from igep.trainers.geometry.camera_angles import (
+    direction_angle_degrees,
+    rotation_angle_degrees,
+    rotation_from_yaw_pitch_roll,
 )
 
 

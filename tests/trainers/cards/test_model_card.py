@@ -1,0 +1,440 @@
+"""The card beside a saved model: what it says is what was done, and its code runs as it stands."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from peft import LoraConfig
+from PIL import Image
+from tiny_checkpoints import random_frames
+from tiny_training import make_trainer
+
+from igep.trainers import sft
+from igep.trainers.cards import training_run
+from igep.trainers.cards.evaluation_results import Evaluation
+from igep.trainers.cards.licences import licence_of
+from igep.trainers.cards.model_card import model_card
+from igep.trainers.cards.training_run import read_training_run
+from igep.trainers.package_files import PACKAGE
+
+
+LORA = LoraConfig(r=4, target_modules=r".*\.(q_proj|v_proj|qkv)", task_type="CAUSAL_LM")
+PROTOCOL = {
+    "dataset": "synthetic_rooms",
+    "dataset_name": "Synthetic rooms",
+    "split": "held out: 8 rooms of seed 7",
+    "inputs": "2 RGB frames",
+    "questions": "64 questions",
+    "metrics": "share of answers equal to the reference",
+}
+
+
+@pytest.fixture(scope="module")
+def base(checkpoint_folders):
+    return checkpoint_folders["llava_onevision"]
+
+
+def write_video(file: Path, frames: list[Image.Image]) -> None:
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_image(frame)))
+        container.mux(stream.encode())
+
+
+def run_card(folder: Path, repo_id: str, check: str = "") -> str:
+    """Runs all Python of a folder's card in one new process beside a video and a photo; returns what it prints."""
+    card = ModelCard.load(folder / "README.md")
+    blocks = [block.split("```")[0] for block in card.text.split("```python\n")[1:]]
+    code = "\n".join(blocks).replace(f'"{repo_id}"', repr(str(folder))) + check
+    workplace = folder.parent / "workplace"
+    workplace.mkdir(exist_ok=True)
+    frames = random_frames(5)
+    write_video(workplace / "video.mp4", frames)
+    frames[0].save(workplace / "photo.jpg")
+    done = subprocess.run([sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+# ---- as the trainer writes it
+
+
+@pytest.mark.slow
+def test_its_code_runs_and_it_says_what_was_trained(base, tmp_path):
+    trainer = make_trainer(base, tmp_path / "my_model", cross_view_weight=0.0, geometry_weight=0.3)
+    trainer.train()
+    trainer.save_model()
+    card = ModelCard.load(tmp_path / "my_model" / "README.md")
+    assert {"igep", "sft", "trl"} <= set(card.data.tags)
+    assert card.data.pipeline_tag == "image-text-to-text"
+    assert card.data.base_model is None, "a folder of this machine is no base model for others"
+    for place in (tmp_path, base):
+        assert str(place) not in card.content
+        assert str(place) not in (tmp_path / "my_model" / "training_run.json").read_text()
+    assert f"{base.name}, fine-tuned for 2 steps" in card.text
+    assert "layers | 0.3 |" in card.text
+    assert "cross-view" not in card.text
+    assert "**not in this repository**" in card.text
+    assert "No score was measured" in card.text
+    assert cited(card.text) == {"igep", "zhang2026ide"}
+    recipe = yaml.safe_load(card.text.split("```yaml\n")[1].split("```")[0])
+    assert recipe["geometry_weight"] == 0.3
+    assert recipe["max_steps"] == 2
+    assert "output_dir" not in recipe
+    run_card(tmp_path / "my_model", "my_model", "\nassert answer.shape[0] == 1\nassert len(frames) == 2, len(frames)")
+    assert (tmp_path / "workplace" / "plain" / "config.json").exists()
+
+
+@pytest.mark.slow
+def test_its_code_asks_how_far_a_pixel_is_where_that_was_learned(tmp_path):
+    recipe = sft.__file__.replace("sft.py", "recipes/vlm3_rooms.yaml")
+    options = ["--num_rooms", "8", "--max_steps", "2", "--disable_tqdm", "true", "--lr_scheduler_type", "constant"]
+    options += ["--lr_scheduler_kwargs", "{}", "--per_device_train_batch_size", "2", "--dataloader_num_workers", "0"]
+    sft.main(["--config", recipe, "--output_dir", str(tmp_path / "depth"), *options])
+    run = read_training_run(tmp_path / "depth")
+    assert run["usage"]["tasks"] == ["depth"]
+    assert run["usage"]["text_pixel_steps"] == 64
+    assert run["recipe"]["task"] == "depth"
+    assert run["recipe"]["max_steps"] == 2, "a flag wins over the recipe"
+    assert run["base_model"]["licence"] == {"name": "apache-2.0", "link": None}
+    assert run["recipe"]["model_name_or_path"] == "trainers/tiny_base", "a file of this repository is named as it is"
+    assert ModelCard.load(tmp_path / "depth" / "README.md").data.license == "apache-2.0"
+    card = ModelCard.load(tmp_path / "depth" / "README.md").text
+    assert "60 degrees" not in card, "no focal length is unified: no field of view is assumed"
+    assert "| depth | synthetic_rooms | depth |" in card
+    assert "CC BY-NC 4.0" in card.split("## Licence")[1]
+    printed = run_card(tmp_path / "depth", "depth")
+    assert "metres" in printed
+
+
+@pytest.mark.slow
+def test_the_code_of_an_adapter_alone_loads_it(base, tmp_path):
+    trainer = make_trainer(base, tmp_path / "my_model", peft_config=LORA, merge_adapter_at_save=False, max_steps=1)
+    trainer.train()
+    trainer.save_model()
+    assert not (tmp_path / "my_model" / "adapter" / "README.md").exists(), "peft's form, not filled in"
+    card = (tmp_path / "my_model" / "README.md").read_text()
+    (tmp_path / "my_model" / "README.md").write_text(card.replace(f'"{base.name}"', repr(str(base))))
+    assert "the base model with other weights" not in card
+    assert "a LoRA adapter, which can be merged" in card
+    check = "\nassert any('lora_' in name for name, _ in model.named_parameters())"
+    run_card(tmp_path / "my_model", "my_model", check)
+
+
+def test_a_base_on_the_hub_is_named_and_linked(base, tmp_path):
+    trainer = make_trainer(base, tmp_path, global_weight=0.0, geometry_weight=0.0, cross_view_weight=0.0)
+    trainer.base_model = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
+    trainer.create_model_card(model_name="rooms", dataset_name="someone/rooms", tags="indoor")
+    card = ModelCard.load(tmp_path / "README.md")
+    assert card.data.base_model == "llava-hf/llava-onevision-qwen2-7b-ov-hf"
+    assert card.data.datasets == ["someone/rooms"]
+    assert "indoor" in card.data.tags
+    assert "No geometry supervised it." in card.text
+    assert "# rooms\n" in card.text
+
+
+# ---- from what is known
+
+
+def a_run(**fields) -> dict:
+    run = {
+        "base_model": {"name": "org/base", "on_hub": True, "licence": {"name": "apache-2.0"}},
+        "earlier": [],
+        "steps": 10,
+        "samples_per_step": 4,
+        "recipe": {"learning_rate": 1e-5},
+        "losses": [{"name": "cross-entropy of the answers", "weight": 1.0}],
+        "teacher": None,
+        "data": [{"name": "training rows", "task": "questions", "rows": 8, "samples": 40}],
+        "usage": {"tasks": ["questions"], "num_frames": 2, "frames_as": "video", "multi_turn": True, "examples": []},
+        "tags": ["igep"],
+        "datasets": [],
+        "adapter_only": False,
+        "environment": {
+            "python": "3.11.7",
+            "packages": {"torch": "2.15.0"},
+            "device": "CPU",
+            "processes": 1,
+            "precision": "float32",
+        },
+    }
+    return run | fields
+
+
+def test_scores_become_a_table_and_metadata_of_the_hub():
+    scores = {"rooms": {"exact match, mean": 0.46918, "depth probe, r2": 0.874}, "before": {"exact match, mean": 0.4}}
+    others = {"before": "another run of the same comparison"}
+    card = ModelCard(model_card(a_run(), repo_id="user/rooms", evaluations=[Evaluation(PROTOCOL, scores, others)]))
+    assert "|                   | this model | before |" in card.text
+    assert "| exact match, mean | 0.469      | 0.400  |" in card.text
+    assert "| depth probe, r2   | 0.874      | -      |" in card.text
+    assert "- before: another run of the same comparison.\n" in card.text
+    assert "2 RGB frames" in card.text
+    found = {result.metric_name: result for result in card.data.eval_results}
+    assert found["exact match, mean"].metric_value == 0.4692
+    assert found["exact match, mean"].metric_type == "exact_match"
+    assert found["depth probe, r2"].dataset_type == "synthetic_rooms"
+    assert len(found) == 2, "of the model itself, not of what it is compared with"
+    assert card.data.model_name == "rooms"
+    assert yaml.safe_load(card.content.split("---")[1])["model-index"][0]["name"] == "rooms"
+
+
+DEPTH_LOSS = {"name": "depth, by a verifier of 8 channels on 2 encoder layers", "weight": 0.3}
+ALIGNMENT_LOSS = {"name": "alignment of encoder tokens with a frozen 3D teacher (backbone)", "weight": 0.2}
+CONSISTENCY_LOSS = {"name": "cross-view consistency of that depth", "weight": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("losses", "heads"),
+    [
+        ([DEPTH_LOSS, CONSISTENCY_LOSS], "(a depth verifier)"),
+        ([ALIGNMENT_LOSS], "(a projector to the teacher)"),
+        ([DEPTH_LOSS, ALIGNMENT_LOSS], "(a depth verifier, a projector to the teacher)"),
+    ],
+)
+def test_only_heads_that_the_run_had_are_named(losses, heads):
+    card = model_card(a_run(losses=[*a_run()["losses"], *losses]), repo_id="user/rooms")
+    assert f"The heads that supervised the training {heads} are **not in this repository**" in card
+
+
+def test_a_field_of_view_is_assumed_only_where_focal_lengths_are_unified():
+    usage = a_run()["usage"] | {"tasks": ["depth"], "text_pixel_steps": 64}
+    for focal_pixels in (None, 1000.0):
+        card = model_card(a_run(usage=usage | {"focal_pixels": focal_pixels}), repo_id="user/rooms")
+        assert ("60 degrees is assumed" in card) == (focal_pixels is not None)
+
+
+@pytest.mark.parametrize("losses", [[], [DEPTH_LOSS]])
+def test_an_adapter_is_not_called_a_whole_model(losses):
+    card = model_card(a_run(adapter_only=True, losses=[*a_run()["losses"], *losses]), repo_id="user/rooms")
+    assert "This repository holds a LoRA adapter" in card
+    assert "is the base model with other weights" not in card
+
+
+def test_training_data_is_named_and_linked():
+    dataset = {"kind": "hub", "name": "someone/flats", "on_hub": True}
+    part = {"name": "flats", "task": "questions", "rows": 8, "samples": 40, "dataset": dataset}
+    own = part | {"dataset": {"kind": "scannet", "name": "my|scans", "on_hub": False}}
+    card = model_card(a_run(data=[part, own]), repo_id="user/rooms")
+    assert (
+        "| flats | hub: [someone/flats](https://huggingface.co/datasets/someone/flats) | questions | 8 | 40 |" in card
+    )
+    assert "| flats | scannet: my\\|scans | questions | 8 | 40 |" in card
+    assert "| training rows | not recorded | questions | 8 | 40 |" in model_card(a_run(), repo_id="user/rooms")
+
+
+def test_architecture_and_size_are_told():
+    run = a_run(model={"architecture": "llava_onevision", "parameters": 1234567})
+    assert "Architecture: `llava_onevision`, 1,234,567 parameters." in model_card(run, repo_id="user/rooms")
+    run = a_run(model={"architecture": "llava_onevision", "parameters": None})
+    assert "Architecture: `llava_onevision`.\n" in model_card(run, repo_id="user/rooms")
+    assert "Architecture" not in model_card(a_run(), repo_id="user/rooms"), "an older file does not say"
+
+
+def cited(card: str) -> set[str]:
+    """Keys of the BibTeX entries on a card."""
+    return set(re.findall(r"^@\w+\{(\w+),", card.split("```bibtex\n")[1].split("```")[0], re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("losses", "tasks", "keys"),
+    [
+        ([], ["questions"], set()),
+        ([DEPTH_LOSS], ["questions"], {"zhang2026ide"}),
+        ([], ["depth"], {"cai2026vlm3", "cai2025depthlm"}),
+        ([ALIGNMENT_LOSS], ["pose", "questions"], {"zhang2026ide", "cai2026vlm3"}),
+    ],
+)
+def test_only_the_papers_of_the_method_are_cited_and_the_software(losses, tasks, keys):
+    usage = a_run()["usage"] | {"tasks": tasks, "text_pixel_steps": 64}
+    card = model_card(a_run(losses=[*a_run()["losses"], *losses], usage=usage), repo_id="user/rooms")
+    assert cited(card) == keys | {"igep"}
+    assert ("CC BY-NC 4.0" in card) == (tasks != ["questions"])
+
+
+def test_the_software_is_cited_as_its_citation_file_says():
+    root = PACKAGE
+    stated = yaml.safe_load((root / "CITATION.cff").read_text())
+    entry = (root / "hub_cards" / "citation.bib").read_text().split("@software{igep,")[1].split("\n}")[0]
+    found = dict(re.findall(r"(\w+)\s*= \{(.*)\},?$", entry, re.MULTILINE))
+    assert found["version"] == stated["version"]
+    assert found["url"] == stated["repository-code"]
+    assert re.sub("[{}]", "", found["title"]) == stated["title"]
+    assert re.sub("[{}]", "", found["author"]) == stated["authors"][0]["name"]
+
+
+def test_the_packages_it_tells_to_install_have_the_bounds_of_this_project():
+    root = PACKAGE
+    bounds = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    (line,) = [line for line in model_card(a_run(), repo_id="user/x").splitlines() if line.startswith("pip install")]
+    wanted = shlex.split(line)[2:]
+    assert set(wanted) <= set(bounds)
+    assert {re.split(">=", package)[0] for package in wanted} == {
+        "transformers",
+        "torch",
+        "torchvision",
+        "av",
+        "pillow",
+    }
+
+
+def test_the_recipe_is_said_to_run_in_a_clone():
+    assert "in a clone of [igep](https://github.com/igep/igep)" in model_card(a_run(), repo_id="user/rooms")
+
+
+NC = {"name": "CC-BY-NC-4.0"}
+
+
+@pytest.mark.parametrize(
+    ("base_licence", "teacher_licence", "metadata", "words"),
+    [
+        ({"name": "apache-2.0"}, "none", {"license": "apache-2.0"}, "base model org/base is under `apache-2.0`"),
+        (None, "none", {}, "org/base states no licence that could be read"),
+        (
+            {"name": "mit"},
+            NC,
+            {"license": "cc-by-nc-4.0"},
+            "**Non-commercial:** the teacher org/t is under `CC-BY-NC-4.0`",
+        ),
+        ({"name": "mit"}, {"name": "apache-2.0"}, {"license": "mit"}, "The teacher org/t is under `apache-2.0`"),
+        ({"name": "mit"}, None, {}, "The teacher org/t states no licence"),
+        (None, NC, {"license": "cc-by-nc-4.0"}, "**Non-commercial:**"),
+        (
+            {"name": "cc-by-nc-sa-4.0"},
+            NC,
+            {"license": "other", "license_name": "several-see-card"},
+            "**Non-commercial:** the base model",
+        ),
+        (
+            {"name": "qwen-research", "link": "https://x.org/l"},
+            "none",
+            {"license": "other", "license_name": "qwen-research", "license_link": "https://x.org/l"},
+            "**Non-commercial:** the base model org/base is under `qwen-research`",
+        ),
+        (
+            {"name": "apache-2.0"},
+            {"name": "fair-noncommercial-research-license"},
+            {"license": "fair-noncommercial-research-license"},
+            "**Non-commercial:**",
+        ),
+    ],
+)
+def test_licences_are_inherited(base_licence, teacher_licence, metadata, words):
+    teacher = {"kind": "backbone", "name": "org/t", "licence": teacher_licence}
+    run = a_run(
+        base_model={"name": "org/base", "on_hub": True, "licence": base_licence},
+        teacher=None if teacher_licence == "none" else teacher,
+    )
+    card = ModelCard(model_card(run, repo_id="user/rooms"))
+    stated = card.data.to_dict()
+    assert {name: stated[name] for name in stated if name.startswith("license")} == metadata
+    assert words in card.text.replace("&lt;", "<")
+
+
+def test_a_licence_can_be_set_where_nothing_forbids_it():
+    assert ModelCard(model_card(a_run(), repo_id="user/rooms", licence="MIT")).data.license == "mit"
+    run = a_run(teacher={"kind": "backbone", "name": "org/t", "licence": NC})
+    with pytest.raises(
+        ValueError, match="--licence mit: the teacher org/t is under CC-BY-NC-4.0, which does not allow it"
+    ):
+        model_card(run, repo_id="user/rooms", licence="mit")
+    assert ModelCard(model_card(run, repo_id="user/x", licence="cc-by-nc-4.0")).data.license == "cc-by-nc-4.0"
+    with pytest.raises(ValueError, match="is no name of a licence"):
+        model_card(a_run(), repo_id="user/rooms", licence="mit\nbase_model: x")
+
+
+def test_names_of_others_stay_names():
+    hostile = "</h1>|x\n# y <script>alert(1)</script>"
+    run = a_run(
+        base_model={"name": hostile, "on_hub": False, "licence": None},
+        data=[{"name": hostile, "task": "questions", "rows": 1, "samples": 1}],
+        recipe={"note": "a\n```\n# out"},
+        tags=["a: b", "- c"],
+    )
+    card = ModelCard(model_card(run, repo_id='user/my "best" | model'))
+    assert "<script>" not in card.content
+    assert "\n# y" not in card.text
+    assert {"a: b", "- c"} <= set(card.data.tags)
+    assert yaml.safe_load(card.text.split("````yaml\n")[1].split("````")[0]) == run["recipe"]
+    (row,) = [line for line in card.text.splitlines() if "| questions |" in line]
+    assert row.replace("\\|", "").count("|") == 6
+    compile(card.text.split("```python\n")[1].split("```")[0], "card", "exec")
+
+
+def test_what_was_trained_before_is_told(base, tmp_path):
+    first = make_trainer(base, tmp_path / "first", max_steps=1)
+    first.train()
+    first.save_model()
+    run = training_run.training_run(
+        first.args, {}, first.train_dataset, base_model=str(tmp_path / "first"), steps=3, tags=[]
+    )
+    assert [before["steps"] for before in run["earlier"]] == [1]
+    card = model_card(run, repo_id="user/rooms")
+    assert f"| {base.name} | 1 | cross-entropy of the answers (1)" in card
+
+
+def test_earlier_runs_count_for_what_the_model_is():
+    depth = {"name": "depth", "task": "depth", "rows": 8, "samples": 40}
+    losses = [*a_run()["losses"], {"name": "depth, by a verifier of 8 channels", "weight": 0.3}]
+    earlier = {**a_run(losses=losses, data=[depth], datasets=["someone/depth"]), "teacher": None}
+    card = ModelCard(model_card(a_run(earlier=[earlier]), repo_id="user/rooms"))
+    assert "Geometry supervised it in an earlier run" in card.text
+    assert "No geometry supervised it" not in card.text
+    assert "(a depth verifier) are **not in this repository**" in card.text
+    assert "CC BY-NC 4.0" in card.text
+    assert {"zhang2026ide", "cai2026vlm3", "cai2025depthlm"} <= set(re.findall(r"@\w+{(\w+),", card.text))
+    assert card.data.datasets == ["someone/depth"]
+    adapter = model_card(a_run(earlier=[earlier], adapter_only=True), repo_id="user/rooms")
+    assert 'IGEPForConditionalGeneration.from_pretrained("org/base")' in adapter
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"), [({"dataset_path": "my_scenes"}, True), ({"model_name_or_path": "x"}, False)]
+)
+def test_paths_in_the_recipe_are_named_as_cut(recipe, told):
+    assert ("paths are cut to" in model_card(a_run(recipe=recipe), repo_id="user/rooms")) == told
+
+
+@pytest.mark.parametrize("broken", [{"environment": {}}, {"usage": {}}, {"losses": [{"name": "x", "weight": None}]}])
+def test_a_broken_run_is_told_in_a_sentence(broken):
+    with pytest.raises(ValueError, match=r"training_run.json is not what a trainer writes"):
+        model_card(a_run(**broken), repo_id="user/rooms")
+
+
+def test_a_question_cannot_leave_its_string():
+    question = 'How "far"\n is it?\\'
+    run = a_run(usage=a_run()["usage"] | {"examples": [question]})
+    code = model_card(run, repo_id="user/rooms").split("```python\n")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert json.dumps(question) in code
+
+
+def test_licences_are_read_from_cards(tmp_path):
+    (tmp_path / "named").mkdir()
+    (tmp_path / "named" / "README.md").write_text("---\nlicense: other\nlicense_name: house-licence\n---\n# Named\n")
+    (tmp_path / "silent").mkdir()
+    assert licence_of(str(tmp_path / "named")) == {"name": "house-licence", "link": None}
+    assert licence_of(str(tmp_path / "silent")) is None
+    assert licence_of("someone/nobody-knows-offline") is None
+    assert licence_of("") is None
+
+
+def test_the_video_of_these_tests_has_its_frames(tmp_path):
+    frames = random_frames(5)
+    write_video(tmp_path / "video.mp4", frames)
+    with av.open(str(tmp_path / "video.mp4")) as video:
+        read = [frame.to_image() for frame in video.decode(video=0)]
+    assert len(read) == 5
+    assert np.asarray(read[0]).shape == np.asarray(frames[0]).shape

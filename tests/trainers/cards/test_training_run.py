@@ -1,0 +1,176 @@
+"""What is written beside a saved model: from what the run was given, without places and tokens of this machine."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_training import make_trainer
+
+from igep.trainers import sft
+from igep.trainers.cards import training_run
+from igep.trainers.cards.run_usage import usage_of
+from igep.trainers.cards.saved_weights import parameters_on_disk
+from igep.trainers.cards.shared_recipe import shared_recipe
+from igep.trainers.cards.training_run import read_training_run
+from igep.trainers.cards.usage import task_options
+from igep.trainers.data.mixture import MixtureDataset, MixturePart
+from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
+from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
+from igep.trainers.data.vlm3.vlm3_options import VLM3Options
+
+
+@pytest.fixture(scope="module")
+def base(checkpoint_folders):
+    return checkpoint_folders["llava_onevision"]
+
+
+def test_hub_datasets_are_linked(base, tmp_path):
+    trainer = make_trainer(base, tmp_path)
+    mixture = [
+        {"name": "a", "dataset_path": "someone/rooms"},
+        {"name": "b", "dataset": "scannet", "dataset_path": "x/y"},
+    ]
+    recipe = {"dataset": "hub", "dataset_path": "someone/flats", "mixture": mixture}
+    run = training_run.training_run(trainer.args, recipe, trainer.train_dataset, base_model="", steps=1, tags=[])
+    assert run["datasets"] == ["someone/flats", "someone/rooms"]
+    assert run["base_model"] == {"name": "", "on_hub": False, "licence": None}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "dataset"),
+    [
+        ({"model_name_or_path": "m"}, {"kind": "synthetic_rooms", "name": None, "on_hub": False}),
+        (
+            {"dataset": "hub", "dataset_path": "someone/flats"},
+            {"kind": "hub", "name": "someone/flats", "on_hub": True},
+        ),
+        (
+            {"dataset": "scannet", "dataset_path": "/data/us/scans/"},
+            {"kind": "scannet", "name": "scans", "on_hub": False},
+        ),
+        ({"dataset": "scannet", "dataset_path": "us/scans"}, {"kind": "scannet", "name": "scans", "on_hub": False}),
+        ({"dataset": "hub", "dataset_path": "/data/flats"}, {"kind": "hub", "name": "flats", "on_hub": False}),
+        ({"dataset": "scannet", "dataset_path": "."}, {"kind": "scannet", "name": Path.cwd().name, "on_hub": False}),
+        ({}, None),
+    ],
+)
+def test_rows_name_their_dataset_and_no_place(base, tmp_path, recipe, dataset):
+    trainer = make_trainer(base, tmp_path)
+    run = training_run.training_run(trainer.args, recipe, trainer.train_dataset, base_model="", steps=1, tags=[])
+    (part,) = run["data"]
+    assert part["dataset"] == dataset
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_parts_of_a_mixture_name_their_own_datasets(base, tmp_path, as_text):
+    trainer = make_trainer(base, tmp_path)
+    rows = trainer.train_dataset
+    rows.sample_ids = [str(row) for row in range(len(rows))]
+    mixture = MixtureDataset([MixturePart("a", rows), MixturePart("b", rows)], samples_per_step=4, seed=0)
+    entries = [{"name": "a"}, {"name": "b", "dataset": "scannet", "dataset_path": "/x/scans"}]
+    recipe = {"dataset": "hub", "dataset_path": "someone/flats"}
+    recipe["mixture"] = [yaml.safe_dump(entry) for entry in entries] if as_text else entries
+    run = training_run.training_run(trainer.args, recipe, mixture, base_model="", steps=1, tags=[])
+    assert [part["dataset"]["name"] for part in run["data"]] == ["someone/flats", "scans"]
+    assert run["datasets"] == ["someone/flats"]
+    assert "/x" not in json.dumps(run)
+
+
+def test_architecture_and_size_are_those_of_the_saved_folder(base, tmp_path):
+    trainer = make_trainer(base, tmp_path / "my_model", max_steps=1)
+    trainer.train()
+    trainer.save_model()
+    told = {"base_model": "", "steps": 1, "tags": []}
+    run = training_run.training_run(
+        trainer.args,
+        {},
+        trainer.train_dataset,
+        architecture="llava_onevision",
+        folder=tmp_path / "my_model",
+        **told,
+    )
+    assert run["model"] == {
+        "architecture": "llava_onevision",
+        "parameters": parameters_on_disk(tmp_path / "my_model"),
+    }
+    assert run["model"]["parameters"] > 1000
+    run = training_run.training_run(trainer.args, {}, trainer.train_dataset, folder=tmp_path / "none", **told)
+    assert run["model"] == {"architecture": None, "parameters": None}
+
+
+def test_usage_has_the_options_of_every_written_task(tmp_path, base):
+    scenes, _ = synthetic_rooms(2, seed=3, num_frames=2, image_size=64, questions_per_room=0)
+    parts = [
+        MixturePart(task, VLM3Dataset(scenes, VLM3Options(task=task, **options), geometry_size=(16, 16)))
+        for task, options in {
+            "depth": {"focal_pixels": None, "text_pixel_steps": 64},
+            "pose": {"focal_pixels": 50.0, "canvas_size": [64, 64], "focal_mode": "fx"},
+        }.items()
+    ]
+    trainer = make_trainer(base, tmp_path)
+    usage = usage_of(MixtureDataset(parts, samples_per_step=4, seed=0), trainer.args)
+    assert usage["focal_pixels"] is None, "of depth, which the Space reads"
+    assert task_options(usage, "depth")["text_pixel_steps"] == 64
+    pose = task_options(usage, "pose")
+    assert (pose["focal_pixels"], pose["canvas_size"], pose["focal_mode"]) == (50.0, [64, 64], "fx")
+    assert json.loads(json.dumps(usage)) == usage
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "{", '{"base_model": null}'])
+def test_a_broken_file_is_named(tmp_path, content):
+    (tmp_path / "training_run.json").write_text(content)
+    with pytest.raises(ValueError, match="training_run.json"):
+        read_training_run(tmp_path)
+
+
+def test_a_recipe_names_no_place_and_no_token(tmp_path):
+    recipe = {
+        "dataset_path": str(tmp_path / "scans"),
+        "model_name_or_path": "Qwen/Qwen3-VL-4B-Instruct",
+        "hub_token": "hf_secret",
+        "model_init_kwargs": {"token": "sk-1", "api_key": "x", "max_new_tokens": 3},
+        "unannotated_prompt": "left and/or right",
+        "resume_from_checkpoint": "true",
+        "output_dir": "somewhere",
+        "question_file": "../private/questions.jsonl",
+        "mixture": [{"name": "a", "dataset_path": str(tmp_path)}],
+        "learning_rate": 1e-5,
+    }
+    assert shared_recipe(recipe) == {
+        "dataset_path": "scans",
+        "model_name_or_path": "Qwen/Qwen3-VL-4B-Instruct",
+        "question_file": "questions.jsonl",
+        "model_init_kwargs": {"max_new_tokens": 3},
+        "unannotated_prompt": "left and/or right",
+        "mixture": [{"name": "a", "dataset_path": tmp_path.name}],
+        "learning_rate": 1e-5,
+    }
+
+
+def test_given_options_are_those_of_recipe_and_flags(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("num_rooms: 16\ngeometry_weight: 0.3\noutput_dir: out\n")
+    arguments = [f"--config={recipe}", "--geometry-weight=0.2", "--no_use_cache", "--max_steps", "3"]
+    parsed = sft.parse(arguments)
+    assert sft.given_options(arguments, parsed) == {
+        "num_rooms": 16,
+        "geometry_weight": 0.2,
+        "output_dir": "out",
+        "use_cache": False,
+        "max_steps": 3,
+    }
+
+
+def test_usage_of_rows_of_any_dataset(base, tmp_path):
+    trainer = make_trainer(base, tmp_path)
+    usage = usage_of(trainer.train_dataset, trainer.args)
+    assert usage["tasks"] == ["questions"]
+    assert usage["num_frames"] == 2
+    assert usage["multi_turn"] is True
+    assert usage["examples"] == ["How far is the wall?", "Is it slanted?"]
+
+
+def test_a_folder_without_a_run_says_where_it_comes_from(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"has no {training_run.RUN_FILE}, which `trainers/sft.py` writes"):
+        read_training_run(tmp_path)

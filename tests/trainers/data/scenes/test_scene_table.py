@@ -1,0 +1,53 @@
+"""Reading some frames of a scene gives the row with these frames, whatever else the row holds."""
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from scene_folders import camera_path, scene_row
+
+from igep.trainers.data.scenes.scene_table import SceneTable
+from igep.trainers.data.scenes.scene_validation import validate_scene
+from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES, SpatialDataError
+
+
+def table(*rows):
+    return SceneTable(Dataset.from_list(list(rows), features=SCENE_FEATURES))
+
+
+def test_frames_are_taken_in_the_order_asked_for():
+    rows = [scene_row(3, "a"), scene_row(5, "b")]
+    scene = validate_scene(table(*rows).row(1, [4, 0]))
+    assert scene.scene_id == "b"
+    assert scene.frame_ids == ["00004", "00000"]
+    np.testing.assert_array_equal(scene.world_from_camera, camera_path(5)[[4, 0]])
+    assert len(scene.frames) == len(scene.depth) == len(scene.intrinsics) == 2
+    assert scene.boxes == rows[1]["boxes"]
+    assert table(*rows).frame_ids(0) == ["00000", "00001", "00002"]
+
+
+def test_rows_of_a_selection_are_its_own():
+    scenes = Dataset.from_list([scene_row(2, name) for name in "abc"], features=SCENE_FEATURES).select([2, 0])
+    read = SceneTable(scenes)
+    assert read.scene_ids == ["c", "a"]
+    assert read.row(0, [1])["scene_id"] == "c"
+
+
+def test_empty_lists_stay_empty():
+    row = table(scene_row(3) | {"depth": [], "world_from_camera": [], "depth_intrinsics": []}).row(0, [1])
+    assert row["depth"] == row["world_from_camera"] == row["depth_intrinsics"] == []
+
+
+def test_usable_frames_have_finite_poses():
+    poses = camera_path(4)
+    poses[[0, 2], 0, 3] = np.nan, np.inf
+    rows = [scene_row(4, "a") | {"world_from_camera": poses.tolist()}, scene_row(3, "b") | {"world_from_camera": []}]
+    read = table(*rows)
+    assert read.usable_frames(0).tolist() == [1, 3]
+    assert read.usable_frames(1).tolist() == [0, 1, 2]
+
+
+def test_lists_of_different_lengths_are_named():
+    broken = scene_row(3)
+    broken["frame_ids"] = broken["frame_ids"][:2]
+    with pytest.raises(SpatialDataError, match="'desk': 2 `frame_ids` for 3 `frames`"):
+        table(broken).row(0, [0])

@@ -1,0 +1,195 @@
+"""Both ScanNet layouts from real files on disk, and what is said about files that are not right."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scene_folders import (
+    COLOUR_INTRINSICS,
+    COLOUR_SIZE,
+    camera_path,
+    scene_row,
+    true_depth,
+    write_exported,
+    write_flat,
+)
+
+from igep.trainers.data.scannet import load_scannet
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
+from igep.trainers.data.spatial_dataset import SpatialDataset, build_example
+
+
+DEPTH_INTRINSICS = np.array([[50.0, 0, 21.0], [0, 50.0, 15.0], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("write", [write_exported, write_flat])
+def test_layouts(tmp_path: Path, write) -> None:
+    folder = write(tmp_path / "scene0000_00", scene_row(4, depth_size=(24, 32)))
+    scenes, questions = load_scannet(folder)
+    assert questions is None
+    assert scenes.features == SCENE_FEATURES
+    row = scenes.with_format("arrow")[0].to_pylist()[0]
+    assert row["scene_id"] == "scene0000_00"
+    assert row["frame_ids"] == ["00000", "00001", "00002", "00003"]
+    assert all(frame["bytes"] is None and frame["path"].endswith(".jpg") for frame in row["frames"])
+    np.testing.assert_allclose(row["intrinsics"][3], COLOUR_INTRINSICS)
+    assert row["depth_intrinsics"] == []
+    example = build_example(row, (), 4, (24, 32), "sample")
+    scale = np.array([0.5, 0.5, 1])[:, None]
+    for depth, pose in zip(example.depth_metres, camera_path(4), strict=True):
+        np.testing.assert_allclose(depth, true_depth(COLOUR_INTRINSICS * scale, pose, (24, 32)), atol=0.000501)
+
+
+def test_the_depth_camera_has_its_own_intrinsics(tmp_path: Path) -> None:
+    row = scene_row(2, depth_size=(30, 40), depth_intrinsics=DEPTH_INTRINSICS)
+    scenes, _ = load_scannet(write_exported(tmp_path / "scene", row))
+    np.testing.assert_allclose(scenes[0]["depth_intrinsics"], [DEPTH_INTRINSICS] * 2)
+    flat = write_flat(tmp_path / "flat", row)
+    np.savetxt(flat / "depth_intrinsic.txt", DEPTH_INTRINSICS)
+    np.testing.assert_allclose(load_scannet(flat)[0][0]["depth_intrinsics"], [DEPTH_INTRINSICS] * 2)
+
+
+def test_extrinsics_carry_depth_and_pose_into_the_colour_camera(tmp_path: Path) -> None:
+    """The rig's frame is the depth camera's; the colour camera stands 10 cm beside it."""
+    colour_from_depth = np.eye(4)
+    colour_from_depth[0, 3] = 0.1
+    row = scene_row(2, depth_size=(30, 40), depth_intrinsics=DEPTH_INTRINSICS, colour_from_depth=colour_from_depth)
+    poses = camera_path(2)
+    folder = write_exported(tmp_path / "scene", {**row, "world_from_camera": (poses @ colour_from_depth).tolist()})
+    np.savetxt(folder / "intrinsic" / "extrinsic_color.txt", colour_from_depth)
+    np.savetxt(folder / "intrinsic" / "extrinsic_depth.txt", np.eye(4))
+    loaded = load_scannet(folder)[0][0]
+    np.testing.assert_allclose(loaded["colour_from_depth"], colour_from_depth)
+    np.testing.assert_allclose(loaded["world_from_camera"], poses, atol=1e-12)
+
+
+def test_frames_without_a_valid_pose_are_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(4))
+    np.savetxt(folder / "pose" / "00001.txt", np.full((4, 4), -np.inf))
+    scenes, _ = load_scannet(folder)
+    assert scenes[0]["frame_ids"] == ["00000", "00002", "00003"]
+    np.testing.assert_allclose(scenes[0]["world_from_camera"], camera_path(4)[[0, 2, 3]])
+    assert "1 of 4 frames have no valid pose" in caplog.text
+    for name in ("00000", "00002", "00003"):
+        np.savetxt(folder / "pose" / f"{name}.txt", np.full((4, 4), np.nan))
+    with pytest.raises(SpatialDataError, match="none of its 4 poses is finite"):
+        load_scannet(folder)
+
+
+def test_missing_depth_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(3))
+    (folder / "depth" / "00002.png").unlink()
+    row = load_scannet(folder)[0][0]
+    assert [depth is None for depth in row["depth"]] == [False, False, True]
+    assert "1 of 3 frames have no depth map" in caplog.text
+    for path in (folder / "depth").iterdir():
+        path.unlink()
+    assert load_scannet(folder)[0][0]["depth"] == []
+
+
+def test_a_scene_without_poses_is_colour_and_depth(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    flat, exported = write_flat(tmp_path / "flat", scene_row(2)), write_exported(tmp_path / "exported", scene_row(2))
+    for path in [*flat.glob("0*.txt"), *(exported / "pose").iterdir()]:
+        path.unlink()
+    (exported / "pose").rmdir()
+    for folder in (flat, exported):
+        assert load_scannet(folder)[0][0]["world_from_camera"] == []
+        assert f"{folder}: no pose files" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("write", "kind", "suffix"),
+    [(write_exported, "pose", ".txt"), (write_exported, "depth", ".png"), (write_flat, "depth", ".png")],
+)
+def test_files_that_belong_to_no_frame_are_refused(tmp_path: Path, write, kind: str, suffix: str) -> None:
+    """Other names than the colour images' would leave the whole scene without depth or poses."""
+    folder = write(tmp_path / "scene", scene_row(2))
+    kind_folder = folder / kind if write is write_exported else folder
+    for path in list(kind_folder.glob(f"*{suffix}")):
+        path.rename(path.with_stem(f"{path.stem}.{kind}"))
+    with pytest.raises(SpatialDataError, match=f"none of the 2 {suffix} files.*00000{suffix}") as caught:
+        load_scannet(folder)
+    assert str(kind_folder) in str(caught.value)
+
+
+def test_depth_in_another_unit_and_of_another_kind(tmp_path: Path) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(2))
+    row = load_scannet(folder, metres_per_depth_unit=0.0002, depth_kind="euclidean")[0][0]
+    assert (row["metres_per_depth_unit"], row["depth_kind"]) == (0.0002, "euclidean")
+    with pytest.raises(SpatialDataError, match="metres_per_depth_unit.*-1"):
+        load_scannet(folder, metres_per_depth_unit=-1.0)
+    with pytest.raises(SpatialDataError, match="depth_kind.*'disparity'"):
+        load_scannet(folder, depth_kind="disparity")
+
+
+def test_frames_come_in_natural_order_and_by_stride(tmp_path: Path) -> None:
+    row = {**scene_row(3), "frame_ids": ["10", "9", "100"]}
+    folder = write_exported(tmp_path / "scene", row)
+    assert load_scannet(folder)[0][0]["frame_ids"] == ["9", "10", "100"]
+    assert load_scannet(folder, frame_stride=2)[0][0]["frame_ids"] == ["9", "100"]
+
+
+def test_a_folder_of_scenes_and_their_questions(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("scene10", "scene9", "scene11"):
+        write_exported(tmp_path / name, scene_row(2))
+    (tmp_path / "notes").mkdir()
+    lines = [{"question": "How far?", "answer": "2.0"}, {"question": "How many?", "answers": ["3"]}]
+    (tmp_path / "scene10" / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    scenes, questions = load_scannet(tmp_path)
+    assert scenes["scene_id"][:] == ["scene9", "scene10", "scene11"]
+    assert questions.features == QUESTION_FEATURES
+    assert questions["question_id"][:] == ["scene10:1", "scene10:2"]
+    assert "1 folders are not scenes" in caplog.text
+    dataset = SpatialDataset(scenes, questions, num_frames=2, geometry_size=(6, 8), geometry_only_ratio=0.5)
+    assert [dataset[row].scene_id for row in range(4)].count("scene10") == 2
+    one_file = tmp_path / "all.jsonl"
+    one_file.write_text(json.dumps({"scene_id": "scene9", "question": "Where?", "answer": "left"}))
+    assert load_scannet(tmp_path, one_file)[1]["scene_id"][:] == ["scene9"]
+
+
+@pytest.mark.parametrize(
+    ("relative", "content", "words"),
+    [
+        ("intrinsic/intrinsic_color.txt", None, "no such file"),
+        ("intrinsic/intrinsic_color.txt", "1 2\n3 4", r"2x2 numbers, not 3x3 or 4x4.*one row of the matrix a line"),
+        ("intrinsic/intrinsic_depth.txt", "1 2 x", "not a matrix of numbers"),
+        ("intrinsic/extrinsic_color.txt", "0 0 0 0\n" * 4, "singular"),
+        ("pose/00001.txt", None, "no such pose file.*2 of 3"),
+        ("pose/00001.txt", "1 0 0\n0 1 0\n0 0 1", "3x3 numbers, not 4x4"),
+        ("pose/00001.txt", "", "0x0 numbers, not 4x4"),
+        ("pose/00001.txt", "1 0 0 0\n0 1 0 0\n0 0 0 0\n0 0 0 1", "'00001'.*singular"),
+    ],
+)
+def test_bad_files_are_named(tmp_path: Path, relative: str, content: str | None, words: str) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(3))
+    if content is None:
+        (folder / relative).unlink()
+    else:
+        (folder / relative).write_text(content)
+    with pytest.raises(SpatialDataError, match=words) as caught:
+        load_scannet(folder)
+    assert str(folder) in str(caught.value)
+    if "singular" not in words or "extrinsic" in relative:
+        assert relative in str(caught.value)
+
+
+def test_bad_folders(tmp_path: Path) -> None:
+    with pytest.raises(SpatialDataError, match="no such folder"):
+        load_scannet(tmp_path / "nowhere")
+    with pytest.raises(SpatialDataError, match="no scene here"):
+        load_scannet(tmp_path)
+    (tmp_path / "scene" / "color").mkdir(parents=True)
+    with pytest.raises(SpatialDataError, match="no colour image"):
+        load_scannet(tmp_path)
+    with pytest.raises(ValueError, match="frame_stride=0"):
+        load_scannet(tmp_path, frame_stride=0)
+
+
+def test_colour_and_depth_of_several_resolutions(tmp_path: Path) -> None:
+    assert COLOUR_SIZE != (24, 32)
+    folder = write_exported(tmp_path / "scene", scene_row(2, depth_size=(12, 16)))
+    row = load_scannet(folder)[0].with_format("arrow")[0].to_pylist()[0]
+    assert build_example(row, (), 2, (24, 32), "sample").depth_metres.shape == (2, 24, 32)

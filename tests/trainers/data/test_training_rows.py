@@ -1,0 +1,81 @@
+"""From options to rows: annotated questions, VLM3's tasks, DepthLM's files, and what does not go together."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from igep.trainers.data.depthlm import DepthLMDataset
+from igep.trainers.data.load_scenes import SceneSource
+from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
+from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
+from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
+
+
+ROOMS = {"num_rooms": 4, "room_image_size": 32, "focal_pixels": None}
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (40, 30)).save(tmp_path / "images" / "a.png")
+    line = {"image": "a.png", "intrinsics": [30, 30, 20, 15, 40, 30], "pixel_coords": [[0, 0]], "depth": [2.0]}
+    (tmp_path / "points.jsonl").write_text(json.dumps(line) + "\n")
+    return tmp_path / "points.jsonl"
+
+
+def load(**options):
+    return load_rows(RowOptions(**options), (16, 16), 3, SceneTableCache())
+
+
+def test_options_of_the_parts_come_out_as_they_went_in():
+    options = RowOptions(task="pose", focal_pixels=750.0, num_rooms=5, eval_rooms=2, room_focal_range=[0.5, 1.0])
+    assert options.vlm3_options() == VLM3Options(task="pose", focal_pixels=750.0)
+    assert options.scene_source() == SceneSource(num_rooms=5, eval_rooms=2, room_focal_range=[0.5, 1.0])
+    assert all(option.metadata["help"] for option in dataclasses.fields(RowOptions))
+
+
+def test_annotated_questions_and_held_out_rooms():
+    train, held_out = load(**ROOMS, questions_per_row=2, geometry_only_ratio=0.5, eval_rooms=1)
+    assert isinstance(train, SpatialDataset)
+    assert (len(train), len(held_out)) == (8, 1)
+    assert train.example(0, 3).conversation == train[0].conversation
+
+
+@pytest.mark.parametrize("task", VLM3_TASKS)
+def test_every_task_of_vlm3(task):
+    train, held_out = load(**ROOMS, task=task, eval_rooms=1, questions_per_image=2)
+    assert isinstance(train, VLM3Dataset)
+    assert (len(train), len(held_out)) == (8, 2)
+    example = train.example(0, 0)
+    assert example.conversation
+    assert example.depth_metres.shape == (train.options.images_per_row, 16, 16)
+    assert load(**ROOMS, task=task)[1] is None
+
+
+def test_depthlm_file(points):
+    options = {"dataset": "depthlm", "dataset_path": str(points), "task": "depth", "focal_pixels": None}
+    train, held_out = load(**options, depth_kind="z", image_folder=str(points.parent / "images"))
+    assert isinstance(train, DepthLMDataset)
+    assert held_out is None
+    ray = np.linalg.norm([(0.5 - 20) / 30, (0.5 - 15) / 30, 1])
+    assert train.example(0, 0).references == pytest.approx([2 * ray])
+    with pytest.raises(ValueError, match="needs depth_kind: say whether"):
+        load(**options)
+    with pytest.raises(ValueError, match="eval_every_nth_frame=5 cannot hold out"):
+        load(**options, depth_kind="z", eval_every_nth_frame=5)
+    with pytest.raises(ValueError, match="needs dataset_path"):
+        load(dataset="depthlm", task="depth", depth_kind="z")
+    with pytest.raises(ValueError, match="no scenes: set task to depth"):
+        load(**(options | {"task": "pose"}), depth_kind="z")
+
+
+def test_bad_options_fail_before_anything_is_read():
+    with pytest.raises(ValueError, match="task='slam' is unknown: use one of questions, depth"):
+        RowOptions(task="slam")
+    with pytest.raises(ValueError, match="focal_pixels=0"):
+        RowOptions(task="depth", focal_pixels=0.0)

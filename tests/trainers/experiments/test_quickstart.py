@@ -1,0 +1,90 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from igep.trainers.evaluation.geometry_picture import draw_geometry
+from igep.trainers.evaluation.room_evaluation import exact_match
+from igep.trainers.experiments.quickstart import as_table
+from igep.trainers.package_files import PACKAGE
+
+
+@pytest.mark.slow
+def test_the_whole_quickstart_at_three_steps(tmp_path):
+    command = [
+        sys.executable,
+        "trainers/experiments/quickstart.py",
+        "--output",
+        str(tmp_path),
+        "--held_out_rooms",
+        "16",
+    ]
+    overrides = ["--max_steps", "3", "--save_steps", "3", "--num_rooms", "64", "--per_device_train_batch_size", "8"]
+    done = subprocess.run(
+        [*command, *overrides], cwd=PACKAGE, check=False, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    results = json.loads((tmp_path / "results.json").read_text())
+    plain, igep = results["runs"]
+    assert (plain["method"], igep["method"]) == ("cross_entropy", "igep")
+    assert plain["parameters_on_disk"] == igep["parameters_on_disk"]
+    assert plain["questions"] == igep["questions"] > 60
+    assert 0 < igep["depth_probe"]["r2"] < 1
+    assert (tmp_path / "results.md").read_text().strip() in done.stdout
+    with Image.open(tmp_path / "geometry_seed0.png") as picture:
+        assert picture.width > 800
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 50
+    predictions = (tmp_path / "igep_seed0_scores_predictions.jsonl").read_text().splitlines()
+    assert exact_match([json.loads(line) for line in predictions]) == igep["exact_match"]
+
+
+@pytest.mark.slow
+def test_a_failing_run_stops_the_quickstart(tmp_path):
+    command = [sys.executable, "trainers/experiments/quickstart.py", "--output", str(tmp_path), "--learning_rte", "1"]
+    done = subprocess.run(command, cwd=PACKAGE, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0
+    assert "learning_rate" in done.stderr
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_table_has_a_column_per_run():
+    run = {
+        "exact_match": {"distance": 0.25, "mean": 0.25},
+        "depth_probe": {"r2": 0.5, "delta_1": 0.75},
+        "seconds_per_answer": 0.01,
+        "parameters_on_disk": 1234,
+    }
+    table = as_table({"runs": [{"method": "cross_entropy", "seed": 0, **run}, {"method": "igep", "seed": 0, **run}]})
+    lines = table.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].count("|") == 4
+    assert "1,234" in table
+
+
+def test_exact_match_is_the_mean_over_question_types():
+    rows = [
+        {"question_type": "distance", "answer": "1.0", "prediction": "1.0"},
+        {"question_type": "distance", "answer": "1.0", "prediction": "1.5"},
+        {"question_type": "closer", "answer": "red", "prediction": "red"},
+    ]
+    assert exact_match(rows) == {"distance": 0.5, "closer": 1.0, "mean": 0.75}
+
+
+def test_unknown_depth_is_blank_in_the_picture(tmp_path):
+    depth = np.full((1, 8, 8), 2.0)
+    depth[:, :4] = 0
+    depth[:, 6:] = 3.0
+    path = tmp_path / "new_folder" / "picture.png"
+    draw_geometry(
+        path,
+        frames=np.zeros((1, 8, 8, 3), np.uint8),
+        depth_metres=depth,
+        verifier_depth_metres=np.ones((1, 4, 4)) * 2,
+        confidence=np.ones((1, 4, 4)),
+        probe_depth_metres=np.ones((1, 2, 2)) * 2,
+    )
+    with Image.open(path) as picture:
+        assert picture.size[0] > picture.size[1]

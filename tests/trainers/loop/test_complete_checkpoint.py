@@ -1,0 +1,53 @@
+"""Whole and broken checkpoints are told apart, and the newest whole one is found."""
+
+from pathlib import Path
+
+import pytest
+
+from igep.trainers.loop.complete_checkpoint import (
+    MARKER,
+    last_complete_checkpoint,
+    mark_complete,
+    mark_incomplete,
+    require_complete,
+)
+
+
+def make_checkpoint(folder: Path, step: int) -> Path:
+    checkpoint = folder / f"checkpoint-{step}"
+    (checkpoint / "global_step").mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_bytes(b"12345")
+    (checkpoint / "global_step" / "shard").write_bytes(b"1")
+    mark_complete(checkpoint)
+    return checkpoint
+
+
+def test_broken_checkpoints_are_passed_over_and_named(tmp_path, caplog):
+    whole = make_checkpoint(tmp_path, 9)
+    assert last_complete_checkpoint(tmp_path) == whole
+    (make_checkpoint(tmp_path, 10) / "model.safetensors").write_bytes(b"123")
+    (make_checkpoint(tmp_path, 20) / MARKER).unlink()
+    (make_checkpoint(tmp_path, 100) / "global_step" / "shard").unlink()
+    assert last_complete_checkpoint(tmp_path) == whole
+    assert "checkpoint-10 is not whole, model.safetensors has 3 bytes instead of 5" in caplog.text
+    assert "checkpoint-20 is not whole, checkpoint_complete.json is missing" in caplog.text
+    assert "checkpoint-100 is not whole, global_step/shard is missing" in caplog.text
+
+
+def test_nothing_to_resume_from(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
+        last_complete_checkpoint(tmp_path)
+    (make_checkpoint(tmp_path, 3) / MARKER).unlink()
+    with pytest.raises(FileNotFoundError, match=r"checkpoint-3: .*was not written to the end"):
+        last_complete_checkpoint(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"checkpoint-3' is not a whole checkpoint"):
+        require_complete(tmp_path / "checkpoint-3")
+
+
+def test_checkpoint_that_is_written_again_is_not_whole_meanwhile(tmp_path):
+    checkpoint = make_checkpoint(tmp_path, 3)
+    assert require_complete(checkpoint) == checkpoint
+    mark_incomplete(checkpoint)
+    mark_incomplete(checkpoint)
+    with pytest.raises(FileNotFoundError):
+        require_complete(checkpoint)

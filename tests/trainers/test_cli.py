@@ -1,0 +1,206 @@
+"""The `igep` command: exit codes, what goes to standard output and what does not, and one-line errors."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scene_folders import scene_row, write_exported
+from tiny_checkpoints import random_frames
+from transformers import AutoModelForImageTextToText
+
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
+from igep.trainers import cli
+from igep.trainers.commands.point_picture import save_point_picture
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number, frame in enumerate(random_frames(3)):
+        frame.save(folder / f"{number}.png")
+    return folder
+
+
+def test_help_is_quick_and_names_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "igep.trainers.cli", "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    text = done.stdout
+    assert "argparse" in done.stderr  # where Python lists what it imports
+    assert "torch" not in done.stderr
+    assert "transformers" not in done.stderr
+    assert "ask" in text
+    assert "check" in text
+    for name, words in (("ask", ["--model", "--video", "--frames"]), ("check", ["--gaps", "--output"])):
+        with pytest.raises(SystemExit) as caught:
+            cli.main([name, "--help"])
+        assert caught.value.code == 0
+        shown = capsys.readouterr().out
+        assert all(word in shown for word in words)
+
+
+def test_ask_prints_the_answer_alone(
+    checkpoint_folders: dict[str, Path], clip: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chatty_ask(*arguments, **options) -> str:
+        sys.stdout.write("a library talks")
+        return real_ask(*arguments, **options)
+
+    from igep.trainers.commands import ask as ask_module
+
+    real_ask = ask_module.ask
+    monkeypatch.setattr(ask_module, "ask", chatty_ask)
+    model = str(checkpoint_folders["qwen3_vl"])
+    arguments = [
+        "ask",
+        "--model",
+        model,
+        "--video",
+        str(clip),
+        "--frames",
+        "2",
+        "--max-new-tokens",
+        "4",
+        "--device",
+        "cpu",
+    ]
+    assert cli.main([*arguments, "How far?"]) == 0
+    captured = capfd.readouterr()
+    assert captured.out == real_ask(model, clip, "How far?", 2, max_new_tokens=4, device="cpu") + "\n"
+    assert "a library talks" in captured.err
+
+
+def test_user_errors_are_one_line(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, words in (
+        (["ask", "--model", "m", "--video", str(tmp_path / "no.mp4"), "How?"], "no such file"),
+        (["ask", "--model", "m", "--video", str(clip), "--frames", "9", "How?"], "it has 3 frames, 9 are asked for"),
+        (["ask", "--model", str(tmp_path / "none"), "--video", str(clip), "How?"], str(tmp_path / "none")),
+        (["check", str(tmp_path)], "no scene here"),
+        (["check", str(tmp_path), "--gaps", "0"], "gaps=[0]"),
+        (["check", "--dataset", "hub", str(tmp_path)], "igep check: "),
+    ):
+        assert cli.main(arguments) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.strip().splitlines()[-1].startswith(f"igep {arguments[0]}: ")
+        assert words in captured.err
+        assert "Traceback" not in captured.err
+
+
+def test_check_tells_right_from_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_exported(tmp_path / "scenes" / "desk", scene_row(5))
+    picture = tmp_path / "check.png"
+    assert cli.main(["check", str(tmp_path / "scenes"), "--gaps", "1", "2", "--output", str(picture)]) == 0
+    assert "desk" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    for path in (folder / "pose").iterdir():
+        np.savetxt(path, np.linalg.inv(np.loadtxt(path)))
+    assert cli.main(["check", str(folder), "--gaps", "1", "2"]) == 1
+    assert "likely the poses are world-to-camera" in capsys.readouterr().out
+
+
+def test_a_subcommand_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+# ---- A pixel
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    random_frames(1, size=(48, 64))[0].save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def pixel_arguments(model: Path | str, photo: Path, *more: str) -> list[str]:
+    return ["ask", "--model", str(model), "--video", str(photo), "--pixel", "30", "20", "--device", "cpu", *more]
+
+
+def test_ask_pixel_prints_metres_and_draws(
+    checkpoint_folders: dict[str, Path],
+    photo: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from igep.trainers.commands import ask as ask_module
+
+    monkeypatch.setattr(ask_module, "generate_text", lambda *_: "<think> far </think>\n\n<answer> 3.456 </answer>")
+    output = photo.parent / "drawn" / "answer.png"
+    arguments = pixel_arguments(
+        checkpoint_folders["qwen3_vl"], photo, "--focal", "80", "--intrinsics", "70", "70", "32", "24"
+    )
+    assert cli.main([*arguments, "--output", str(output)]) == 0
+    assert capfd.readouterr().out == "3.46\n"
+    before, after = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (photo, output))
+    assert before.shape == after.shape
+    changed = np.argwhere(np.abs(before - after).max(-1) > 0)
+    assert (np.abs(changed - [20, 30]).max(1) <= 6).sum() > 10
+    assert (after == 255).all(-1).any()
+
+
+def test_ask_pixel_without_an_answer_draws_nothing(
+    checkpoint_folders: dict[str, Path], photo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    output = photo.parent / "answer.png"
+    arguments = pixel_arguments(checkpoint_folders["qwen3_vl"], photo, "--focal", "0", "--max-new-tokens", "3")
+    assert cli.main([*arguments, "--output", str(output)]) == 2
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "answer is no depth" in captured.err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give a question, or --pixel"),
+        (["How far?", "--output", "a.png"], "--output is about a pixel"),
+        (["How far?", "--field-of-view", "60"], "--field-of-view is about a pixel"),
+        (["How far?", "--pixel", "1", "2"], "give one of them"),
+        (["--pixel", "1", "2", "--frames", "3"], "--frames is about videos"),
+        (["--pixel", "99", "2"], "outside the image"),
+    ],
+)
+def test_ask_says_what_does_not_go_together(arguments, message, photo, capfd) -> None:
+    assert cli.main(["ask", "--model", "nowhere", "--video", str(photo), *arguments]) == 2
+    assert message in capfd.readouterr().err
+
+
+def test_a_picture_must_be_a_png(photo: Path) -> None:
+    with pytest.raises(ValueError, match="does not end in .png"):
+        save_point_picture(photo, (1, 2), 3.0, photo.parent / "answer.jpg")
+
+
+@pytest.mark.parametrize("pixel", [(0, 0), (63, 47), (63, 0), (0, 47)])
+def test_the_distance_stays_in_the_picture(photo: Path, pixel: tuple[int, int]) -> None:
+    output = photo.parent / "answer.png"
+    save_point_picture(photo, pixel, 12.34, output)
+    before, after = (np.asarray(Image.open(path).convert("RGB")).astype(int) for path in (photo, output))
+    assert (np.abs(before - after).max(-1) > 0).sum() > 100
+
+
+# ---- export
+
+
+def test_export_writes_a_plain_vlm(checkpoint_folders, tmp_path, capsys):
+    base = checkpoint_folders["qwen3_vl"]
+    IGEPForConditionalGeneration.from_base(base).save_pretrained(tmp_path / "model")
+    IGEPProcessor.from_base(base).save_pretrained(tmp_path / "model")
+    assert cli.main(["export", str(tmp_path / "model"), str(tmp_path / "plain")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'plain'}\n"
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "plain")
+    original = AutoModelForImageTextToText.from_pretrained(base).state_dict()
+    assert all(torch.equal(value, original[name]) for name, value in model.state_dict().items())
+    assert not list((tmp_path / "plain").glob("*.py"))
+    assert cli.main(["export", str(tmp_path / "model"), str(tmp_path / "plain")]) == 2
+    assert "holds something" in capsys.readouterr().err
+    assert cli.main(["export", str(base), str(tmp_path / "other")]) == 2
+    assert "a plain qwen3_vl already" in capsys.readouterr().err

@@ -1,0 +1,190 @@
+"""Every recipe parses, names only what exists, and fits the model it is for at its real size."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from peft import get_peft_model
+from transformers import LlavaOnevisionConfig, Qwen3VLConfig
+from trl import get_peft_config
+
+from igep.configuration_igep import IGEPConfig
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.trainers import sft
+from igep.trainers.configure_supervision import MODEL_FIELDS
+from igep.trainers.supervision.geometry_losses import igep_objective
+from igep.trainers.supervision.teachers import TeacherGeometry, build_teacher
+
+
+TRAINERS = Path(sft.__file__).resolve().parent
+RECIPES = sorted((TRAINERS / "recipes").glob("*.yaml"))
+LAUNCHES = sorted((TRAINERS / "launch").glob("*.yaml"))
+BILLION = 10**9
+
+
+def llava_onevision_7b() -> LlavaOnevisionConfig:
+    return LlavaOnevisionConfig(
+        vision_config={
+            "model_type": "siglip_vision_model",
+            "hidden_size": 1152,
+            "intermediate_size": 4304,
+            "num_hidden_layers": 26,
+            "num_attention_heads": 16,
+            "image_size": 384,
+            "patch_size": 14,
+            "vision_use_head": False,
+        },
+        text_config={
+            "model_type": "qwen2",
+            "hidden_size": 3584,
+            "intermediate_size": 18944,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "vocab_size": 152000,
+        },
+        tie_word_embeddings=False,
+    )
+
+
+def qwen3_vl_4b() -> Qwen3VLConfig:
+    return Qwen3VLConfig(
+        vision_config={
+            "depth": 24,
+            "hidden_size": 1024,
+            "intermediate_size": 4096,
+            "num_heads": 16,
+            "patch_size": 16,
+            "out_hidden_size": 2560,
+            "deepstack_visual_indexes": [5, 11, 17],
+        },
+        text_config={
+            "hidden_size": 2560,
+            "intermediate_size": 9728,
+            "num_hidden_layers": 36,
+            "num_attention_heads": 32,
+            "num_key_value_heads": 8,
+            "head_dim": 128,
+            "vocab_size": 151936,
+        },
+        tie_word_embeddings=True,
+    )
+
+
+BASES = {
+    "llava-hf/llava-onevision-qwen2-7b-ov-hf": (llava_onevision_7b, 8.0),
+    "Qwen/Qwen3-VL-4B-Instruct": (qwen3_vl_4b, 4.4),
+}
+
+
+@cache
+def parsed(recipe: Path) -> tuple:
+    return sft.parse(["--config", str(recipe), "--use_cpu", "true"])
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipe_parses_and_keeps_its_values(recipe):
+    script_args, training_args, model_args = parsed(recipe)
+    merged = vars(script_args) | vars(training_args) | vars(model_args)
+    written = yaml.safe_load(recipe.read_text())
+    written["report_to"] = [] if written["report_to"] == "none" else [written["report_to"]]
+    for key, value in written.items():
+        if key == "lora_target_modules" and len(value) == 1:  # one pattern becomes the pattern itself
+            value = value[0]
+        assert merged[key] == value, key
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_teacher_of_the_recipe_fits_its_geometry_size(recipe):
+    _, args, _ = parsed(recipe)
+    if not args.global_weight:
+        assert args.teacher == "none"
+        return
+    teacher = build_teacher(args.teacher, name_or_path=args.teacher_name_or_path, oracle_grid=args.oracle_grid)
+    depth = torch.ones(1, 1, *args.geometry_size)
+    geometry = TeacherGeometry(
+        depth_metres=depth,
+        intrinsics=torch.eye(3).expand(1, 1, 3, 3),
+        world_from_camera=torch.eye(4).expand(1, 1, 4, 4),
+        frame_mask=torch.ones(1, 1, dtype=torch.bool),
+        scene_ids=["scene"],
+        frame_ids=[["frame"]],
+    )
+    assert teacher(None, geometry).shape == (1, 1, args.oracle_grid, args.oracle_grid, teacher.channels)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_model_of_the_recipe_at_its_real_size(recipe):
+    """On the meta device, so that billions of parameters cost nothing."""
+    _, args, model_args = parsed(recipe)
+    if model_args.model_name_or_path not in BASES:
+        assert model_args.model_name_or_path == "trainers/tiny_base"
+        return
+    config, billions = BASES[model_args.model_name_or_path]
+    fields = {name: vars(args)[name] for name in MODEL_FIELDS}
+    with torch.device("meta"):
+        model = IGEPForConditionalGeneration(IGEPConfig(vlm_config=config(), teacher_channels=64, **fields))
+    if model_args.use_peft:
+        peft = get_peft_config(model_args)
+        model = get_peft_model(model, peft, low_cpu_mem_usage=True).get_base_model()
+    before = {name: value.requires_grad for name, value in model.named_parameters()}
+    base_size = sum(value.numel() for name, value in model.named_parameters() if "lora_" not in name)
+    with torch.device("meta"):
+        model.add_training_heads(igep_objective)
+    heads = sum(value.numel() for head in model.training_heads.values() for value in head.parameters())
+    assert base_size == pytest.approx(billions * BILLION, rel=0.05)
+    assert heads < 5_000_000  # weak on purpose
+    if model_args.use_peft:
+        adapted = {model.part_of_parameter(name) for name in before if "lora_" in name}
+        assert adapted == {"vision", "projector", "language"}
+        assert {value.dtype for name, value in model.named_parameters() if "lora_" in name} == {torch.float32}
+
+
+@pytest.mark.parametrize("recipe", [path for path in RECIPES if "vlm3_qwen" in path.stem], ids=lambda path: path.stem)
+def test_vlm3_recipe_unifies_packs_and_keeps_the_processor_from_resizing(recipe):
+    script_args, args, model_args = parsed(recipe)
+    entries = {entry.name: entry for entry in script_args.entries()}
+    assert {"depth", "correspondence", "pose"} <= entries.keys()
+    for name, entry in entries.items():
+        assert entry.task == name
+        assert entry.focal_pixels == (750 if name == "pose" else 1000)
+        assert entry.questions_per_image == 10
+        assert entry.dataset == "scannet"
+        # Rounding to whole patches enlarges an image by less than this.
+        assert script_args.image_min_pixels < entry.max_image_pixels < script_args.image_max_pixels / 2
+    assert args.pack_questions
+    assert args.frames_as == "images"
+    assert (args.lr_scheduler_type, args.warmup_steps, args.max_grad_norm) == ("cosine", 0.1, 0.1)
+    assert args.learning_rate == (1e-4 if model_args.use_peft else 1e-5)
+    assert args.supervises_geometry == recipe.stem.startswith("igep_plus")
+
+
+def test_recipes_and_launch_plans_are_all_there():
+    assert {path.stem for path in RECIPES} >= {
+        *("quickstart", "igep_llava_onevision_7b", "igep_llava_onevision_7b_lora", "igep_qwen3_vl_4b"),
+        *("igep_own_scenes", "vlm3_qwen3_vl_4b", "vlm3_qwen3_vl_4b_lora", "igep_plus_vlm3_qwen3_vl_4b"),
+    }
+    assert {path.stem for path in LAUNCHES} == {"cpu", "ddp", "fsdp2", "deepspeed_zero2", "deepspeed_zero3"}
+
+
+@pytest.mark.parametrize("launch", LAUNCHES, ids=lambda path: path.stem)
+def test_launch_plan_is_one_that_accelerate_reads(launch):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(launch))
+    settings = yaml.safe_load(launch.read_text())
+    assert config.distributed_type.value == settings["distributed_type"]
+    assert config.num_processes == settings["num_processes"]
+
+
+def test_recipes_name_the_launch_plan_and_command_that_exist():
+    for recipe in RECIPES:
+        text = recipe.read_text()
+        command = TRAINERS / "experiments" / f"{recipe.stem}.py"  # of a recipe that one command runs several times
+        by_itself = command.exists() and f"python trainers/experiments/{command.name}" in text
+        assert by_itself or f"--config trainers/recipes/{recipe.name}" in text
+        for word in text.split():
+            if word.startswith("trainers/launch/"):
+                assert (TRAINERS.parent / word).exists(), f"{recipe.name}: {word}"

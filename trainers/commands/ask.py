@@ -1,0 +1,218 @@
+"""Ask a saved model a question about a video, an image folder or an image: RGB in, text out."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BatchFeature,
+    PreTrainedModel,
+)
+
+from igep.focal_unification import FOCAL_PIXELS, checked_intrinsics, intrinsics_from_field_of_view
+from igep.processing_igep import IGEPProcessor
+from igep.spatial_prompts import parse_depth
+from igep.text_pixels import DEPTH_STEPS
+from igep.trainers.cards.usage import read_usage, task_options
+from igep.trainers.commands.video_frames import DEFAULT_NUM_FRAMES, read_frames
+
+
+class UnparsedAnswerError(ValueError):
+    """A model's answer that does not hold what was asked for; the message shows it."""
+
+
+def ask(
+    model_dir: str | Path,
+    video: str | Path,
+    question: str,
+    num_frames: int | None = None,
+    *,
+    max_new_tokens: int = 64,
+    device: str | None = None,
+    frames_as: Literal["video", "images"] | None = None,
+) -> str:
+    """Answer a question about a video by greedy decoding.
+
+    Args:
+        model_dir (`str | Path`): Directory or Hub id of a saved IGEP model or of a plain VLM (such as one that
+            `export_vlm` wrote). Code that the model brings along is run.
+        video (`str | Path`): Video file, folder of images or image; see `video_frames.read_frames`.
+        question (`str`): The question.
+        num_frames (`int`, *optional*): Frames to look at, spread evenly; by default as many as the model was trained with,
+            8 where it does not say, or all where there are fewer.
+        max_new_tokens (`int`, *optional*, defaults to `64`): Longest answer in tokens.
+        device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
+        frames_as (`str`, *optional*): Whether the model sees one `"video"` or several `"images"`; by default a single
+            frame is an image, and more are what the model was trained with, or a video.
+
+    Returns:
+        `str`: The answer.
+
+    Raises:
+        ValueError: An empty question, a bad `max_new_tokens`, or a device that this machine does not have.
+        VideoError: A video that cannot be used.
+        OSError: No model at `model_dir`.
+    """
+    if not question.strip():
+        raise ValueError(f"The question is {question!r}: ask something.")
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens={max_new_tokens}: give 1 or more.")
+    usage = read_usage(model_dir)
+    # Models of VLM3's tasks alone were trained on single images, which says nothing of videos.
+    trained = usage["num_frames"] if "questions" in usage.get("tasks", ()) else DEFAULT_NUM_FRAMES
+    frames = read_frames(video, num_frames, at_most=trained)
+    if frames_as is None:
+        frames_as = "images" if len(frames) == 1 else usage.get("frames_as", "video")
+    model, processor = load_answering(model_dir, device)
+    inputs = processor.question_inputs(frames, question, frames_as=frames_as)
+    return generate_text(model, processor, inputs, max_new_tokens)
+
+
+def ask_depth(
+    model_dir: str | Path,
+    image: str | Path,
+    pixel: tuple[int, int],
+    *,
+    intrinsics: np.ndarray | None = None,
+    field_of_view_degrees: float | None = None,
+    focal_pixels: float | None = FOCAL_PIXELS,
+    focal_mode: str = "both",
+    canvas_size: tuple[int, int] | None = None,
+    steps: int = DEPTH_STEPS,
+    max_new_tokens: int = 128,
+    device: str | None = None,
+    frames_as: Literal["video", "images"] = "images",
+) -> float:
+    """Ask how far a pixel is, with VLM3's prompt.
+
+    Args:
+        model_dir (`str | Path`): Directory or Hub id of a saved model that was trained on metric depth.
+        image (`str | Path`): Image, or a video or folder of one frame.
+        pixel (`tuple[int, int]`): Column and row, counted from 0.
+        intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of the image.
+        field_of_view_degrees (`float`, *optional*): Horizontal field of view, where intrinsics are unknown.
+        focal_pixels (`float`, *optional*, defaults to `1000.0`): As in training; `None` leaves the image.
+        focal_mode (`str`, *optional*, defaults to `"both"`): As in training.
+        canvas_size (`tuple[int, int]`, *optional*): As in training: height and width to crop or pad to.
+        steps (`int`, *optional*, defaults to `2000`): As in training: N of the text pixels.
+        max_new_tokens (`int`, *optional*, defaults to `128`): Longest answer in tokens.
+        device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
+        frames_as (`str`, *optional*, defaults to `"images"`): As in training: `"images"` or `"video"`.
+
+    Returns:
+        `float`: Metres.
+
+    Raises:
+        UnparsedAnswerError: The model's answer is no depth.
+        ValueError: A pixel outside the image, a bad camera, `max_new_tokens` or device.
+        VideoError: An image that cannot be used.
+        OSError: No model at `model_dir`.
+    """
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens={max_new_tokens}: give 1 or more.")
+    frames = read_frames(image, None)
+    if len(frames) != 1:
+        raise ValueError(f"{image} has {len(frames)} frames: a pixel is asked about in one. Give an image.")
+    (frame,) = frames
+    column, row = pixel
+    if not (0 <= column < frame.width and 0 <= row < frame.height):
+        raise ValueError(
+            f"pixel {column} {row} is outside the image of {frame.width} x {frame.height} pixels: columns go from 0 to "
+            f"{frame.width - 1}, rows from 0 to {frame.height - 1}."
+        )
+    if intrinsics is None and field_of_view_degrees is not None:
+        intrinsics = intrinsics_from_field_of_view((frame.height, frame.width), field_of_view_degrees)
+    if intrinsics is not None:
+        intrinsics = checked_intrinsics(intrinsics, (frame.height, frame.width))
+    model, processor = load_answering(model_dir, device)
+    inputs = processor.depth_question_inputs(
+        frame,
+        (column + 0.5, row + 0.5),
+        intrinsics,
+        focal_pixels=focal_pixels,
+        focal_mode=focal_mode,
+        canvas_size=canvas_size,
+        steps=steps,
+        frames_as=frames_as,
+    )
+    answer = generate_text(model, processor, inputs, max_new_tokens)
+    metres = parse_depth(answer)
+    if metres is None:
+        raise UnparsedAnswerError(
+            f"The model's answer is no depth: {answer!r}. Was it trained on VLM3's depth prompt, with {steps} steps?"
+        )
+    return metres
+
+
+def depth_options(model_dir: str | Path) -> dict[str, Any]:
+    """How a saved model wants to be asked for depth.
+
+    Args:
+        model_dir (`str | Path`): Directory or Hub id.
+
+    Returns:
+        `dict[str, Any]`: Options of `ask_depth`; empty where the model does not say.
+
+    Raises:
+        ValueError: What the model says cannot be understood.
+    """
+    usage = read_usage(model_dir)
+    trained = task_options(usage, "depth")
+    if not trained:
+        return {}
+    options = {name: trained[name] for name in ("focal_pixels", "focal_mode") if name in trained}
+    if trained.get("canvas_size") is not None:
+        options["canvas_size"] = tuple(trained["canvas_size"])
+    if "text_pixel_steps" in trained:
+        options["steps"] = trained["text_pixel_steps"]
+    if "frames_as" in usage:
+        options["frames_as"] = usage["frames_as"]
+    return options
+
+
+def load_answering(model_dir: str | Path, device: str | None = None) -> tuple[PreTrainedModel, IGEPProcessor]:
+    """Loads a saved model for answering.
+
+    Args:
+        model_dir (`str | Path`): Directory or Hub id of a saved IGEP model or of a plain VLM. Code that the model brings
+            along is run.
+        device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
+
+    Returns:
+        `tuple[PreTrainedModel, IGEPProcessor]`: The model in eval mode, and its processor.
+
+    Raises:
+        ValueError: A device that this machine does not have.
+        OSError: No model at `model_dir`.
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={device!r} cannot be used here ({error}). Try cpu.") from error
+    try:
+        config = AutoConfig.from_pretrained(model_dir, trust_remote_code=True)
+    except OSError as error:
+        raise OSError(
+            f"{model_dir}: no saved model in this directory, and no model of this name on the Hub or in its cache. Correct "
+            f"the path or the id. ({error})"
+        ) from error
+    processor = AutoProcessor.from_pretrained(model_dir, trust_remote_code=True)
+    if config.model_type != "igep":
+        processor = IGEPProcessor.from_base(processor)
+    model = AutoModelForImageTextToText.from_pretrained(model_dir, trust_remote_code=True, dtype="auto")
+    return model.to(device).eval(), processor
+
+
+def generate_text(model: PreTrainedModel, processor: IGEPProcessor, inputs: BatchFeature, max_new_tokens: int) -> str:
+    """Decodes a batch of one greedily and returns the text of the answer."""
+    inputs = inputs.to(model.device, dtype=model.dtype)
+    with torch.inference_mode():
+        tokens = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
+    answer = tokens[0, inputs["input_ids"].shape[1] :]
+    return processor.decode(answer, skip_special_tokens=True).strip()

@@ -1,0 +1,95 @@
+"""Starts the Space on this machine, on a saved model; by default that of the quickstart."""
+
+import importlib.util
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from igep.trainers.package_files import PACKAGE, SPACE
+
+
+APP = SPACE / "app.py"
+QUICKSTART_MODEL = Path("outputs/quickstart/igep_seed0")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+NEEDED = ("gradio", "plotly")
+
+
+def demo_model(model: str | None) -> str:
+    """Which model to show.
+
+    Args:
+        model (`str`, *optional*): Folder or id on the Hub; the quickstart's model unless given.
+
+    Returns:
+        `str`: The id, or the absolute path of the folder.
+
+    Raises:
+        FileNotFoundError: The quickstart has not been run, and no model is given.
+    """
+    if model is None:
+        for folder in (Path.cwd(), PACKAGE):
+            if (folder / QUICKSTART_MODEL / "config.json").is_file():
+                return str(folder / QUICKSTART_MODEL)
+        raise FileNotFoundError(
+            f"{QUICKSTART_MODEL} is not there: run `make quickstart` first (about five minutes), or give --model."
+        )
+    if Path(model).is_dir():
+        return str(Path(model).resolve())
+    if HUB_ID.fullmatch(model) is None:
+        raise FileNotFoundError(
+            f"--model {model}: there is no such folder, and no id on the Hub is written like this."
+        )
+    return model
+
+
+def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") -> int:
+    """Serves the Space until it is interrupted.
+
+    Args:
+        model (`str`, *optional*): Folder or id on the Hub of a model that igep trained; the quickstart's unless given. Its
+            code is run.
+        port (`int`, *optional*, defaults to `7860`): Port.
+        host (`str`, *optional*, defaults to `"127.0.0.1"`): Address to listen at; `0.0.0.0` shows it to the network.
+
+    Returns:
+        `int`: Exit code of the Space.
+
+    Raises:
+        FileNotFoundError: There is no model.
+        ModuleNotFoundError: The packages of the Space are not installed.
+        ValueError: The port is none, or taken.
+    """
+    if not 1 <= port <= 65535:
+        raise ValueError(f"--port {port}: give 1 to 65535.")
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            place.bind((host, port))
+        except OSError as error:  # Gradio would take the next one, and say so in passing
+            raise ValueError(f"--host {host} --port {port}: {error.strerror}. Give another.") from error
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"{', '.join(missing)} is not installed: run `pip install -e '.[spaces]'` in igep's repository."
+        )
+    environment = {
+        **os.environ,
+        "MODEL_ID": demo_model(model),
+        "GRADIO_SERVER_NAME": host,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ANALYTICS_ENABLED": os.environ.get("GRADIO_ANALYTICS_ENABLED", "False"),
+    }
+    with subprocess.Popen([sys.executable, str(APP)], env=environment) as process:
+        # Whoever ends the command ends the Space: a server left behind would hold its port.
+        before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        try:
+            return max(process.wait(), 0)
+        except KeyboardInterrupt:
+            process.terminate()
+            return 0
+        finally:
+            signal.signal(signal.SIGTERM, before)

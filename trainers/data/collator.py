@@ -1,0 +1,340 @@
+"""Turns `SpatialExample`s into one batch: the VLM's own inputs, labels on the answers, and the geometry that supervises.
+
+The question is tokenised exactly as it will be when the saved model is asked: the processor writes the prompt in both
+cases. Answers and further turns are tokenised on their own and appended, so the tokens before an answer are those that
+the model will have seen when it has to answer.
+"""
+
+import functools
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+from igep.camera_geometry import resize_intrinsics
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.data.scenes.colour_camera_depth import nearest_depth
+from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
+
+
+logger = logging.getLogger(__name__)
+
+IGNORED = -100  # label of a token that no loss sees
+TEXT_CACHE = 1 << 16  # conversations whose tokens are kept: an epoch later they come again
+
+
+class IGEPDataCollator:
+    """Collates `SpatialExample`s for `IGEPForConditionalGeneration`.
+
+    Args:
+        processor (`IGEPProcessor`): Processor of the model.
+        geometry_size (`tuple[int, int]`): (H, W) of the depth targets. Examples of another size are resampled to it
+            (nearest pixel), their intrinsics with them.
+        frames_as (`str`, *optional*, defaults to `"video"`): `"video"` = one video of F frames, `"images"` = F images.
+        max_length (`int`, *optional*): Longest sequence. A sample whose frames and first question do not fit is an error,
+            longer conversations lose their last tokens.
+        teacher_frame_size (`tuple[int, int]`, *optional*): (H, W) of the colour frames a teacher wants to look at; `None`
+            when it looks at none.
+        pack_questions (`bool`, *optional*, defaults to `False`): Turns are independent questions: each sees the frames and
+            itself only (see `question_packing`), and the frames stand in the sequence once.
+        max_packed_tokens (`int`, *optional*): With `pack_questions`: put the samples of a batch behind each other in rows of
+            at most so many tokens. One sample per row unless given.
+        unannotated_prompt (`str`, *optional*): What stands before the missing answer of a scene nobody annotated. It
+            trains nothing, but the sequence needs a text.
+
+    Returns (of a call):
+        `dict`: everything the base model's processor returns, padded on the right, and
+
+        - with `pack_questions`, `set_index` and `block_index` (R, L) int64 as `question_packing` defines them, where R rows
+          hold the B samples in order;
+        - `labels` (B, L) int64: tokens of the answers with their end of turn, -100 elsewhere;
+        - `depth_metres` (B, F, H, W) float32, 0 = invalid; `intrinsics` (B, F, 3, 3) float32 in pixels of it, NaN =
+          unknown; `world_from_camera` (B, F, 4, 4) float32, NaN = unknown, the world's origin moved to a camera of the
+          sample; `frame_mask` (B, F) bool, False = padding;
+        - `teacher_frames` (B, F, 3, h, w) uint8 if `teacher_frame_size` is given;
+        - `sample_ids`, `scene_ids` (B names) and `frame_ids` (B times F names), which are for the trainer.
+
+    Raises:
+        ValueError: An empty batch, an unknown `frames_as`, or `max_packed_tokens` without `pack_questions`.
+        SpatialDataError: A sample without frames, or one that `max_length` would cut inside its frames or question.
+    """
+
+    def __init__(
+        self,
+        processor: IGEPProcessor,
+        geometry_size: tuple[int, int],
+        *,
+        frames_as: str = "video",
+        max_length: int | None = None,
+        teacher_frame_size: tuple[int, int] | None = None,
+        unannotated_prompt: str = "Describe the scene.",
+        pack_questions: bool = False,
+        max_packed_tokens: int | None = None,
+    ):
+        if max_packed_tokens is not None and not pack_questions:
+            raise ValueError(f"max_packed_tokens={max_packed_tokens} needs pack_questions: set it to true.")
+        if frames_as not in ("video", "images"):
+            raise ValueError(f"frames_as={frames_as!r} is unknown: use 'video' or 'images'.")
+        self.processor = processor
+        self.geometry_size = tuple(geometry_size)
+        self.frames_as = frames_as
+        self.max_length = max_length
+        self.teacher_frame_size = teacher_frame_size
+        self.unannotated_prompt = unannotated_prompt
+        self.pack_questions = pack_questions
+        self.max_packed_tokens = max_packed_tokens
+        self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
+        self._prefixes = functools.lru_cache(TEXT_CACHE)(self._write_prefix)
+        self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
+        self._warned_of_cut = False
+
+    def __getstate__(self) -> dict:
+        # The cache holds bound methods, which a spawned data loader worker cannot receive: it starts with its own.
+        caches = ("_conversation_tokens", "_packed_blocks", "_prefixes")
+        return {name: value for name, value in vars(self).items() if name not in caches}
+
+    def __setstate__(self, state: dict) -> None:
+        vars(self).update(state)
+        self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
+        self._prefixes = functools.lru_cache(TEXT_CACHE)(self._write_prefix)
+        self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
+
+    def __call__(self, examples: Sequence[SpatialExample]) -> dict:
+        if not examples:
+            raise ValueError("The collator got an empty batch: the dataset has no rows, or the batch size is 0.")
+        for example in examples:
+            if not example.frames:
+                raise SpatialDataError(f"Sample {example.sample_id!r} has no frames: a sample needs at least one.")
+        batch = self._packed_text(examples) if self.pack_questions else self._text_and_vision(examples)
+        batch.update(self._geometry(examples))
+        if self.teacher_frame_size is not None:
+            batch["teacher_frames"] = self._teacher_frames(examples, batch["frame_mask"].shape[1])
+        batch["sample_ids"] = [example.sample_id for example in examples]
+        batch["scene_ids"] = [example.scene_id for example in examples]
+        batch["frame_ids"] = [list(example.frame_ids) for example in examples]
+        return batch
+
+    def _text_and_vision(self, examples: Sequence[SpatialExample]) -> dict:
+        conversations = [self._conversation_tokens(example.conversation, len(example.frames)) for example in examples]
+        batch = self._processed(examples, [prompt for prompt, _, _ in conversations])
+        prompt_ids, prompt_lengths = batch["input_ids"], batch.pop("attention_mask").sum(1).tolist()
+        lengths = [
+            self._length(example, prompt_length, tail_ids)
+            for example, prompt_length, (_, tail_ids, _) in zip(examples, prompt_lengths, conversations, strict=True)
+        ]
+        size = (len(examples), max(lengths))
+        input_ids = torch.full(size, self.processor.tokenizer.pad_token_id)
+        labels = torch.full(size, IGNORED)
+        for row, (prompt_length, length) in enumerate(zip(prompt_lengths, lengths, strict=True)):
+            _, tail_ids, tail_labels = conversations[row]
+            input_ids[row, :prompt_length] = prompt_ids[row, :prompt_length]
+            input_ids[row, prompt_length:length] = tail_ids[: length - prompt_length]
+            labels[row, prompt_length:length] = tail_labels[: length - prompt_length]
+        batch["input_ids"] = input_ids
+        batch["attention_mask"] = (torch.arange(size[1]) < torch.tensor(lengths)[:, None]).long()
+        if "mm_token_type_ids" in batch:  # 0 = text, which is all that follows the first prompt
+            token_types = torch.zeros(size, dtype=torch.long)
+            kept = min(size[1], prompt_ids.shape[1])
+            token_types[:, :kept] = batch["mm_token_type_ids"][:, :kept]
+            batch["mm_token_type_ids"] = token_types
+        batch["labels"] = labels
+        return batch
+
+    def _processed(self, examples: Sequence[SpatialExample], prompts: list[str]) -> dict:
+        """What the processor makes of one text and the frames of each example, padded on the right."""
+        vision = self.processor.vision_inputs([list(example.frames) for example in examples], self.frames_as)
+        try:
+            return dict(
+                self.processor(text=prompts, return_tensors="pt", padding=True, padding_side="right", **vision)
+            )
+        except ValueError as error:
+            counts = sorted({len(example.frames) for example in examples})
+            if len(counts) == 1:
+                raise
+            raise SpatialDataError(
+                f"Samples {[example.sample_id for example in examples]} have {counts} frames, and this processor cannot stack "
+                "videos of several lengths: give every sample the same number, or set frames_as to images."
+            ) from error
+
+    def _packed_text(self, examples: Sequence[SpatialExample]) -> dict:
+        """Rows of prefixes and blocks. Each prefix is processed as a text of its own: how images are cut may depend on it."""
+        prefixes = [self._prefixes(len(example.frames)) for example in examples]
+        batch = self._processed(examples, prefixes)
+        real = batch.pop("attention_mask").bool()
+        types = batch.pop("mm_token_type_ids", None)
+        rows: list[list[tuple[torch.Tensor, ...]]] = [[]]
+        room = 0
+        for number, example in enumerate(examples):
+            conversation = example.conversation or ((self.unannotated_prompt, None),)
+            blocks = [self._packed_blocks(*turn, len(example.frames)) for turn in conversation]
+            ids = torch.cat([batch["input_ids"][number][real[number]], *(ids for ids, _ in blocks)])
+            start = len(ids) - sum(len(ids) for ids, _ in blocks)
+            self._check_packed_length(example, start, blocks, len(ids))
+            labels = torch.cat([torch.full((start,), IGNORED), *(labels for _, labels in blocks)])
+            block = torch.zeros(len(ids), dtype=torch.long)
+            block[start:] = torch.repeat_interleave(
+                torch.arange(1, len(blocks) + 1), torch.tensor([len(ids) for ids, _ in blocks])
+            )
+            kinds = torch.zeros_like(ids)
+            if types is not None:
+                kinds[:start] = types[number][real[number]]
+            if number and (self.max_packed_tokens is None or room + len(ids) > self.max_packed_tokens):
+                rows.append([])
+                room = 0
+            room += len(ids)
+            rows[-1].append((ids, labels, torch.full_like(ids, number), block, kinds))
+        joined = [[torch.cat(parts) for parts in zip(*row, strict=True)] for row in rows]
+        padding = (self.processor.tokenizer.pad_token_id, IGNORED, -1, 0, 0)
+        stacked = [
+            torch.nn.utils.rnn.pad_sequence(column, batch_first=True, padding_value=value)
+            for column, value in zip(zip(*joined, strict=True), padding, strict=True)
+        ]
+        batch["input_ids"], batch["labels"], batch["set_index"], batch["block_index"], kinds = stacked
+        batch["attention_mask"] = (batch["set_index"] >= 0).long()
+        if types is not None:
+            batch["mm_token_type_ids"] = kinds
+        return batch
+
+    def _check_packed_length(
+        self, example: SpatialExample, start: int, blocks: list[tuple[torch.Tensor, torch.Tensor]], length: int
+    ) -> None:
+        """Raises rather than cuts: a cut block would end in the middle of its answer."""
+        longest = start + max(len(ids) for ids, _ in blocks)
+        if self.max_length is not None and longest > self.max_length:
+            raise SpatialDataError(
+                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and its longest question take {longest} "
+                f"tokens, more than max_length={self.max_length}. Raise max_length, or lower num_frames."
+            )
+        if self.max_packed_tokens is not None and length > self.max_packed_tokens:
+            raise SpatialDataError(
+                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and {len(blocks)} questions take {length} "
+                f"tokens, more than max_packed_tokens={self.max_packed_tokens}. Raise it, or ask fewer questions per sample."
+            )
+
+    def _write_prefix(self, num_frames: int) -> str:
+        return self.processor.split_prompt(num_frames, frames_as=self.frames_as)
+
+    def _tokenise_block(self, question: str, answer: str | None, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and labels of one question behind the prefix, with its answer if it has one."""
+        prefix = self._prefixes(num_frames)
+        asked = self.processor.prompt_text([question], num_frames, frames_as=self.frames_as)
+        rest = self._ids(asked[len(prefix) :])
+        if not rest or self._ids(prefix) + rest != self._ids(asked):
+            raise ValueError(
+                f"Question {question!r}: its tokens depend on what stands before it in {asked!r}, so it cannot be packed. Set "
+                "pack_questions to false for this base."
+            )
+        labels = [IGNORED] * len(rest)
+        if answer is not None:
+            _, answer_ids, answer_labels = self._conversation_tokens(((question, answer),), num_frames)
+            rest += answer_ids.tolist()
+            labels += answer_labels.tolist()
+        return torch.tensor(rest), torch.tensor(labels)
+
+    def _length(self, example: SpatialExample, prompt_length: int, tail_ids: torch.Tensor) -> int:
+        length = prompt_length + len(tail_ids)
+        if self.max_length is None or length <= self.max_length:
+            return length
+        if prompt_length + min(1, len(tail_ids)) > self.max_length:
+            raise SpatialDataError(
+                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and first question take {prompt_length} "
+                f"tokens, max_length={self.max_length} would cut them. Raise max_length (or leave it unset), or lower "
+                "num_frames."
+            )
+        if not self._warned_of_cut:
+            self._warned_of_cut = True
+            logger.warning(
+                "Sample %r has %d tokens, max_length=%d cuts the end of its conversation, and perhaps that of others: "
+                "raise max_length or lower questions_per_row. Said once.",
+                example.sample_id,
+                length,
+                self.max_length,
+            )
+        return self.max_length
+
+    def _tokenise_conversation(
+        self, conversation: tuple[tuple[str, str], ...], num_frames: int
+    ) -> tuple[str, torch.Tensor, torch.Tensor]:
+        """The first prompt as text, then the ids and labels of all that follows it."""
+        if not conversation:
+            prompt = self.processor.prompt_text([self.unannotated_prompt], num_frames, frames_as=self.frames_as)
+            return prompt, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
+        first_prompt = None
+        so_far = ""
+        turns: list[str] = []
+        ids: list[int] = []
+        labels: list[int] = []
+        for question, answer in conversation:
+            asked = self.processor.prompt_text([*turns, question], num_frames, frames_as=self.frames_as)
+            turns += [question, answer]
+            answered = self.processor.prompt_text(turns, num_frames, frames_as=self.frames_as)
+            # LLaVA-OneVision opens an answer to come with "assistant\n" and one that is given with "assistant \n".
+            start = len(asked) if answered.startswith(asked) else answered.rfind(answer.strip())
+            if not asked.startswith(so_far) or not answered.startswith(so_far) or start < len(so_far):
+                raise ValueError(
+                    "The chat template rewrites earlier turns when a later one is added, so answers cannot be told from "
+                    f"questions: {so_far!r} is no beginning of {answered!r}. Use another template, or one question per row."
+                )
+            if first_prompt is None:
+                first_prompt = asked
+            else:
+                asked_ids = self._ids(asked[len(so_far) :])
+                ids += asked_ids
+                labels += [IGNORED] * len(asked_ids)
+            answer_ids = self._ids(answered[start:])
+            ids += answer_ids
+            labels += answer_ids
+            so_far = answered
+        return first_prompt, torch.tensor(ids), torch.tensor(labels)
+
+    def _ids(self, text: str) -> list[int]:
+        return self.processor.tokenizer(text, add_special_tokens=False).input_ids
+
+    def _geometry(self, examples: Sequence[SpatialExample]) -> dict[str, torch.Tensor]:
+        height, width = self.geometry_size
+        batch, frames = len(examples), max(len(example.frames) for example in examples)
+        depth_metres = np.zeros((batch, frames, height, width), dtype=np.float32)
+        intrinsics = np.full((batch, frames, 3, 3), np.nan, dtype=np.float32)
+        world_from_camera = np.full((batch, frames, 4, 4), np.nan, dtype=np.float32)
+        frame_mask = np.zeros((batch, frames), dtype=bool)
+        for row, example in enumerate(examples):
+            count = len(example.frames)
+            frame_mask[row, :count] = True
+            size = self.geometry_size if example.depth_metres is None else example.depth_metres.shape[1:]
+            if example.depth_metres is not None:
+                depth_metres[row, :count] = nearest_depth(example.depth_metres, self.geometry_size)
+            if example.intrinsics is not None:
+                own = example.intrinsics
+                if size != self.geometry_size:
+                    own = resize_intrinsics(torch.from_numpy(own), size, self.geometry_size).numpy()
+                intrinsics[row, :count] = own
+            if example.world_from_camera is not None:
+                world_from_camera[row, :count] = _near_origin(example.world_from_camera)
+        return {
+            "depth_metres": torch.from_numpy(depth_metres),
+            "intrinsics": torch.from_numpy(intrinsics),
+            "world_from_camera": torch.from_numpy(world_from_camera),
+            "frame_mask": torch.from_numpy(frame_mask),
+        }
+
+    def _teacher_frames(self, examples: Sequence[SpatialExample], frames: int) -> torch.Tensor:
+        height, width = self.teacher_frame_size
+        pixels = np.zeros((len(examples), frames, height, width, 3), dtype=np.uint8)
+        for row, example in enumerate(examples):
+            for column, frame in enumerate(example.frames):
+                if frame.size != (width, height):
+                    frame = frame.resize((width, height), Image.Resampling.BICUBIC)
+                pixels[row, column] = np.asarray(frame)
+        return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)
+
+
+def _near_origin(world_from_camera: np.ndarray) -> np.ndarray:
+    """Moves the world's origin to the first posed camera, in float64: float32 is too coarse for far-away origins."""
+    posed = np.isfinite(world_from_camera).all((1, 2))
+    if not posed.any():
+        return world_from_camera
+    moved = world_from_camera.astype(np.float64)
+    moved[:, :3, 3] -= moved[posed.argmax(), :3, 3]
+    return moved

@@ -1,0 +1,250 @@
+"""Does focal unification help? The tiny base learns metric depth from cameras of many focal lengths, with and without it.
+
+    python trainers/experiments/focal_ablation.py --output outputs/focal_ablation     # as `vlm3_rooms.py --ablation focal` runs it
+
+Both arms train on the same rooms in the same order for the same number of steps, and are asked about the same points. The
+plain arm sees each 128 px image shrunk to the encoder's 64 px. The unified arm sees it at one focal length, in the middle of
+the training cameras', on a canvas of 64 px: of a wide camera the centre in finer detail, of a narrow one the whole within a
+black border. Questions are about points that both arms see, at pixels that the plain arm's coordinates name exactly.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Dataset
+
+from igep.focal_unification import unify_focal_length
+from igep.text_pixels import inside_image
+from igep.trainers import sft
+from igep.trainers.cards.markdown_table import markdown_table
+from igep.trainers.data.mixture import MixtureDataset, MixturePart
+from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
+from igep.trainers.data.scenes.scene_table import SceneTable
+from igep.trainers.data.scenes.scene_validation import validate_scene
+from igep.trainers.data.scenes.spatial_example import SpatialExample
+from igep.trainers.data.vlm3.depth_questions import questions_at
+from igep.trainers.data.vlm3.scene_views import depth_rays, posed_views, surface_pixels
+from igep.trainers.data.vlm3.vlm3_options import VLM3Options
+from igep.trainers.evaluation.vlm3_evaluation import answer_rows, load_for_answers, score_task
+from igep.trainers.experiments.side_by_side import side_by_side
+from igep.trainers.experiments.tiny_vlm import IMAGE_SIZE
+from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
+from igep.trainers.package_files import RECIPES
+from igep.trainers.sft_trainer import IGEPSFTTrainer
+
+
+RECIPE = RECIPES / "vlm3_rooms.yaml"
+ARMS = ("plain", "unified")
+ROOM_PIXELS = 2 * IMAGE_SIZE
+TRAINED_FOCAL = (0.6, 1.2)  # over the image width: horizontal fields of view of 80 to 45 degrees
+UNIFIED_FOCAL = sum(TRAINED_FOCAL) / 2
+TEST_FOCAL = {"as trained": TRAINED_FOCAL, "wider, unseen": (0.4, 0.6), "narrower, unseen": (1.2, 1.6)}
+TEST_SEEDS = dict(zip(TEST_FOCAL, (777_003, 777_004, 777_005), strict=True))
+VIEW = VLM3Options(focal_pixels=None, text_pixel_steps=STEPS)
+
+
+class FocalRooms(torch.utils.data.Dataset):
+    """Depth questions about rooms of many focal lengths, for one arm; the points are the same for both.
+
+    Args:
+        scenes (`datasets.Dataset`): Rooms of one frame of `ROOM_PIXELS`.
+        unify (`bool`): The unified arm.
+        unified_focal (`float`, *optional*, defaults to `0.9`): Its focal length over the width of the encoder's image.
+        questions_per_image (`int`, *optional*, defaults to `16`): K.
+        seed (`int`, *optional*, defaults to `0`): Draws the points.
+    """
+
+    def __init__(
+        self,
+        scenes: Dataset,
+        *,
+        unify: bool,
+        unified_focal: float = UNIFIED_FOCAL,
+        questions_per_image: int = 16,
+        seed: int = 0,
+    ):
+        self.unify = unify
+        self.unified_focal = unified_focal
+        self.questions_per_image = questions_per_image
+        self.seed = seed
+        self._scenes = SceneTable(scenes)
+        self.sample_ids = list(self._scenes.scene_ids)
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def __getitem__(self, row: int) -> SpatialExample:
+        return self.example(row, 0)
+
+    def example(self, row: int, draw: int) -> SpatialExample:
+        """The room with fresh points for its `draw`-th use."""
+        rng = np.random.default_rng([self.seed, row, draw])
+        view = posed_views(validate_scene(self._scenes.row(row, [0])), VIEW)[0]
+        canvas = (IMAGE_SIZE, IMAGE_SIZE)
+        unified = unify_focal_length(
+            view.frame, view.intrinsics, focal_pixels=self.unified_focal * IMAGE_SIZE, canvas_size=canvas
+        )
+        places, rays = depth_rays(view)
+        candidates = surface_pixels(view, VIEW) & inside_image(unified.from_original(places), canvas)
+        step = ROOM_PIXELS // STEPS
+        named = np.zeros_like(candidates)
+        named[::step, ::step] = True  # pixels whose centre a coordinate of the plain arm names
+        rows, columns = np.nonzero(candidates & named)
+        drawn = rng.choice(len(rows), size=min(self.questions_per_image, len(rows)), replace=False)
+        chosen = rows[drawn], columns[drawn]
+        metres = view.depth_metres[chosen] * np.linalg.norm(rays[chosen], axis=-1)
+        frame = unified.frame if self.unify else view.frame
+        pixels = unified.from_original(places[chosen]) if self.unify else places[chosen]
+        asked = questions_at(pixels, metres, (frame.height, frame.width), STEPS)
+        return SpatialExample(
+            sample_id=f"{self.sample_ids[row]}#{draw}",
+            scene_id=self.sample_ids[row],
+            frame_ids=(view.frame_id,),
+            frames=(frame,),
+            depth_metres=None,
+            intrinsics=None,
+            world_from_camera=None,
+            conversation=tuple((one.question, one.answer) for one in asked),
+            question_types=tuple(one.question_type for one in asked),
+            references=tuple(one.reference for one in asked),
+        )
+
+
+def rooms(number: int, seed: int, focal_range: tuple[float, float]) -> Dataset:
+    """Rooms of one frame each, every room with a camera of its own focal length."""
+    scenes, _ = synthetic_rooms(
+        number, seed=seed, num_frames=1, image_size=ROOM_PIXELS, questions_per_room=0, focal_range=focal_range
+    )
+    return scenes
+
+
+def run_arm(
+    arm: str, base: Path, output: Path, held_out_rooms: int, unified_focal: float, overrides: Sequence[str]
+) -> dict:
+    """Trains one arm and scores it on all ranges of focal lengths.
+
+    Args:
+        arm (`str`): `plain` or `unified`.
+        base (`Path`): Folder of the tiny base with the words of VLM3.
+        output (`Path`): Folder for the model.
+        held_out_rooms (`int`): Rooms per range.
+        unified_focal (`float`): Focal length of the unified arm over the width of the encoder's image.
+        overrides (`Sequence[str]`): Flags of `sft.py` that change the recipe.
+
+    Returns:
+        `dict`: Scores per range.
+    """
+    arguments = ["--config", str(RECIPE), "--model_name_or_path", str(base), "--output_dir", str(output), *overrides]
+    script_args, training_args, model_args = sft.parse(arguments)
+    options = {
+        "unify": arm == "unified",
+        "unified_focal": unified_focal,
+        "questions_per_image": script_args.questions_per_image,
+    }
+    train = FocalRooms(
+        rooms(script_args.num_rooms, script_args.room_seed, TRAINED_FOCAL), seed=training_args.seed, **options
+    )
+    trainer = IGEPSFTTrainer(
+        model=sft.load_model(model_args, training_args),
+        args=training_args,
+        train_dataset=MixtureDataset(
+            [MixturePart("rooms", train)], samples_per_step=training_args.samples_per_step, seed=training_args.seed
+        ),
+        processing_class=sft.load_processor(script_args, model_args),
+    )
+    trainer.train()
+    trainer.save_model(str(output))
+    vlm, processor = load_for_answers(output)
+    scores = {}
+    for name, focal_range in TEST_FOCAL.items():
+        held_out = FocalRooms(rooms(held_out_rooms, TEST_SEEDS[name], focal_range), **options)
+        answered = answer_rows(
+            vlm, processor, held_out, max_new_tokens=16, frames_as=training_args.frames_as, title=name
+        )
+        scores[name] = score_task("depth", answered)
+    return scores
+
+
+def compare(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> dict:
+    """Runs both arms from the same base, side by side.
+
+    Args:
+        output (`Path`): Folder for models and scores.
+        held_out_rooms (`int`): Rooms per range of focal lengths.
+        overrides (`Sequence[str]`): Flags of this script and of `sft.py` for both arms alike.
+
+    Returns:
+        `dict`: Scores per arm and range.
+    """
+    model, processor = vlm3_base()
+    model.save_pretrained(output / "base")
+    processor.save_pretrained(output / "base")
+    commands = [
+        ["trainers/experiments/focal_ablation.py", "--arm", arm, "--output", str(output)]
+        + ["--held_out_rooms", str(held_out_rooms), *overrides]
+        for arm in ARMS
+    ]
+    side_by_side(commands[1], commands[0], output / "plain.log")
+    return {arm: json.loads((output / f"{arm}_scores.json").read_text()) for arm in ARMS}
+
+
+def as_table(scores: dict) -> str:
+    """Both arms as a Markdown table, one row per range of focal lengths."""
+    head = [
+        "focal length / width",
+        *(f"{figure}, {arm}" for figure in ("delta_1", "AbsRel", "unparsed") for arm in ARMS),
+    ]
+    table = [head]
+    for name, (low, high) in TEST_FOCAL.items():
+        figures = [f"{scores[arm][name][key]:.3f}" for key in ("delta_1", "abs_rel", "unparsed") for arm in ARMS]
+        table.append([f"{low:g} to {high:g} ({name})", *figures])
+    return markdown_table(table)
+
+
+def report(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> None:
+    """Runs the comparison, writes `results.json` and `results.md`, and prints the table.
+
+    Args:
+        output (`Path`): Folder for everything written.
+        held_out_rooms (`int`): Rooms per range of focal lengths.
+        overrides (`Sequence[str]`): Flags of this script and of `sft.py` for both arms alike.
+    """
+    begin = time.perf_counter()
+    scores = compare(output, held_out_rooms, overrides)
+    seconds = round(time.perf_counter() - begin, 1)
+    (output / "results.json").write_text(json.dumps({"scores": scores, "seconds": seconds}, indent=2) + "\n")
+    (output / "results.md").write_text(as_table(scores) + "\n")
+    print(f"\nMetric depth on {held_out_rooms} held-out rooms per range of focal lengths, {seconds:.0f} s in all\n")
+    print(as_table(scores))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], epilog="Any other flag goes to sft.py, for both arms alike."
+    )
+    parser.add_argument("--output", type=Path, default=Path("outputs/focal_ablation"), help="folder for everything")
+    parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms per range of focal lengths")
+    parser.add_argument(
+        "--unified_focal",
+        type=float,
+        default=UNIFIED_FOCAL,
+        help="focal length of the unified arm over the image width",
+    )
+    parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the base that lies in the folder")
+    options, overrides = parser.parse_known_args()
+    output = options.output.resolve()
+    if options.arm is None:
+        report(output, options.held_out_rooms, ["--unified_focal", str(options.unified_focal), *overrides])
+        return
+    folders = output / "base", output / options.arm
+    scores = run_arm(options.arm, *folders, options.held_out_rooms, options.unified_focal, overrides)
+    (output / f"{options.arm}_scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""What a published model consists of: the files that go to the Hub, checked before they do."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from igep.modeling_igep import HEAD_NAMES
+from igep.trainers.cards.saved_weights import INDEX, WEIGHTS, weights_files
+from igep.trainers.cards.training_run import RUN_FILE
+from igep.trainers.package_files import PACKAGE
+
+
+CODE = (
+    *("configuration_igep.py", "modeling_igep.py", "processing_igep.py", "frame_grids.py", "dense_prediction.py"),
+    *("question_packing.py", "focal_unification.py", "text_pixels.py", "spatial_prompts.py"),
+)
+SETTINGS = (
+    *("config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json", RUN_FILE),
+    *("video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "chat_template.json", "chat_template.jinja", "vocab.json", "vocab.txt", "merges.txt"),
+)
+BINARY = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5", ".npz", ".joblib")
+NEEDED = ("config.json", "processor_config.json", "modeling_igep.py", "configuration_igep.py", "processing_igep.py")
+SECRET = re.compile(
+    r"\b(hf_[A-Za-z0-9]{30,}|api_org_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|gh[opsru]_[A-Za-z0-9]{30,}|"
+    r"xox[abp]-[A-Za-z0-9-]{20,})\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+PLACE = re.compile(
+    r"(?<![\w.:/])(?:file://)?/(?:home|Users|root|mnt|data|scratch|workspace|tmp|private|var|opt)/[\w.~/ -]+"
+)
+TRY = """
+import json, sys
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+folder, frames_as = sys.argv[1:]
+processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+model, loading = AutoModelForImageTextToText.from_pretrained(
+    folder, trust_remote_code=True, dtype="auto", output_loading_info=True
+)
+report = {
+    "parameters": model.num_parameters(),
+    "wrong": {name: sorted(str(key) for key in keys) for name, keys in loading.items() if keys},
+    "not_finite": [name for name, value in model.named_parameters() if not value.isfinite().all()],
+}
+if not report["wrong"] and not report["not_finite"]:
+    frames = [Image.new("RGB", (64, 64))] * (2 if frames_as == "video" else 1)
+    inputs = processor.question_inputs(frames, "How far is this?", frames_as=frames_as)
+    with torch.inference_mode():
+        logits = model.eval()(**inputs.to(model.device, dtype=model.dtype)).logits
+    report["not_finite"] = [] if logits.isfinite().all() else ["its answer"]
+print("\\n" + json.dumps(report))
+"""
+
+
+class PublishError(ValueError):
+    """A folder that must not be published as it is; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class CheckedModel:
+    """What a folder was found to hold.
+
+    Args:
+        files (`tuple[str, ...]`): Names of the files to publish, README.md aside.
+        left_out (`tuple[str, ...]`): What else lies in the folder.
+        changed (`tuple[str, ...]`): Code that is not this version's.
+    """
+
+    files: tuple[str, ...]
+    left_out: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def check_folder(folder: Path) -> CheckedModel:
+    """Makes sure that a folder holds the files of a whole model, nothing of its training heads, and no pickle.
+
+    Args:
+        folder (`Path`): What `trainers/sft.py` saved.
+
+    Returns:
+        `CheckedModel`
+
+    Raises:
+        PublishError: Something is missing or must not be there.
+    """
+    if not folder.is_dir():
+        raise PublishError(f"{folder} is no folder: give the output folder of a training run.")
+    names = sorted(path.name for path in folder.iterdir())
+    if "adapter" in names and "config.json" not in names:
+        raise PublishError(
+            f"{folder} holds an adapter and no whole model: write one with `igep merge {folder} NEW_FOLDER`."
+        )
+    missing = [name for name in NEEDED if name not in names]
+    if missing:
+        raise PublishError(f"{folder} lacks {', '.join(missing)}: it is no model that igep saved. Save it again.")
+    pickles = [name for name in names if Path(name).suffix.lower() in PICKLES]
+    if pickles:
+        raise PublishError(f"{folder} holds {', '.join(pickles)}, which runs code when loaded: move it away.")
+    weights = _weights(folder)
+    _check_weights([folder / name for name in weights])
+    files = sorted(
+        {*weights, *(name for name in (*CODE, *SETTINGS, *BINARY, INDEX) if name in names)} - _unused(weights)
+    )
+    left_out = tuple(name for name in names if name not in files and name != "README.md")
+    changed = tuple(name for name in CODE if name in files and _differs(folder / name, PACKAGE / name))
+    return CheckedModel(tuple(files), left_out, changed)
+
+
+def check_new_folder(folder: Path, option: str = "") -> None:
+    """Raises a `ValueError`, which begins with the option that named the folder, if anything is in its place."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{option} {folder} holds something: give a new folder, or remove it.".strip())
+
+
+def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path, *, link: bool = False) -> None:
+    """Lays out what goes to the Hub, and looks at every text of it once more.
+
+    Args:
+        folder (`Path`): The saved model.
+        files (`tuple[str, ...]`): Names of its files.
+        card (`str`): README.md.
+        target (`Path`): An empty folder.
+        link (`bool`, *optional*, defaults to `False`): Weights are links, for an upload at once, instead of copies.
+
+    Raises:
+        PublishError: A text holds a token or a path of this machine.
+    """
+    for name in files:
+        if link and name.endswith(".safetensors"):
+            (target / name).symlink_to((folder / name).resolve())
+        else:
+            shutil.copyfile(folder / name, target / name)
+    name_bases(target)
+    (target / "README.md").write_text(card, encoding="utf-8")
+    for file in sorted(target.iterdir()):
+        if file.suffix in (".json", ".md", ".jinja", ".txt", ".py"):
+            _check_text(file)
+
+
+def try_model(folder: Path, frames_as: str) -> int:
+    """Loads a model in a process of its own, through the Auto classes and its own code, without network, and asks it.
+
+    Args:
+        folder (`Path`): What `stage_model` laid out.
+        frames_as (`str`): `"video"` or `"images"`, as in training.
+
+    Returns:
+        `int`: Its number of parameters.
+
+    Raises:
+        PublishError: It does not load whole, or cannot answer.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": scratch}
+        command = [sys.executable, "-c", TRY, str(folder.resolve()), frames_as]
+        done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}"
+        raise PublishError(f"the model does not load and answer through the Auto classes in a new process: {reason}")
+    report: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    if report["wrong"]:
+        kind, keys = next(iter(report["wrong"].items()))
+        raise PublishError(f"the model loads with {kind.replace('_', ' ')} ({keys[0]} ...): save the model again.")
+    if report["not_finite"]:
+        raise PublishError(f"the model holds NaN or infinity ({report['not_finite'][0]}): its training has diverged.")
+    return report["parameters"]
+
+
+def name_bases(folder: Path) -> None:
+    """Cuts what transformers notes about where a model came from to its last name, where that is a path.
+
+    Args:
+        folder (`Path`): A saved model; nothing happens without `config.json`, as where an adapter lies alone.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        return
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(_without_paths(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _weights(folder: Path) -> list[str]:
+    try:
+        names = [file.name for file in weights_files(folder)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PublishError(f"{folder / INDEX} is no index of weights ({error}): save the model again.") from error
+    if not names:
+        raise PublishError(f"{folder} has no weights ({WEIGHTS}): training has not saved a model here.")
+    return names
+
+
+def _differs(file: Path, other: Path) -> bool:
+    return file.read_bytes() != other.read_bytes()
+
+
+def _unused(weights: list[str]) -> set[str]:
+    return {INDEX} if weights == [WEIGHTS] else set()
+
+
+def _check_text(file: Path) -> None:
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if SECRET.search(text):
+        raise PublishError(
+            f"{file.name} would hold what looks like an access token: remove it from its source, and revoke it."
+        )
+    if file.name != "tokenizer.json" and (found := PLACE.search(text)):
+        raise PublishError(
+            f"{file.name} would hold the path {found.group().strip()!r} of this machine: remove it from its source."
+        )
+
+
+def _check_weights(files: list[Path]) -> None:
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                names = list(tensors.keys())
+        except (SafetensorError, OSError) as error:
+            raise PublishError(f"{file} cannot be read as safetensors ({error}): save the model again.") from error
+        heads = [name for name in names if set(name.split(".")) & set(HEAD_NAMES)]
+        if heads:
+            raise PublishError(
+                f"{file} holds training heads ({heads[0]} and {len(heads) - 1} more): it is a checkpoint. Publish what "
+                "save_model writes."
+            )
+
+
+def _without_paths(value: Any) -> Any:
+    """A configuration whose `_name_or_path` names no folder of this machine."""
+    if isinstance(value, dict):
+        return {
+            name: Path(part).name if name == "_name_or_path" and _is_local(part) else _without_paths(part)
+            for name, part in value.items()
+        }
+    return [_without_paths(part) for part in value] if isinstance(value, list) else value
+
+
+def _is_local(name: Any) -> bool:
+    # An id on the Hub has at most one slash and does not begin with one.
+    return isinstance(name, str) and (Path(name).is_absolute() or Path(name).exists() or name.count("/") > 1)
