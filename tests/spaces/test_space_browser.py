@@ -374,6 +374,8 @@ def test_stop_ends_an_answer(visitors, held_server):
     visitor.page.locator("#stop").click()
     expect(visitor.answers).to_have_text(re.compile(r"\w.* … \(stopped\)$", re.DOTALL))
     stopped = visitor.answers.inner_text()
+    held_server.allow(2 * FIRST_WORDS)  # its next words are written, and unwanted
+    expect(visitor.at_work).to_have_count(0)
     other = visitors(
         held_server
     )  # only one answer is written at once: were the first not ended, this would wait for it
@@ -383,6 +385,8 @@ def test_stop_ends_an_answer(visitors, held_server):
     expect(other.answers).to_have_text(re.compile(r"\w"))
     visitor.ask("How many boxes are there?")
     other.page.locator("#stop").click()
+    expect(other.answers).to_have_text(re.compile(r"\(stopped\)$"))
+    held_server.allow(3 * FIRST_WORDS)
     expect(visitor.answers.nth(1)).to_have_text(re.compile(r"\w"))
     assert visitor.answers.nth(0).inner_text() == stopped
     visitor.page.locator("#stop").click()
