@@ -376,9 +376,8 @@ def test_stop_ends_an_answer(visitors, held_server):
     stopped = visitor.answers.inner_text()
     held_server.allow(2 * FIRST_WORDS)  # its next words are written, and unwanted
     expect(visitor.at_work).to_have_count(0)
-    other = visitors(
-        held_server
-    )  # only one answer is written at once: were the first not ended, this would wait for it
+    # Only one answer is written at once: were the first not ended, this one would wait for it.
+    other = visitors(held_server)
     other.pick_example(1)
     with held_server.followed_by("waits"):
         other.ask("How many spheres are there?")
