@@ -87,7 +87,6 @@ def run_isolated(folder: Path, code: str) -> None:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]

@@ -141,7 +141,6 @@ def test_a_process_without_igep_answers_and_warns_of_nothing(saved, tmp_path):
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -10,8 +10,6 @@ import os
 import string
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,25 +18,17 @@ from types import SimpleNamespace
 import openai
 import pytest
 from PIL import Image
-from processes import free_port
+from processes import end, free_port, wait_for_server
 from tiny_checkpoints import FAMILIES, random_frames
+from waiting import LIMIT_SECONDS
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 
 
 QUESTION = "How far is the chair?"
-START_SECONDS = 60
 
 pytestmark = pytest.mark.slow
-
-
-def is_up(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as response:
-            return response.status == 200
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -72,19 +62,11 @@ def served(request, checkpoint_folders, tmp_path_factory) -> Iterator[SimpleName
             env=environment,
         )
     try:
-        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START_SECONDS
-        while not is_up(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"the server did not start:\n{log.read_text()[-3000:]}")
-            time.sleep(0.2)
+        url = f"http://127.0.0.1:{port}"
+        wait_for_server(process, f"{url}/health", log)
         yield SimpleNamespace(url=url, name=str(root / "plain"), expected=expected, log=log)
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
+        end(process)
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +89,7 @@ def messages(frames: list[Image.Image]) -> list[dict]:
 
 @pytest.fixture
 def client(served) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", timeout=60, max_retries=0) as client:
+    with openai.OpenAI(base_url=f"{served.url}/v1", api_key="none", timeout=LIMIT_SECONDS, max_retries=0) as client:
         yield client
 
 
@@ -143,6 +125,6 @@ def test_plain_http_is_enough(served):
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.urlopen(request, timeout=LIMIT_SECONDS) as response:
         reply = json.load(response)
     assert reply["choices"][0]["message"]["content"] == served.expected(frames)[0]

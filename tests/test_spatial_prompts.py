@@ -1,9 +1,9 @@
 """The released prompts word for word, answers that come back, and parsers that survive anything."""
 
 import math
-import time
 
 import pytest
+from growth import grows_linearly
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -233,9 +233,7 @@ def test_what_is_no_text_is_no_answer(parser, text):
     "piece", ["(", "1", "1.", " ", "(1, ", "<answer>", "<think>", "Yaw=", "1 ", "+", "1.1", "(1,1,", "yaw  ", "a1"]
 )
 def test_parsers_take_linear_time(parser, piece):
-    begin = time.perf_counter()
-    parser(piece * 20_000)
-    assert time.perf_counter() - begin < 1
+    assert grows_linearly(parser, piece)
 
 
 @pytest.mark.parametrize("metres", [0, -1, math.nan, math.inf])

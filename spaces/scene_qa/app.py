@@ -3,8 +3,8 @@
     MODEL_ID=user/name python app.py        # an id on the Hub, or a folder
 
 Environment: `MODEL_ID`, `MODEL_REVISION`, `CONCURRENCY` (answers at once, 1), `QUEUE_SIZE` (visitors waiting, 32),
-`ANSWER_SECONDS` (longest wait for a word and longest time to write an answer, 300: large models on a CPU want more), and
-Gradio's own, such as `GRADIO_SERVER_PORT`.
+`ANSWER_SECONDS` (longest wait for a word and longest time to write an answer, 300: large models on a CPU want more),
+`READING_SECONDS` (longest time to read a video, 20), and Gradio's own, such as `GRADIO_SERVER_PORT`.
 """
 
 import importlib.util

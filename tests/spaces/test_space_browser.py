@@ -3,9 +3,8 @@
 import json
 import re
 import shutil
-import sys
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from scene_model import Scene, SceneModel
 from scene_questions import ask, ask_place, open_scene
 from space_server import SPACE, SpaceServer, noise_frames, write_video
 from space_visitors import ANYTHING, DESCRIBE, DISTANCE, EMPTY, PALE, PLACE, SHAPES, Visitor
+from waiting import wait_until
 
 
 pytest_plugins = ["space_model", "space_visitors"]
@@ -22,19 +22,31 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = SPACE / "examples"
 QUESTION = "How many metres away is the box in red?"
-# The Space with a model that needs so many seconds for every token.
-SLOW_SPACE = """
-import runpy, sys, time
+# The Space with a model that writes as many tokens of an answer as the test allows, and notes where it waits and ends.
+HELD_SPACE = """
+import runpy, sys, time, transformers
 from pathlib import Path
-from transformers import StoppingCriteriaList
-quick = StoppingCriteriaList.__call__
-def slow(self, *args, **kwargs):
-    time.sleep(float(sys.argv[2]))
-    return quick(self, *args, **kwargs)
-StoppingCriteriaList.__call__ = slow
-sys.path.insert(0, str(Path(sys.argv[1]).parent))
-runpy.run_path(sys.argv[1], run_name="__main__")
+app, allowed, notes = map(Path, sys.argv[1:])
+class HeldStreamer(transformers.TextIteratorStreamer):
+    tokens = -1  # what is put first is the prompt
+    def note(self, what):
+        with notes.open("a") as file:
+            file.write(what + "\\n")
+    def put(self, value):
+        if self.tokens == int(allowed.read_text()):
+            self.note("waits")
+        while self.tokens >= int(allowed.read_text()):
+            time.sleep(0.01)
+        self.tokens += 1
+        super().put(value)
+    def end(self):
+        super().end()
+        self.note("ends")
+transformers.TextIteratorStreamer = HeldStreamer
+sys.path.insert(0, str(app.parent))
+runpy.run_path(str(app), run_name="__main__")
 """
+FIRST_WORDS, WHOLE = 8, 1000
 
 
 def last(answers: Iterator):
@@ -263,23 +275,18 @@ def test_visitors_at_once_see_their_own_scenes(visitors, space_server, bare_mode
 # ---- What goes wrong
 
 
-def test_bad_files_are_explained_and_good_ones_work_after(visitors, space_server, bad_videos, tmp_path, capsys):
+def test_bad_files_are_explained_and_good_ones_work_after(visitors, space_server, bad_videos, tmp_path):
     visitor = visitors(space_server)
     good = write_video(tmp_path / "fine.mp4", noise_frames(10))
-    seconds = {}
     for path, message in bad_videos.items():
         visitor.upload(path)
-        begin = time.perf_counter()
-        expect(visitor.status).to_have_text(re.compile("^⚠ .*" + re.escape(message)), timeout=10_000)
-        seconds[path.stem] = f"{time.perf_counter() - begin:.2f}"
+        expect(visitor.status).to_have_text(re.compile("^⚠ .*" + re.escape(message)))
         expect(visitor.frame).not_to_be_visible()
         visitor.upload(good)
         expect(visitor.status).to_have_text(re.compile("^2 of 10 frames"))
         expect(visitor.frame).to_be_visible()
     visitor.ask(QUESTION)
     expect(visitor.figures).to_have_value(re.compile("frames encoded now"))
-    with capsys.disabled():
-        sys.stdout.write(f"\nseconds until a bad file was explained {seconds}\n")
     # What the browser itself says about files that it cannot play.
     assert all(error.startswith(("Failed to load resource", "Failed to fetch")) for error in visitor.errors)
     visitor.errors.clear()
@@ -303,12 +310,42 @@ def test_text_is_never_html(visitors, space_server):
     assert visitor.page.evaluate("window.hacked") is None
 
 
-@pytest.fixture(scope="module", params=[0.1])
-def slow_server(
-    space_model: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[SpaceServer]:
-    """The Space with a slow model that never ends an answer by itself, and that was trained on room questions only."""
-    folder = tmp_path_factory.mktemp("slow_space")
+class HeldServer(SpaceServer):
+    """The Space with a model that waits for the test, and answers that never end by themselves.
+
+    Args:
+        model (`Path`): Folder of the model.
+        folder (`Path`): Where its uploads, its log and its notes go.
+    """
+
+    def __init__(self, model: Path, folder: Path):
+        self.allowed, self.notes = folder / "allowed", folder / "notes"
+        self.notes.touch()
+        self.allow(FIRST_WORDS)
+        super().__init__(model, folder, ["-c", HELD_SPACE, *map(str, (SPACE / "app.py", self.allowed, self.notes))])
+
+    def allow(self, tokens: int) -> None:
+        """How many tokens of each answer are written, also of one that waits."""
+        part = self.allowed.with_suffix(".part")
+        part.write_text(str(tokens))
+        part.rename(self.allowed)  # at once: never half written when it is read
+
+    def noted(self, what: str) -> int:
+        """How many answers have had to wait (`waits`) or are at their end (`ends`)."""
+        return self.notes.read_text().split().count(what)
+
+    @contextmanager
+    def followed_by(self, what: str) -> Iterator[None]:
+        """At the end of the block, waits until one answer more waits or ends."""
+        before = self.noted(what)
+        yield
+        wait_until(lambda: self.noted(what) > before, f"an answer {what}")
+
+
+@pytest.fixture(scope="module")
+def started_held_server(space_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldServer]:
+    """A model that was trained on room questions only, held."""
+    folder = tmp_path_factory.mktemp("held_space")
     shutil.copytree(space_model, folder / "model")
     for name, changes in (("generation_config.json", {"eos_token_id": None}), ("training_run.json", {})):
         file = folder / "model" / name
@@ -316,74 +353,78 @@ def slow_server(
         if name == "training_run.json":
             fields["usage"]["tasks"] = ["questions"]
         file.write_text(json.dumps(fields))
-    with SpaceServer(
-        folder / "model", folder, ["-c", SLOW_SPACE, str(SPACE / "app.py"), str(request.param)]
-    ) as server:
+    with HeldServer(folder / "model", folder) as server:
         yield server
 
 
-def test_stop_ends_an_answer(visitors, slow_server):
-    visitor = visitors(slow_server)
-    visitor.pick_example(0)
-    visitor.ask(QUESTION)
-    expect(visitor.answers).to_have_text(re.compile(r"\w"))  # the first words; the whole answer would take 13 s
-    visitor.page.locator("#stop").click()
-    time.sleep(0.5)
-    stopped = visitor.answers.inner_text()
-    begin = time.perf_counter()
-    other = visitors(slow_server)  # only one answer is written at once: were the first still running, this would wait
-    other.pick_example(1)
-    other.ask("How many spheres are there?")
-    expect(other.answers).to_have_text(re.compile(r"\w"), timeout=10_000)
-    assert time.perf_counter() - begin < 6
-    assert visitor.answers.inner_text() == stopped
-    visitor.ask("How many boxes are there?")
-    other.page.locator("#stop").click()
-    expect(visitor.answers.nth(1)).to_have_text(re.compile(r"\w"))
-    visitor.page.locator("#stop").click()
+@pytest.fixture
+def held_server(started_held_server: HeldServer) -> Iterator[HeldServer]:
+    """The same server for each test, with no answer left from the one before."""
+    started_held_server.allow(FIRST_WORDS)
+    yield started_held_server
+    started_held_server.allow(WHOLE)
+    wait_until(lambda: started_held_server.noted("ends") >= started_held_server.noted("waits"), "all answers end")
 
 
-@pytest.mark.parametrize("change", ["another video", "no video", "another number of frames", "chat cleared"])
-def test_an_answer_does_not_come_back(visitors, slow_server, change):
-    visitor = visitors(slow_server)
+def test_stop_ends_an_answer(visitors, held_server):
+    visitor = visitors(held_server)
     visitor.pick_example(0)
     visitor.ask(QUESTION)
     expect(visitor.answers).to_have_text(re.compile(r"\w"))
+    visitor.page.locator("#stop").click()
+    expect(visitor.answers).to_have_text(re.compile(r"\w.* … \(stopped\)$", re.DOTALL))
+    stopped = visitor.answers.inner_text()
+    held_server.allow(2 * FIRST_WORDS)  # its next words are written, and unwanted
+    expect(visitor.at_work).to_have_count(0)
+    # Only one answer is written at once: were the first not ended, this one would wait for it.
+    other = visitors(held_server)
+    other.pick_example(1)
+    with held_server.followed_by("waits"):
+        other.ask("How many spheres are there?")
+    expect(other.answers).to_have_text(re.compile(r"\w"))
+    visitor.ask("How many boxes are there?")
+    other.page.locator("#stop").click()
+    expect(other.answers).to_have_text(re.compile(r"\(stopped\)$"))
+    held_server.allow(3 * FIRST_WORDS)
+    expect(visitor.answers.nth(1)).to_have_text(re.compile(r"\w"))
+    assert visitor.answers.nth(0).inner_text() == stopped
+    visitor.page.locator("#stop").click()
+
+
+@pytest.mark.parametrize("words", [0, FIRST_WORDS], ids=["before its first word", "within its words"])
+@pytest.mark.parametrize("change", ["another video", "no video", "another number of frames", "chat cleared"])
+def test_an_answer_does_not_come_back(visitors, held_server, change, words):
+    held_server.allow(words)
+    visitor = visitors(held_server)
+    visitor.pick_example(0)
+    with held_server.followed_by("waits"):
+        visitor.ask(QUESTION)
+    if words:
+        expect(visitor.answers).to_have_text(re.compile(r"\w"))
     if change == "another video":
         visitor.page.locator("#examples button").nth(1).click()
+        expect(visitor.page.get_by_label("Example video 2")).to_be_visible()
     elif change == "no video":
         visitor.page.locator("#video button[aria-label=Clear]").last.click()
+        expect(visitor.status).to_have_text(EMPTY)
     elif change == "another number of frames":
         visitor.set_number("Frames that the model sees", "3")
+        expect(visitor.status).to_contain_text("3 of 72 frames")
     else:
         visitor.page.locator("#chat button[aria-label=Clear]").click()
     expect(visitor.answers).to_have_count(0)
-    time.sleep(1.5)
+    with held_server.followed_by("ends"):
+        held_server.allow(WHOLE)  # its next word is written, and unwanted
+    expect(visitor.at_work).to_have_count(0)
     expect(visitor.answers).to_have_count(0)
     assert visitor.figures.input_value() == ""
-    if change != "no video":
-        visitor.ask("How many boxes are there?")
-        expect(visitor.asked).to_have_text("How many boxes are there?")
-        visitor.page.locator("#stop").click()
-        expect(visitor.answers).to_have_text(re.compile(r"^\(Stopped\.\)$|\w.* … \(stopped\)$", re.DOTALL))
+    visitor.ask("How many boxes are there?")
+    expect(visitor.answers).to_have_text(re.compile("^⚠ There is no video" if change == "no video" else r"\w"))
+    expect(visitor.asked).to_have_text("How many boxes are there?")
 
 
-@pytest.mark.parametrize("slow_server", [1.5], indirect=True, ids=["1.5 s per token"])
-def test_an_answer_that_ends_after_the_next_reading_does_not_come_back(visitors, slow_server):
-    visitor = visitors(slow_server)
-    visitor.pick_example(0)
-    visitor.set_number("Frames that the model sees", "4")
-    expect(visitor.status).to_contain_text("4 of 72 frames")
-    visitor.ask(QUESTION)
-    time.sleep(2)
-    visitor.set_number("Frames that the model sees", "3")
-    expect(visitor.status).to_contain_text("3 of 72 frames")
-    time.sleep(4)  # the next word is there, and unwanted
-    expect(visitor.answers).to_have_count(0)
-
-
-def test_requests_during_an_answer_leave_it_whole(visitors, slow_server):
-    visitor = visitors(slow_server)
+def test_requests_during_an_answer_leave_it_whole(visitors, held_server):
+    visitor = visitors(held_server)
     visitor.pick_example(0)
     visitor.set_number("Longest answer in tokens", "24")
     visitor.page.locator("#settings button").first.click()
@@ -392,20 +433,23 @@ def test_requests_during_an_answer_leave_it_whole(visitors, slow_server):
     visitor.page.locator("#settings button").first.click()
     visitor.question.fill("How many boxes are there?")
     visitor.question.press("Enter")  # refused: one question at a time, and this one stays in its box
-    visitor.press(visitor.frame, 0.5, 0.5)  # waits for its turn
-    expect(visitor.asked).to_have_text([QUESTION, re.compile("^How far is pixel")], timeout=15_000)
+    with visitor.page.expect_request("**/queue/join*"):
+        visitor.press(visitor.frame, 0.5, 0.5)  # waits for its turn
+    expect(visitor.asked).to_have_text([QUESTION])
+    held_server.allow(WHOLE)
+    expect(visitor.asked).to_have_text([QUESTION, re.compile("^How far is pixel")])
     expect(visitor.answers.nth(1)).to_have_text(re.compile("^⚠ This model was not trained"))
     expect(visitor.question).to_have_value("How many boxes are there?")
     expect(visitor.figures).to_have_value(re.compile("24 answer tokens"))
     whole = visitor.answers.nth(0).inner_text()
     visitor.ask(QUESTION)
     expect(visitor.asked).to_have_count(3)
-    expect(visitor.answers.nth(2)).to_have_text(whole, timeout=15_000)
+    expect(visitor.answers.nth(2)).to_have_text(whole)
     assert whole == visitor.answers.nth(0).inner_text()
 
 
-def test_what_the_model_was_not_trained_on_is_said(visitors, slow_server):
-    visitor = visitors(slow_server)
+def test_what_the_model_was_not_trained_on_is_said(visitors, held_server):
+    visitor = visitors(held_server)
     visitor.pick_example(0)
     visitor.press(visitor.frame, 0.5, 0.5)
     expect(visitor.answers).to_have_text(re.compile("^⚠ This model was not trained on how far a pixel is"))

@@ -4,8 +4,8 @@ import inspect
 import json
 import pickle
 import threading
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +13,8 @@ import torch
 from answer_places import intrinsics_of
 from scene_model import ModelError, Scene, SceneModel, Usage, _End
 from tiny_checkpoints import FAMILIES, random_frames
-from transformers import StoppingCriteriaList
+from transformers import StoppingCriteriaList, TextIteratorStreamer
+from waiting import LIMIT_SECONDS
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -83,15 +84,34 @@ def test_it_works_in_a_process_of_its_own(folder):
     assert scenes[1].encoded, "kept by the process that the visitor talks to"
 
 
-def test_a_visitor_who_leaves_ends_the_answer(folder):
+def test_a_visitor_who_leaves_ends_the_answer(folder, monkeypatch):
     space = SceneModel(str(folder))
-    answer = space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=400)
+    space.model.generation_config.eos_token_id = None
+    gone, tokens = threading.Event(), []
+    write, is_enough = TextIteratorStreamer.on_finalized_text, StoppingCriteriaList.__call__
+
+    def noted(self, *args, **kwargs):
+        tokens.append("shown")
+        write(self, *args, **kwargs)
+
+    def held(self, *args, **kwargs):
+        """Once there is a word to show, the model goes on when the visitor has left."""
+        if tokens:
+            assert gone.wait(LIMIT_SECONDS)
+            tokens.append("more")
+        return is_enough(self, *args, **kwargs)
+
+    monkeypatch.setattr(TextIteratorStreamer, "on_finalized_text", noted)
+    monkeypatch.setattr(StoppingCriteriaList, "__call__", held)
+    others = set(threading.enumerate())
+    answer = space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=50)
     next(answer)
+    (writing,) = set(threading.enumerate()) - others
     answer.close()
-    threads = [thread for thread in threading.enumerate() if thread.name.startswith("Thread")]
-    for thread in threads:
-        thread.join(timeout=20)
-    assert not any(thread.is_alive() for thread in threads)
+    gone.set()
+    writing.join(LIMIT_SECONDS)
+    assert not writing.is_alive()
+    assert tokens.count("more") == 1, "it wrote on for nobody"
 
 
 def test_an_error_of_the_model_reaches_the_caller(folder, monkeypatch):
@@ -105,39 +125,52 @@ def test_an_error_of_the_model_reaches_the_caller(folder, monkeypatch):
         last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=4))
 
 
-def test_a_long_prompt_does_not_shorten_the_answer():
+class Clock:
+    """The Space's clock, which stands still unless the test moves it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.seconds = 1000.0
+        moved = SimpleNamespace(monotonic=lambda: self.seconds, perf_counter=lambda: self.seconds)
+        monkeypatch.setattr("scene_model.time", moved)
+
+
+def test_a_long_prompt_does_not_shorten_the_answer(monkeypatch):
     """Seconds are counted from the first token on: before it, a large model on a CPU reads the prompt for minutes."""
-    end = _End(0.2)
+    clock = Clock(monkeypatch)
+    end = _End(20)
     scores = torch.zeros(1, 3)
-    time.sleep(0.3)
+    clock.seconds += 30
     assert not end(torch.zeros(1, 4), scores)
-    time.sleep(0.1)
+    clock.seconds += 19
     assert not end(torch.zeros(1, 5), scores)
-    time.sleep(0.2)
+    clock.seconds += 2
     assert end(torch.zeros(1, 6), scores)
     assert end.late
 
 
 def test_an_answer_that_takes_too_long_is_cut_and_says_so(folder, monkeypatch):
-    space = SceneModel(str(folder), answer_seconds=0.5)
+    clock = Clock(monkeypatch)
+    space = SceneModel(str(folder), answer_seconds=LIMIT_SECONDS)
     quick = StoppingCriteriaList.__call__
 
     def slow(self, *args, **kwargs):
-        time.sleep(0.1)
+        clock.seconds += LIMIT_SECONDS / 4
         return quick(self, *args, **kwargs)
 
     monkeypatch.setattr(StoppingCriteriaList, "__call__", slow)
     space.model.generation_config.eos_token_id = None
     report = last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=100))
-    assert 3 <= report.answer_tokens <= 10
-    assert report.stopped == "the answer was cut after 0.5 s"
+    assert report.answer_tokens == 6, "the first, four within the time, and one after it"
+    assert report.stopped == f"the answer was cut after {LIMIT_SECONDS} s"
 
 
 def test_a_model_that_writes_nothing_is_not_waited_for(folder, monkeypatch):
     space = SceneModel(str(folder), answer_seconds=0.2)
-    monkeypatch.setattr(space.model, "generate", lambda **_: time.sleep(2))
+    waited_for = threading.Event()
+    monkeypatch.setattr(space.model, "generate", lambda **_: waited_for.wait(LIMIT_SECONDS))
     with pytest.raises(ModelError, match=r"wrote nothing for 0\.2 s"):
         last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=4))
+    waited_for.set()
 
 
 def test_a_point_that_the_model_does_not_see_is_a_message_for_visitors(folder, caplog):

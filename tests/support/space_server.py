@@ -2,24 +2,19 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 import av
-import httpx
 import numpy as np
 import pytest
 from PIL import Image
+from processes import answers, end, free_port, wait_for_server
 
 from igep.trainers.package_files import SPACE
-
-
-START_SECONDS = 120
 
 
 class SpaceServer:
@@ -38,14 +33,12 @@ class SpaceServer:
         self.command = command
 
     def __enter__(self) -> Self:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
         settings = {
             "MODEL_ID": str(self.model),
             "GRADIO_SERVER_NAME": "127.0.0.1",
-            "GRADIO_SERVER_PORT": str(self.port),
+            "GRADIO_SERVER_PORT": str(port),
             "GRADIO_TEMP_DIR": str(self.uploads),
             "GRADIO_ANALYTICS_ENABLED": "False",
         }
@@ -57,21 +50,15 @@ class SpaceServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        end = time.monotonic() + START_SECONDS
-        while not self.is_healthy():
-            if self.process.poll() is not None or time.monotonic() > end:
-                self.__exit__()
-                raise RuntimeError(f"the Space did not start:\n{self.log()}")
-            time.sleep(0.2)
+        try:
+            wait_for_server(self.process, f"{self.url}/config", self.log_file)
+        except BaseException:
+            end(self.process)
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
 
     def log(self) -> str:
         """The end of what the Space has printed."""
@@ -79,10 +66,7 @@ class SpaceServer:
 
     def is_healthy(self) -> bool:
         """Whether it answers."""
-        try:
-            return httpx.get(f"{self.url}/config", timeout=10).status_code == 200
-        except httpx.TransportError:
-            return False
+        return answers(f"{self.url}/config")
 
     def resident_megabytes(self) -> float:
         """Memory of the process that holds the model."""

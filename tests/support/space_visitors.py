@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Locator, expect, sync_playwright
 from space_server import SpaceServer, chromium
+from waiting import LIMIT_SECONDS
 
 
 ANYTHING, DISTANCE, PLACE, DESCRIBE = "Ask anything", "How far is this point?", "Where is …?", "Describe"
@@ -28,6 +29,7 @@ BROWSER_FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync"
 )
+DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # Texts and placeholders whose contrast with what is behind them is below 4.5, WCAG's limit.
 PALE = """() => {
   const rgba = text => { const found = text.match(/[\\d.]+/g).map(Number); return found.length < 4 ? [...found, 1] : found };
@@ -60,6 +62,7 @@ PALE = """() => {
   }
   return pale;
 }"""
+expect.set_options(timeout=1000 * LIMIT_SECONDS)
 
 
 class Visitor:
@@ -73,7 +76,9 @@ class Visitor:
 
     def __init__(self, browser: Browser, url: str, shape: str = "desktop"):
         self.shape = shape
-        self.page = browser.new_context(**SHAPES[shape]).new_page()
+        context = browser.new_context(**SHAPES[shape])
+        context.set_default_timeout(1000 * LIMIT_SECONDS)
+        self.page = context.new_page()
         self.errors: list[str] = []
         self.addresses: set[str] = set()
         self.seen = ""
@@ -89,6 +94,7 @@ class Visitor:
         )
         self.frame, self.thumbnails = self.page.locator("#frame img"), self.page.locator("#gallery button img")
         self.asked, self.answers = (self.page.locator(f"#chat [data-testid={role}]") for role in ("user", "bot"))
+        self.at_work = self.page.locator("#chat [data-testid=status-tracker]:not(.hide)")  # a request is under way
         self.page.locator("#report button").first.click()
         expect(self.figures).to_be_visible()
 
@@ -114,7 +120,8 @@ class Visitor:
         if not box.is_visible():
             self.page.locator("#settings button").first.click()
             expect(box).not_to_have_value("")
-            self.page.wait_for_timeout(300)  # until then, what is shown for the first time takes its first value again
+            # What is shown for the first time takes its first value until it is drawn.
+            self.page.evaluate(DRAWN)
         box.fill(text)
         box.press("Tab")
         return box

@@ -3,12 +3,10 @@
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
-import httpx
 import pytest
-from processes import free_port
+from processes import answers, free_port
+from waiting import LIMIT_SECONDS, wait_until
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -62,7 +60,7 @@ def test_missing_packages_are_named(monkeypatch, capsys):
 @pytest.mark.slow
 def test_a_model_that_is_none_ends_the_space(tmp_path, capfd):
     (tmp_path / "empty").mkdir()
-    assert cli.main(["demo", "--model", str(tmp_path / "empty"), "--port", "7868"]) == 1
+    assert cli.main(["demo", "--model", str(tmp_path / "empty"), "--port", str(free_port())]) == 1
     assert "is no model that can be loaded" in capfd.readouterr().err
 
 
@@ -71,26 +69,13 @@ def test_the_space_ends_with_the_command(checkpoint_folders, tmp_path):
     IGEPForConditionalGeneration.from_base(checkpoint_folders["llava_onevision"]).save_pretrained(tmp_path)
     IGEPProcessor.from_base(checkpoint_folders["llava_onevision"]).save_pretrained(tmp_path)
     port = free_port()
+    url = f"http://127.0.0.1:{port}/config"
     command = [sys.executable, "-m", "igep.trainers.cli", "demo", "--model", str(tmp_path), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: answers(port), 60)
+        wait_until(lambda: answers(url), "the Space answers")
         process.terminate()
-        assert process.wait(timeout=20) == 0
-        wait_until(lambda: not answers(port), 20)
+        assert process.wait(LIMIT_SECONDS) == 0
+        assert not answers(url)
     finally:
         process.kill()
-
-
-def answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/config", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.2)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from tiny_checkpoints import FAMILIES
 from tiny_training import SlantedWalls, make_trainer, weights
+from waiting import wait_until
 
 from igep.trainers.loop.complete_checkpoint import mark_complete
 from igep.trainers.package_files import PACKAGE
@@ -187,9 +187,7 @@ def test_resume_after_sigkill(checkpoint_folders, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "killed" / "checkpoint-8").exists() and time.monotonic() < deadline:
-        time.sleep(0.001)
+    wait_until((tmp_path / "killed" / "checkpoint-8").exists, "the second checkpoint", every_seconds=0.001)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model.safetensors").exists()

@@ -297,7 +297,6 @@ def test_another_process_loads_a_private_model(hub, checkpoint_folders, tmp_path
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
