@@ -74,6 +74,23 @@ class IGEPOutput(ModelOutput):
     depth_delta_1: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class EncodedFrames:
+    """What one pass of the vision encoder gave.
+
+    Args:
+        modality (`str`): `"image"` or `"video"`.
+        outputs (`ModelOutput`): As the base's forward takes them.
+        grids (`FrameGrids`): Where the tokens lie.
+        maps (`tuple[Tensor, ...]`): One (N, h, w, C) per tapped layer, N feature frames.
+    """
+
+    modality: str
+    outputs: ModelOutput
+    grids: FrameGrids
+    maps: tuple[Tensor, ...]
+
+
 class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """A VLM trained under geometry supervision and used as the VLM it is.
 
@@ -264,31 +281,32 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 )
             check_geometry(geometry, self.config.teacher_channels)
 
+        # The encoder runs once: the heads read its layers, and the language model goes on from its outputs.
         output = IGEPOutput()
-        maps = grids = modality = slots = None
+        encoded = slots = None
         if self.training_heads and has_geometry:
             if mm_encoder_outputs is not None:
                 raise ValueError("mm_encoder_outputs cannot be given with geometry: give the pixels instead.")
-            modality, encoded, grids, maps = self._encode(vlm_kwargs)
-            slots = grids.frame_slots(frame_mask)
-            mm_encoder_outputs = {modality: encoded}
-            vlm_kwargs.pop(PIXELS[modality])
+            encoded = self._encode(vlm_kwargs)
+            slots = encoded.grids.frame_slots(frame_mask)  # (R,) of the real frames
+            mm_encoder_outputs = {encoded.modality: encoded.outputs}
+            vlm_kwargs.pop(PIXELS[encoded.modality])
 
+        # The language model runs for its own loss, or where the student is what it makes of the visual tokens.
         reads_language = has_geometry and self.teacher_projector is not None and self.config.supervise == "llm"
-        hidden = None
+        hidden = None  # (B, T, C)
         if labels is not None or reads_language:
             decoded = self.vlm.base_model(
                 mm_encoder_outputs=mm_encoder_outputs, **(vlm_kwargs | {"use_cache": False, "return_dict": True})
             )
             hidden = decoded.last_hidden_state
+
         losses = {}
         if labels is not None:
             losses["loss_ce"] = self._cross_entropy(hidden, labels, num_items_in_batch, output)
-        if self.training_heads and has_geometry:
-            language_maps = None
-            if reads_language:
-                language_maps = self._language_maps(hidden, input_ids, modality, mm_encoder_outputs[modality], grids)
-            losses |= self._geometry_terms(geometry, slots, grids.temporal_patch_size, maps, language_maps, output)
+        if encoded is not None:
+            student_maps = self._language_maps(hidden, input_ids, encoded) if reads_language else encoded.maps[-1]
+            losses |= self._geometry_terms(geometry, encoded, slots, student_maps, output)
         return self._total(losses, output)
 
     @torch.no_grad()
@@ -303,7 +321,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Returns:
             One (N, h, w, C) per tapped layer, N frames in order; the last entry is the encoder's last layer.
         """
-        _, _, grids, maps = self._encode(inputs)
+        encoded = self._encode(inputs)
+        grids, maps = encoded.grids, encoded.maps
         patch = grids.temporal_patch_size
         slots = torch.arange(sum(grids.frames_per_unit) * patch, device=maps[0].device)
         if frame_mask is not None:
@@ -394,8 +413,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, state_dict=weights, **kwargs)
 
-    def _encode(self, inputs: dict) -> tuple[str, ModelOutput, FrameGrids, tuple[Tensor, ...]]:
-        """Runs the vision encoder once; returns the modality, its outputs, the grids and the maps of the taps."""
+    def _encode(self, inputs: dict) -> EncodedFrames:
         given = {name: value for name, value in inputs.items() if value is not None}
         found = [modality for modality, pixels in PIXELS.items() if pixels in given]
         if len(found) != 1:
@@ -410,7 +428,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         taps = self.config.verifier_taps
         chosen = [hidden_states[max(1, round(last * (tap + 1) / taps))] for tap in range(taps)]
         grids = read_frame_grids(self.config.vlm_config, chosen[-1], given, modality == "video")
-        return modality, outputs, grids, tuple(grids.encoder_maps(tap) for tap in chosen)
+        return EncodedFrames(modality, outputs, grids, tuple(grids.encoder_maps(tap) for tap in chosen))
 
     def _cross_entropy(
         self, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None, output: IGEPOutput
@@ -423,21 +441,18 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         count = output.supervised_labels.numel() if num_items_in_batch is None else num_items_in_batch
         return total / torch.as_tensor(count, device=total.device).clamp(min=1)
 
-    def _language_maps(
-        self, hidden: Tensor, input_ids: Tensor, modality: str, encoded: ModelOutput, grids: FrameGrids
-    ) -> Tensor:
+    def _language_maps(self, hidden: Tensor, input_ids: Tensor, encoded: EncodedFrames) -> Tensor:
         config = self.config.vlm_config
-        token_id = config.video_token_id if modality == "video" else config.image_token_id
-        pooled = encoded.pooler_output
-        return grids.language_maps(hidden[input_ids == token_id], [len(tokens) for tokens in pooled])
+        token_id = config.video_token_id if encoded.modality == "video" else config.image_token_id
+        tokens_per_unit = [len(tokens) for tokens in encoded.outputs.pooler_output]
+        return encoded.grids.language_maps(hidden[input_ids == token_id], tokens_per_unit)
 
     def _geometry_terms(
         self,
         geometry: dict[str, Tensor | None],
+        encoded: EncodedFrames,
         slots: Tensor,
-        temporal_patch_size: int,
-        maps: tuple[Tensor, ...],
-        language_maps: Tensor | None,
+        student_maps: Tensor,
         output: IGEPOutput,
     ) -> dict[str, Tensor]:
         frame_mask = geometry["frame_mask"]
@@ -445,12 +460,12 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.depth_verifier is not None:
             depth_metres = geometry["depth_metres"]
             size = self.config.geometry_size if depth_metres is None else depth_metres.shape[-2:]
-            predicted, confidence = self.depth_verifier(maps, tuple(size))
+            predicted, confidence = self.depth_verifier(encoded.maps, tuple(size))
             output.predicted_depth_metres = scatter_frames(predicted[slots], frame_mask)
             output.confidence = scatter_frames(confidence[slots], frame_mask)
         if self.teacher_projector is not None:
-            descriptors = self.teacher_projector(maps[-1] if language_maps is None else language_maps)
-            student = scatter_frames(descriptors[slots // temporal_patch_size], frame_mask)
+            descriptors = self.teacher_projector(student_maps)
+            student = scatter_frames(descriptors[slots // encoded.grids.temporal_patch_size], frame_mask)
         terms = self.objective(
             predicted_depth_metres=output.predicted_depth_metres,
             confidence=output.confidence,
