@@ -9,7 +9,7 @@ The model must see the image at this size: see `IGEPProcessor.check_unified_size
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -59,11 +59,11 @@ class UnifiedView:
     offset: tuple[float, float]
 
     def from_original(self, pixels: np.ndarray) -> np.ndarray:
-        """Carries points (..., 2) of the original image into `frame`."""
+        """Maps points (..., 2) of the original image into `frame`."""
         return np.asarray(pixels, dtype=np.float64) * self.factors - self.offset
 
     def to_original(self, pixels: np.ndarray) -> np.ndarray:
-        """Carries points (..., 2) of `frame` into the original image."""
+        """Maps points (..., 2) of `frame` into the original image."""
         return (np.asarray(pixels, dtype=np.float64) + self.offset) / self.factors
 
 
@@ -112,6 +112,8 @@ def unify_focal_length(
         raise ValueError(f"mode={mode!r} is unknown: use one of {', '.join(MODES)}.")
     if max_pixels is not None and canvas_size is not None:
         raise ValueError(f"max_pixels={max_pixels} and canvas_size={canvas_size} exclude each other: give one.")
+
+    # The factor of each axis (x, y), and the size it makes.
     scale = np.ones(2)
     if focal_pixels is not None:
         if not 0 < focal_pixels < math.inf:
@@ -125,15 +127,20 @@ def unify_focal_length(
             f"{intrinsics[0, 0]:g} and fy {intrinsics[1, 1]:g} one of {width} x {height}: check the intrinsics, or lower "
             "focal_pixels."
         )
+
+    # The image: resized, then the centred part that is kept.
     # The reducing gap of PIL stays off: the authors' images are plain bicubic.
     resized = frame if (width, height) == frame.size else frame.resize((width, height), Image.Resampling.BICUBIC)
     left, top, right, bottom = _window((height, width), max_pixels, canvas_size)
     if (left, top, right, bottom) != (0, 0, width, height):
         resized = resized.crop((left, top, right, bottom))  # what lies outside comes out black
+
+    # The camera (3, 3): scaled by the exact factors, its origin at the corner of what is kept.
     unified = intrinsics.copy()
     unified[:2] *= scale[:, None]
     unified[:2, 2] -= (left, top)
-    factors = (width / frame.width, height / frame.height)
+
+    # Points and boxes move with the pixels, so by the factors of the truncated size.
     view = UnifiedView(
         frame=resized,
         intrinsics=unified,
@@ -141,10 +148,10 @@ def unify_focal_length(
         pixels=None,
         inside=None,
         boxes=None,
-        factors=factors,
+        factors=(width / frame.width, height / frame.height),
         offset=(left, top),
     )
-    carried = {}
+    moved = {}
     new_size = (resized.height, resized.width)
     if pixels is not None:
         outside = ~inside_image(pixels, size)
@@ -153,16 +160,16 @@ def unify_focal_length(
                 f"pixels: {np.asarray(pixels)[outside][0].tolist()} is outside the image of {frame.width} x "
                 f"{frame.height} pixels."
             )
-        carried["pixels"] = view.from_original(pixels)
-        carried["inside"] = inside_image(carried["pixels"], new_size)
+        moved["pixels"] = view.from_original(pixels)
+        moved["inside"] = inside_image(moved["pixels"], new_size)
     if boxes is not None:
         corners = np.asarray(boxes, dtype=np.float64)
         wrong = ~((corners[..., 0] < corners[..., 2]) & (corners[..., 1] < corners[..., 3]))
         if wrong.any():
             raise ValueError(f"boxes: {corners[wrong][0].tolist()} must be x1 < x2 and y1 < y2: swap its edges.")
-        moved = view.from_original(corners.reshape(*corners.shape[:-1], 2, 2))
-        carried["boxes"] = moved.clip(0, new_size[::-1]).reshape(corners.shape)
-    return UnifiedView(**(vars(view) | carried))
+        moved_corners = view.from_original(corners.reshape(*corners.shape[:-1], 2, 2))
+        moved["boxes"] = moved_corners.clip(0, new_size[::-1]).reshape(corners.shape)
+    return replace(view, **moved)
 
 
 def checked_intrinsics(

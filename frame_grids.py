@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedConfig
-from transformers.image_processing_utils import select_best_resolution
-from transformers.vision_utils import get_vision_window_index
 
 
 POOLINGS = (1, 2, 3, 4)  # sides of the patch blocks that projectors pool before the language model
@@ -32,7 +30,7 @@ class FrameGrids:
         is_video (`bool`): Whether the units are videos.
         view_of_unit (`tuple[int, ...]`): Per unit, index of its first view among the rows of the encoder's output; the
             views of an image after the first are its high-resolution tiles. Only used when `flat` is false.
-        window_index (`Tensor`, *optional*): Order in which the encoder's blocks see the merge blocks.
+        window_index (`Tensor`, *optional*): Order in which the encoder puts the merge blocks (see `window_order`).
         coverage (`Tensor`, *optional*): (units, 2) height and width of the frame as a fraction of the view, when the
             processor padded the frame to a square around its centre.
     """
@@ -216,9 +214,8 @@ def _flat_grids(vision_config: PreTrainedConfig, hidden_state: Tensor, grid_thw:
     window_index = None
     fields = vision_config.to_dict()
     if "fullatt_block_indexes" in fields:  # Qwen2.5-VL and its relatives
-        window_index, _ = get_vision_window_index(
-            grid_thw, vision_config.spatial_merge_size, vision_config.window_size, vision_config.patch_size
-        )
+        side = vision_config.window_size // vision_config.patch_size // vision_config.spatial_merge_size
+        window_index = window_order(units, vision_config.spatial_merge_size, side)
     elif "window_size" in fields:
         raise ValueError(
             f"{vision_config.model_type}: the order in which its attention windows put the tokens is not known here: use "
@@ -274,6 +271,52 @@ def _view_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dict, is
     )
 
 
+def window_order(units: tuple[tuple[int, int, int], ...], merge_size: int, window_side: int) -> Tensor:
+    """The order in which an encoder with window attention (Qwen2.5-VL) puts its merge blocks: window by window.
+
+    Args:
+        units (`tuple[tuple[int, int, int], ...]`): Per video or image, feature frames, rows and columns of patches.
+        merge_size (`int`): Patches along the side of a merge block.
+        window_side (`int`): Merge blocks along the side of a window.
+
+    Returns:
+        `Tensor`: (blocks,) long, which block, counted in raster order over all units, stands at each place. Windows follow
+        each other in raster order frame by frame, and so do the blocks of a window; those at the edges may be smaller.
+    """
+    orders, start = [], 0
+    for frames, rows, columns in units:
+        rows, columns = rows // merge_size, columns // merge_size
+        frame, row, column = torch.meshgrid(
+            torch.arange(frames), torch.arange(rows), torch.arange(columns), indexing="ij"
+        )
+        windows = (math.ceil(rows / window_side), math.ceil(columns / window_side))
+        window = (frame * windows[0] + row // window_side) * windows[1] + column // window_side
+        orders.append(start + torch.argsort(window.flatten(), stable=True))
+        start += frames * rows * columns
+    return torch.cat(orders)
+
+
+def tiled_size(size: tuple[int, int], grid_pinpoints: list[list[int]]) -> tuple[int, int]:
+    """The size that a processor which cuts images into tiles (LLaVA's "anyres") brings an image to.
+
+    Args:
+        size (`tuple[int, int]`): Height and width of the image.
+        grid_pinpoints (`list[list[int]]`): Heights and widths to choose from.
+
+    Returns:
+        `tuple[int, int]`: The one in which most of the image's pixels survive and, among those, fewest are padding.
+    """
+    height, width = size
+
+    def kept_and_padding(pinpoint: list[int]) -> tuple[int, int]:
+        scale = min(pinpoint[0] / height, pinpoint[1] / width)
+        kept = min(int(height * scale) * int(width * scale), height * width)
+        return kept, kept - pinpoint[0] * pinpoint[1]
+
+    best = max(grid_pinpoints, key=kept_and_padding)
+    return best[0], best[1]
+
+
 def _pair(value: int | list[int] | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
@@ -289,7 +332,7 @@ def _views_per_image(config: PreTrainedConfig, inputs: dict) -> list[int]:
     side = config.vision_config.image_size
     views = []
     for size, is_tiled in zip(image_sizes, tiled, strict=True):
-        height, width = select_best_resolution(size, config.image_grid_pinpoints) if is_tiled else (0, 0)
+        height, width = tiled_size(size, config.image_grid_pinpoints) if is_tiled else (0, 0)
         views.append(1 + math.ceil(height / side) * math.ceil(width / side))
     return views
 

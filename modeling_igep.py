@@ -4,8 +4,6 @@ The model is the base VLM and nothing else: the depth verifier and the teacher p
 `add_training_heads()`, called inside `forward` when geometry targets are given, and never written to disk.
 """
 
-import inspect
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,28 +11,26 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import (
-    AutoModelForImageTextToText,
-    GenerationMixin,
-    PreTrainedConfig,
-    PreTrainedModel,
-    ProcessorMixin,
-)
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.modeling_outputs import ModelOutput
+from transformers import AutoModelForImageTextToText, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers.utils import ModelOutput
 
+from .base_vlm import (
+    PIXELS,
+    check_base,
+    encode_pixels,
+    encoder_shape,
+    frames_per_feature,
+    freeze_unread_parameters,
+    part_of_parameter,
+    read_layer,
+)
 from .configuration_igep import IGEPConfig
-from .dense_prediction import DensePredictionDecoder
 from .frame_grids import FrameGrids, read_frame_grids
-from .processing_igep import IGEPProcessor
 from .question_packing import packed_inputs
+from .training_heads import HEAD_NAMES, DepthVerifier, TeacherProjector, check_geometry, scatter_frames
 
 
 IGNORED_LABEL = -100
-HEAD_NAMES = ("depth_verifier", "teacher_projector")
-INITIAL_DEPTH_METRES = 2.5  # an untrained verifier answers the middle of a room
-CONFIDENCE_LOG_RANGE = 4.0  # S stays within exp(-4) .. exp(4)
-LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 AUTO_MAP = {
     "AutoConfig": "configuration_igep.IGEPConfig",
     "AutoModel": "modeling_igep.IGEPForConditionalGeneration",
@@ -78,80 +74,21 @@ class IGEPOutput(ModelOutput):
     depth_delta_1: Tensor | None = None
 
 
-class DepthVerifier(nn.Module):
-    """Predicts metric depth and the map `S` from encoder feature maps: a weak decoder, trained from scratch.
+@dataclass(frozen=True)
+class EncodedFrames:
+    """What one pass of the vision encoder gave.
 
     Args:
-        in_channels (`int`): Channels of the encoder's hidden states.
-        channels (`int`): Width of the decoder.
-        num_taps (`int`): Number of encoder layers it reads.
-        frames_per_map (`int`): Frames that one feature frame covers (Qwen encoders merge two).
-        min_depth_metres (`float`): Smallest depth it can predict.
-        max_depth_metres (`float`): Largest depth it can predict.
+        modality (`str`): `"image"` or `"video"`.
+        outputs (`ModelOutput`): As the base's forward takes them.
+        grids (`FrameGrids`): Where the tokens lie.
+        maps (`tuple[Tensor, ...]`): One (N, h, w, C) per tapped layer, N feature frames.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        num_taps: int,
-        frames_per_map: int,
-        min_depth_metres: float,
-        max_depth_metres: float,
-    ):
-        super().__init__()
-        self.frames_per_map = frames_per_map
-        self.log_min = math.log(min_depth_metres)
-        self.log_max = math.log(max_depth_metres)
-        start = (math.log(INITIAL_DEPTH_METRES) - self.log_min) / (self.log_max - self.log_min)
-        start = min(max(start, 0.1), 0.9)  # a range that excludes the initial depth starts near its nearer end
-        self.depth_offset = math.log(start / (1 - start))
-        self.decoder = DensePredictionDecoder(
-            in_channels=in_channels,
-            channels=channels,
-            num_layers_tapped=num_taps,
-            out_channels=2 * frames_per_map,
-        )
-
-    def forward(self, feature_maps: tuple[Tensor, ...], output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Predicts every frame of every feature map.
-
-        Args:
-            feature_maps (`tuple[Tensor, ...]`): One (N, h, w, C) per tap.
-            output_size (`tuple[int, int]`): H and W of the prediction.
-
-        Returns:
-            Depth in metres and `S`, each (N * frames_per_map, H, W) float32.
-        """
-        dtype = next(self.parameters()).dtype
-        raw = self.decoder([maps.movedim(-1, 1).to(dtype) for maps in feature_maps], output_size)
-        with torch.autocast(raw.device.type, enabled=False):
-            raw = raw.float().unflatten(1, (self.frames_per_map, 2)).flatten(0, 1)
-            # Both are squashed smoothly in log space: bounded, and never without a gradient.
-            share = torch.sigmoid(raw[:, 0] + self.depth_offset)
-            depth_metres = torch.exp(self.log_min + (self.log_max - self.log_min) * share)
-            confidence = torch.exp(CONFIDENCE_LOG_RANGE * torch.tanh(raw[:, 1] / CONFIDENCE_LOG_RANGE))
-        return depth_metres, confidence
-
-
-class TeacherProjector(nn.Module):
-    """Maps visual tokens to the space of a frozen teacher's descriptors.
-
-    Args:
-        in_channels (`int`): Channels of the visual tokens.
-        teacher_channels (`int`): Channels of the teacher's descriptors.
-    """
-
-    def __init__(self, in_channels: int, teacher_channels: int):
-        super().__init__()
-        self.norm = nn.LayerNorm(in_channels)
-        self.hidden = nn.Linear(in_channels, teacher_channels)
-        self.output = nn.Linear(teacher_channels, teacher_channels)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Projects (..., in_channels) to (..., teacher_channels)."""
-        tokens = tokens.to(self.norm.weight.dtype)
-        return self.output(functional.gelu(self.hidden(self.norm(tokens))))
+    modality: str
+    outputs: ModelOutput
+    grids: FrameGrids
+    maps: tuple[Tensor, ...]
 
 
 class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
@@ -177,8 +114,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def __init__(self, config: IGEPConfig, vlm: PreTrainedModel | None = None):
         super().__init__(config)
         self.vlm = AutoModelForImageTextToText.from_config(config.vlm_config) if vlm is None else vlm
-        _check_base(self.vlm)
+        check_base(self.vlm)
         self.objective: Callable | None = None
+        self.packs_with_block_mask = False  # to be set where packed questions meet flex attention
         self.depth_verifier: DepthVerifier | None = None
         self.teacher_projector: TeacherProjector | None = None
         self.post_init()
@@ -221,7 +159,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 raise ValueError(f"dtype={dtype} only applies to an id or a folder: cast the model you pass instead.")
         else:
             raise TypeError(f"model_or_id must be a model, an id or a folder, not {type(model_or_id).__name__}.")
-        _check_base(vlm)
+        check_base(vlm)
         model = cls(IGEPConfig(vlm_config=vlm.config, dtype=vlm.dtype, **igep_config_fields), vlm=vlm)
         model.generation_config = vlm.generation_config
         return model.train(vlm.training)
@@ -238,7 +176,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             ValueError: If the encoder has fewer layers than `verifier_taps`.
         """
         config = self.config
-        channels, num_layers = _encoder_shape(config.vlm_config)
+        channels, num_layers = encoder_shape(config.vlm_config)
         if config.verifier_taps > num_layers:
             raise ValueError(
                 f"verifier_taps={config.verifier_taps} is more than the {num_layers} layers of the vision encoder."
@@ -250,14 +188,14 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 in_channels=channels,
                 channels=config.verifier_channels,
                 num_taps=config.verifier_taps,
-                frames_per_map=config.vlm_config.vision_config.to_dict().get("temporal_patch_size", 1),
+                frames_per_map=frames_per_feature(config.vlm_config),
                 min_depth_metres=config.verifier_min_depth_metres,
                 max_depth_metres=config.verifier_max_depth_metres,
             ).to(self.device)
         if config.global_weight > 0 and config.teacher_channels is not None and self.teacher_projector is None:
             source = channels if config.supervise == "encoder" else config.get_text_config().hidden_size
             self.teacher_projector = TeacherProjector(source, config.teacher_channels).to(self.device)
-        self._freeze_unread_parameters()
+        freeze_unread_parameters(self.vlm)
 
     def remove_training_heads(self) -> None:
         """Drops the heads and the objective: what is left is the model that is saved."""
@@ -307,7 +245,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none.
             teacher_descriptors (`Tensor`, *optional*): (B, F, h, w, C) of the frozen teacher.
             set_index (`Tensor`, *optional*): (B, T) long, the set of images each token belongs to, numbered from 0 over the
-                whole batch in the order of the tokens; -1 = padding. Packs questions.
+                whole batch in the order of the tokens; -1 = padding. Packs questions: with `sdpa` or `eager` attention,
+                or with `flex_attention` and `packs_with_block_mask` set, as the trainer does.
             block_index (`Tensor`, *optional*): (B, T) long, 0 = prefix of its set, k = its k-th question and answer.
             **vlm_kwargs: Everything else the base VLM takes: pixels, grids, token types.
 
@@ -321,7 +260,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             raise ValueError("set_index and block_index pack questions together: give both or neither.")
         vlm_kwargs |= {"input_ids": input_ids, "attention_mask": attention_mask}
         if set_index is not None:
-            vlm_kwargs |= packed_inputs(self.vlm, input_ids, set_index, block_index, vlm_kwargs)
+            vlm_kwargs |= packed_inputs(
+                self.vlm, input_ids, set_index, block_index, vlm_kwargs, as_block_mask=self.packs_with_block_mask
+            )
         geometry = {
             "depth_metres": depth_metres,
             "intrinsics": intrinsics,
@@ -334,33 +275,38 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if labels is None and not has_geometry:
             return self.vlm(mm_encoder_outputs=mm_encoder_outputs, **vlm_kwargs)
         if has_geometry:
-            self._check_geometry(geometry)
+            if self.objective is None:
+                raise ValueError(
+                    "geometry was given but the model has no training heads: call add_training_heads(objective) first."
+                )
+            check_geometry(geometry, self.config.teacher_channels)
 
+        # The encoder runs once: the heads read its layers, and the language model goes on from its outputs.
         output = IGEPOutput()
-        maps = grids = modality = slots = None
+        encoded = slots = None
         if self.training_heads and has_geometry:
             if mm_encoder_outputs is not None:
                 raise ValueError("mm_encoder_outputs cannot be given with geometry: give the pixels instead.")
-            modality, encoded, grids, maps = self._encode(vlm_kwargs)
-            slots = grids.frame_slots(frame_mask)
-            mm_encoder_outputs = {modality: encoded}
-            vlm_kwargs.pop("pixel_values_videos" if modality == "video" else "pixel_values")
+            encoded = self._encode(vlm_kwargs)
+            slots = encoded.grids.frame_slots(frame_mask)  # (R,) of the real frames
+            mm_encoder_outputs = {encoded.modality: encoded.outputs}
+            vlm_kwargs.pop(PIXELS[encoded.modality])
 
+        # The language model runs for its own loss, or where the student is what it makes of the visual tokens.
         reads_language = has_geometry and self.teacher_projector is not None and self.config.supervise == "llm"
-        hidden = None
+        hidden = None  # (B, T, C)
         if labels is not None or reads_language:
             decoded = self.vlm.base_model(
                 mm_encoder_outputs=mm_encoder_outputs, **(vlm_kwargs | {"use_cache": False, "return_dict": True})
             )
             hidden = decoded.last_hidden_state
+
         losses = {}
         if labels is not None:
             losses["loss_ce"] = self._cross_entropy(hidden, labels, num_items_in_batch, output)
-        if self.training_heads and has_geometry:
-            language_maps = None
-            if reads_language:
-                language_maps = self._language_maps(hidden, input_ids, modality, mm_encoder_outputs[modality], grids)
-            losses |= self._geometry_terms(geometry, slots, grids.temporal_patch_size, maps, language_maps, output)
+        if encoded is not None:
+            student_maps = self._language_maps(hidden, input_ids, encoded) if reads_language else encoded.maps[-1]
+            losses |= self._geometry_terms(geometry, encoded, slots, student_maps, output)
         return self._total(losses, output)
 
     @torch.no_grad()
@@ -375,7 +321,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Returns:
             One (N, h, w, C) per tapped layer, N frames in order; the last entry is the encoder's last layer.
         """
-        _, _, grids, maps = self._encode(inputs)
+        encoded = self._encode(inputs)
+        grids, maps = encoded.grids, encoded.maps
         patch = grids.temporal_patch_size
         slots = torch.arange(sum(grids.frames_per_unit) * patch, device=maps[0].device)
         if frame_mask is not None:
@@ -403,16 +350,11 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Raises:
             ValueError: If there are no pixels.
         """
-        base, encoded = self.vlm.base_model, {}
-        encoders = {
-            "pixel_values": ("image", base.get_image_features),
-            "pixel_values_videos": ("video", base.get_video_features),
+        encoded = {
+            modality: encode_pixels(self.vlm, modality, inputs)
+            for modality, pixels in PIXELS.items()
+            if inputs.get(pixels) is not None
         }
-        for pixels, (modality, encoder) in encoders.items():
-            if inputs.get(pixels) is not None:
-                accepted = inspect.signature(encoder).parameters
-                given = {name: value for name, value in inputs.items() if name in accepted}
-                encoded[modality] = encoder(**given, return_dict=True)
         if not encoded:
             raise ValueError(
                 f"inputs hold neither pixel_values nor pixel_values_videos but {sorted(inputs)}: give what the processor "
@@ -454,18 +396,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Returns:
             `"vision"`, `"projector"`, `"language"` or `"heads"`.
         """
-        dotted = f".{name}."
-        if any(f".{head}." in dotted for head in HEAD_NAMES):
+        if any(f".{head}." in f".{name}." for head in HEAD_NAMES):
             return "heads"
-        parts = {id(self.vlm.get_decoder()): "language", id(self.vlm.get_output_embeddings()): "language"}
-        parts[id(self.vlm.get_encoder(modality="image"))] = "vision"
-        for path, module in self.vlm.named_modules():
-            if id(module) in parts and f".vlm.{path}." in dotted:
-                part = parts[id(module)]
-                # The modules that bring the patches to the language model live inside the tower in Qwen models.
-                merges = ".merger." in dotted or ".deepstack_merger_list." in dotted
-                return "projector" if part == "vision" and merges else part
-        return "projector"
+        return part_of_parameter(self.vlm, name)
 
     def save_pretrained(self, save_directory: str | Path, state_dict: dict | None = None, **kwargs) -> None:
         """Writes the model without its training heads, the code that loads it, and the complete `auto_map`.
@@ -480,96 +413,22 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, state_dict=weights, **kwargs)
 
-    def export_vlm(self, save_directory: str | Path, processor: ProcessorMixin | None = None) -> None:
-        """Writes the plain base VLM, which loads without any code of this package.
-
-        Args:
-            save_directory (`str` or `Path`): Folder to write to.
-            processor (`ProcessorMixin`, *optional*): The processor to write beside it, wrapped in `IGEPProcessor` or not.
-        """
-        self.vlm.generation_config = self.generation_config
-        if "_weight_conversions" not in vars(self.vlm):
-            # Loaded as a part of this model, the base has lost the names of its published checkpoints, which servers read.
-            self.vlm._weight_conversions = get_model_conversion_mapping(self.vlm, add_legacy=False)
-        self.vlm.save_pretrained(save_directory)
-        if processor is not None:
-            IGEPProcessor.from_base(processor).base_processor.save_pretrained(save_directory)
-
-    def _encode(self, inputs: dict) -> tuple[str, ModelOutput, FrameGrids, tuple[Tensor, ...]]:
-        """Runs the vision encoder once; returns the modality, its outputs, the grids and the maps of the taps."""
+    def _encode(self, inputs: dict) -> EncodedFrames:
         given = {name: value for name, value in inputs.items() if value is not None}
-        pixels = [name for name in ("pixel_values", "pixel_values_videos") if name in given]
-        if len(pixels) != 1:
+        found = [modality for modality, pixels in PIXELS.items() if pixels in given]
+        if len(found) != 1:
             raise ValueError(
-                f"geometry supervision needs either pixel_values or pixel_values_videos, found {pixels or 'neither'}: "
-                "a batch is all images or all videos."
+                "geometry supervision needs either pixel_values or pixel_values_videos, found "
+                f"{[PIXELS[modality] for modality in found] or 'neither'}: a batch is all images or all videos."
             )
-        is_video = pixels == ["pixel_values_videos"]
-        base = self.vlm.base_model
-        encoder = base.get_video_features if is_video else base.get_image_features
-        accepted = inspect.signature(encoder).parameters
-        outputs = encoder(
-            **{name: value for name, value in given.items() if name in accepted},
-            output_hidden_states=True,
-            return_dict=True,
-        )
+        modality = found[0]
+        outputs = encode_pixels(self.vlm, modality, given, output_hidden_states=True)
         hidden_states = outputs.hidden_states
-        last = self._read_layer(len(hidden_states) - 1)
+        last = read_layer(self.config.vlm_config, len(hidden_states) - 1)
         taps = self.config.verifier_taps
         chosen = [hidden_states[max(1, round(last * (tap + 1) / taps))] for tap in range(taps)]
-        grids = read_frame_grids(self.config.vlm_config, chosen[-1], given, is_video)
-        return "video" if is_video else "image", outputs, grids, tuple(grids.encoder_maps(tap) for tap in chosen)
-
-    def _read_layer(self, num_layers: int) -> int:
-        """Index of the hidden state that the language model is fed from: what lies above it is never used."""
-        layer = self.config.vlm_config.to_dict().get("vision_feature_layer", num_layers)
-        layer = max(layer) if isinstance(layer, (list, tuple)) else layer
-        return layer if layer >= 0 else num_layers + 1 + layer
-
-    def _freeze_unread_parameters(self) -> None:
-        """Freezes what follows the encoder's last read layer: with no gradient it would stop distributed training."""
-        config = self.config.vlm_config
-        if "vision_feature_layer" not in config.to_dict():
-            return
-        _, num_layers = _encoder_shape(config)
-        unread = [f".layers.{layer}." for layer in range(self._read_layer(num_layers), num_layers)]
-        unread += [".post_layernorm.", ".head."]
-        for name, parameter in self.vlm.get_encoder(modality="image").named_parameters():
-            if any(part in f".{name}" for part in unread):
-                parameter.requires_grad_(False)
-
-    def _check_geometry(self, geometry: dict[str, Tensor | None]) -> None:
-        if self.objective is None:
-            raise ValueError(
-                "geometry was given but the model has no training heads: call add_training_heads(objective) first."
-            )
-        frame_mask = geometry["frame_mask"]
-        if frame_mask is None or frame_mask.dim() != 2 or frame_mask.dtype != torch.bool:
-            found = None if frame_mask is None else f"{tuple(frame_mask.shape)} {frame_mask.dtype}"
-            raise ValueError(f"frame_mask must be a (B, F) bool tensor with the other geometry, found {found}.")
-        batch, frames = frame_mask.shape
-        shapes = {
-            "depth_metres": (batch, frames, None, None),
-            "intrinsics": (batch, frames, 3, 3),
-            "world_from_camera": (batch, frames, 4, 4),
-            "neighbour_index": (batch, frames),
-            "teacher_descriptors": (batch, frames, None, None, self.config.teacher_channels),
-        }
-        for name, shape in shapes.items():
-            value = geometry[name]
-            if value is None:
-                continue
-            fits = value.dim() == len(shape) and all(
-                want in (None, size) for want, size in zip(shape, value.shape, strict=True)
-            )
-            if not fits:
-                wanted = ", ".join("any" if size is None else str(size) for size in shape)
-                raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}, expected ({wanted}) to match frame_mask {(batch, frames)} "
-                    "and the configuration."
-                )
-        if geometry["teacher_descriptors"] is not None and self.config.teacher_channels is None:
-            raise ValueError("teacher_descriptors was given but teacher_channels is None: set it in IGEPConfig.")
+        grids = read_frame_grids(self.config.vlm_config, chosen[-1], given, modality == "video")
+        return EncodedFrames(modality, outputs, grids, tuple(grids.encoder_maps(tap) for tap in chosen))
 
     def _cross_entropy(
         self, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None, output: IGEPOutput
@@ -582,21 +441,18 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         count = output.supervised_labels.numel() if num_items_in_batch is None else num_items_in_batch
         return total / torch.as_tensor(count, device=total.device).clamp(min=1)
 
-    def _language_maps(
-        self, hidden: Tensor, input_ids: Tensor, modality: str, encoded: ModelOutput, grids: FrameGrids
-    ) -> Tensor:
+    def _language_maps(self, hidden: Tensor, input_ids: Tensor, encoded: EncodedFrames) -> Tensor:
         config = self.config.vlm_config
-        token_id = config.video_token_id if modality == "video" else config.image_token_id
-        pooled = encoded.pooler_output
-        return grids.language_maps(hidden[input_ids == token_id], [len(tokens) for tokens in pooled])
+        token_id = config.video_token_id if encoded.modality == "video" else config.image_token_id
+        tokens_per_unit = [len(tokens) for tokens in encoded.outputs.pooler_output]
+        return encoded.grids.language_maps(hidden[input_ids == token_id], tokens_per_unit)
 
     def _geometry_terms(
         self,
         geometry: dict[str, Tensor | None],
+        encoded: EncodedFrames,
         slots: Tensor,
-        temporal_patch_size: int,
-        maps: tuple[Tensor, ...],
-        language_maps: Tensor | None,
+        student_maps: Tensor,
         output: IGEPOutput,
     ) -> dict[str, Tensor]:
         frame_mask = geometry["frame_mask"]
@@ -604,12 +460,12 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.depth_verifier is not None:
             depth_metres = geometry["depth_metres"]
             size = self.config.geometry_size if depth_metres is None else depth_metres.shape[-2:]
-            predicted, confidence = self.depth_verifier(maps, tuple(size))
-            output.predicted_depth_metres = _scatter_frames(predicted[slots], frame_mask)
-            output.confidence = _scatter_frames(confidence[slots], frame_mask)
+            predicted, confidence = self.depth_verifier(encoded.maps, tuple(size))
+            output.predicted_depth_metres = scatter_frames(predicted[slots], frame_mask)
+            output.confidence = scatter_frames(confidence[slots], frame_mask)
         if self.teacher_projector is not None:
-            descriptors = self.teacher_projector(maps[-1] if language_maps is None else language_maps)
-            student = _scatter_frames(descriptors[slots // temporal_patch_size], frame_mask)
+            descriptors = self.teacher_projector(student_maps)
+            student = scatter_frames(descriptors[slots // encoded.grids.temporal_patch_size], frame_mask)
         terms = self.objective(
             predicted_depth_metres=output.predicted_depth_metres,
             confidence=output.confidence,
@@ -638,46 +494,6 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if losses:
             output.loss = sum(weights[name] * value for name, value in losses.items())
         return output
-
-
-def _scatter_frames(frames: Tensor, frame_mask: Tensor) -> Tensor:
-    """Puts the (R, ...) real frames of a batch at their places in (B, F, ...), zero elsewhere."""
-    padded = frames.new_zeros(*frame_mask.shape, *frames.shape[1:])
-    padded[frame_mask] = frames
-    return padded
-
-
-def _encoder_shape(vlm_config: PreTrainedConfig) -> tuple[int, int]:
-    """Channels and layers of the vision encoder's hidden states; families name these fields differently."""
-    fields = vlm_config.vision_config.to_dict()
-    channels = fields.get("embed_dim", fields.get("hidden_size"))  # Qwen2-VL calls the output's width hidden_size
-    layers = fields.get("num_hidden_layers", fields.get("depth"))
-    if channels is None or layers is None:
-        raise ValueError(
-            f"{vlm_config.model_type} cannot be supervised: its vision_config names neither hidden_size and "
-            f"num_hidden_layers nor embed_dim and depth, but {sorted(fields)}. Use another base model."
-        )
-    return channels, layers
-
-
-def _check_base(vlm: PreTrainedModel) -> None:
-    """Raises if a VLM cannot be supervised."""
-    name = type(vlm).__name__
-    if "mm_encoder_outputs" not in inspect.signature(vlm.forward).parameters:
-        raise ValueError(
-            f"{name} cannot be supervised: its forward has no argument mm_encoder_outputs, so its vision encoder would "
-            "have to run twice. Use a VLM of transformers that has it, such as LLaVA-OneVision or Qwen3-VL."
-        )
-    if vlm.config.to_dict().get("vision_config") is None:
-        raise ValueError(f"{name} cannot be supervised: its configuration has no vision_config.")
-    _encoder_shape(vlm.config)
-    transforms = vlm.config.get_text_config().to_dict()
-    for field in LOGIT_TRANSFORMS:
-        if transforms.get(field) is not None:
-            raise ValueError(
-                f"{name} cannot be supervised: its head changes the logits ({field}={transforms[field]}), which the "
-                "loss at supervised positions does not do. Use another base model."
-            )
 
 
 IGEPForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")

@@ -1,14 +1,13 @@
 """The processor of IGEP: that of the base VLM, plus the one thing a video question needs and each family does differently."""
 
 import json
+import shutil
 from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
-from transformers.dynamic_module_utils import custom_object_save
-from transformers.video_utils import VideoMetadata
 
 from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
 from .spatial_prompts import depth_question, parse_depth
@@ -16,6 +15,7 @@ from .text_pixels import DEPTH_STEPS, text_from_pixels
 
 
 FRAMES_AS_CHOICES = ("video", "images")
+CODE = ("processing_igep.py", "focal_unification.py", "spatial_prompts.py", "text_pixels.py")  # what loads this class
 FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times
 
 
@@ -99,7 +99,8 @@ class IGEPProcessor(ProcessorMixin):
         fields = json.loads(config_file.read_text(encoding="utf-8"))
         fields["auto_map"] = {"AutoProcessor": "processing_igep.IGEPProcessor"}
         config_file.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        custom_object_save(self, save_directory)
+        for name in CODE:
+            shutil.copyfile(Path(__file__).with_name(name), Path(save_directory) / name)
         return files
 
     def __call__(self, *args, **kwargs) -> BatchFeature:
@@ -178,7 +179,7 @@ class IGEPProcessor(ProcessorMixin):
             # Decoded here once: the processor would do it again at every step.
             pixels = [np.asarray(frame.convert("RGB")) for frame in sample]
             videos.append(np.stack([pixels[frame] for frame in shown]))
-            metadata.append(VideoMetadata(total_num_frames=len(sample), fps=FRAMES_PER_SECOND, frames_indices=shown))
+            metadata.append({"total_num_frames": len(sample), "fps": FRAMES_PER_SECOND, "frames_indices": shown})
         return {"videos": videos, "video_metadata": metadata, "do_sample_frames": False}
 
     def prompt_text(self, turns: list[str], num_frames: int, *, frames_as: str = "video") -> str:

@@ -1,9 +1,12 @@
 """Many questions about one set of images in one sequence, each answered as if it were alone.
 
 The images and the text before the questions are the prefix of their set and stand in the sequence once. Every question
-with its answer is a block: it sees the prefix and itself, and its positions go on where the prefix ends, as they would
-behind the prefix alone. Losses, gradients and greedy answers are therefore those of separate sequences. Several sets can
-share a sequence; they do not see each other.
+with its answer is a block: it attends to the prefix and to itself, and its positions go on where the prefix ends, as they
+would behind the prefix alone. Losses, gradients and greedy answers are therefore those of separate sequences. Several sets
+can share a sequence; they do not attend to each other.
+
+Masks are added to the attention scores, the form that both `sdpa` and `eager` attention of transformers take.
+`flex_attention` takes a `BlockMask`, with which it skips what no token attends to. Flash attention takes neither.
 """
 
 import inspect
@@ -13,15 +16,17 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import DynamicCache, PreTrainedModel
-from transformers.modeling_outputs import ModelOutput
+from transformers.utils import ModelOutput
+
+from .base_vlm import cache_argument, has_three_axes
 
 
 PADDING = -1  # set of a token that belongs to none
 PREFIX = 0  # block of the tokens that all questions of a set share; questions count from 1
 
 
-def sees(query_set: Tensor, query_block: Tensor, key_set: Tensor, key_block: Tensor) -> Tensor:
-    """Says which tokens may see which, apart from their order; shapes broadcast.
+def may_attend(query_set: Tensor, query_block: Tensor, key_set: Tensor, key_block: Tensor) -> Tensor:
+    """Says which tokens may attend to which, apart from their order; shapes broadcast.
 
     Args:
         query_set (`Tensor`), key_set (`Tensor`): Set of each token, `PADDING` for none.
@@ -41,15 +46,15 @@ def packed_mask(set_index: Tensor, block_index: Tensor) -> Tensor:
         block_index (`Tensor`): (R, L) long, block of each token within its set.
 
     Returns:
-        (R, 1, L, L) bool. Padding sees padding before it, so that no row of the softmax is empty.
+        (R, 1, L, L) bool. Padding attends to padding before it, so that no row of the softmax is empty.
     """
-    mask = sees(set_index[:, :, None], block_index[:, :, None], set_index[:, None], block_index[:, None])
+    mask = may_attend(set_index[:, :, None], block_index[:, :, None], set_index[:, None], block_index[:, None])
     length = set_index.shape[1]
     return (mask & torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()).unsqueeze(1)
 
 
 def packed_block_mask(set_index: Tensor, block_index: Tensor) -> BlockMask:
-    """The same mask for flex attention, which skips what no token sees.
+    """The same mask for flex attention, which skips what no token attends to.
 
     Args:
         set_index (`Tensor`): (R, L) long.
@@ -59,45 +64,26 @@ def packed_block_mask(set_index: Tensor, block_index: Tensor) -> BlockMask:
         `BlockMask` of (R, 1, L, L).
     """
 
-    def visible(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        return (query >= key) & sees(
+    def attends(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (query >= key) & may_attend(
             set_index[row, query], block_index[row, query], set_index[row, key], block_index[row, key]
         )
 
     rows, length = set_index.shape
-    return create_block_mask(visible, rows, None, length, length, device=set_index.device)
+    return create_block_mask(attends, rows, None, length, length, device=set_index.device)
 
 
-def attention_mask_for(implementation: str, set_index: Tensor, block_index: Tensor, dtype: torch.dtype):
-    """The mask in the form that an attention implementation of transformers takes.
+def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Turns a mask into what is added to attention scores.
 
     Args:
-        implementation (`str`): `sdpa`, `eager` or `flex_attention`.
-        set_index (`Tensor`): (R, L) long.
-        block_index (`Tensor`): (R, L) long.
-        dtype (`torch.dtype`): Type of the attention scores; used by `eager`, which adds the mask to them.
+        mask (`Tensor`): bool of any shape, whether the query may attend to the key.
+        dtype (`torch.dtype`): Floating type of the scores.
 
     Returns:
-        `Tensor` or `BlockMask`
-
-    Raises:
-        ValueError: The implementation cannot take a mask of blocks.
+        `Tensor`: 0 where it may, the lowest number of the type where it may not.
     """
-    if implementation == "flex_attention":
-        return packed_block_mask(set_index, block_index)
-    return mask_for(implementation, packed_mask(set_index, block_index), dtype)
-
-
-def mask_for(implementation: str, mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A (R, 1, Q, K) bool mask in the form that `sdpa` or `eager` takes; raises for any other implementation."""
-    if implementation == "sdpa":
-        return mask
-    if implementation == "eager":
-        return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
-    raise ValueError(
-        f"attn_implementation={implementation!r} cannot keep packed questions apart: load the model with sdpa, "
-        "flex_attention or eager, or set pack_questions to false."
-    )
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, torch.finfo(dtype).min)
 
 
 def offsets_in_blocks(set_index: Tensor, block_index: Tensor) -> Tensor:
@@ -154,14 +140,14 @@ def packed_positions(vlm: PreTrainedModel, input_ids: Tensor, set_index: Tensor,
     return positions
 
 
-def has_three_axes(vlm: PreTrainedModel) -> bool:
-    """Whether the positions of a VLM have time, height and width (the Qwen-VL family)."""
-    rope = vlm.config.get_text_config().to_dict().get("rope_parameters") or {}
-    return "mrope_section" in rope
-
-
 def packed_inputs(
-    vlm: PreTrainedModel, input_ids: Tensor, set_index: Tensor, block_index: Tensor, inputs: dict
+    vlm: PreTrainedModel,
+    input_ids: Tensor,
+    set_index: Tensor,
+    block_index: Tensor,
+    inputs: dict,
+    *,
+    as_block_mask: bool = False,
 ) -> dict:
     """The attention mask and the positions of packed sequences, as keyword arguments of the base model.
 
@@ -171,33 +157,20 @@ def packed_inputs(
         set_index (`Tensor`): (R, L) long, sets numbered from 0 over the whole batch in the order of the tokens.
         block_index (`Tensor`): (R, L) long.
         inputs (`dict`): The batch's other inputs.
+        as_block_mask (`bool`, *optional*, defaults to `False`): Mask in the form that `flex_attention` takes, instead of
+            that of `sdpa` and `eager`.
 
     Returns:
         `dict` with `attention_mask` and `position_ids`.
-
-    Raises:
-        ValueError: The attention implementation cannot keep questions apart.
     """
-    implementation = vlm.config.get_text_config()._attn_implementation
+    if as_block_mask:
+        mask = packed_block_mask(set_index, block_index)
+    else:
+        mask = additive_mask(packed_mask(set_index, block_index), vlm.dtype)
     return {
-        "attention_mask": attention_mask_for(implementation, set_index, block_index, vlm.dtype),
+        "attention_mask": mask,
         "position_ids": packed_positions(vlm, input_ids, set_index, block_index, inputs),
     }
-
-
-def cache_argument(vlm: PreTrainedModel) -> str:
-    """The name under which a VLM takes the keys and values of earlier tokens.
-
-    transformers 5.24 renamed `past_key_values` to `cache` family by family, and code on the Hub follows at its own pace:
-    the signature of the model at hand tells.
-
-    Args:
-        vlm (`PreTrainedModel`): The base VLM.
-
-    Returns:
-        `"cache"` or `"past_key_values"`.
-    """
-    return "cache" if "cache" in inspect.signature(vlm.base_model.forward).parameters else "past_key_values"
 
 
 @torch.no_grad()
@@ -235,37 +208,38 @@ def answer_questions(
     if input_ids.shape[0] != 1:
         raise ValueError(f"prefix has {input_ids.shape[0]} rows: give the inputs of one set of images.")
     device = input_ids.device
+    running = torch.arange(1, len(questions) + 1, device=device)  # (K,) blocks of the answers that are not finished
+
+    # One row of L tokens: P of the prefix, then the questions, block by block.
     blocks = [torch.full((len(ids),), number, device=device) for number, ids in enumerate(questions, 1)]
-    key_block = torch.cat([torch.full(input_ids.shape[1:], PREFIX, device=device), *blocks])
-    asked = torch.tensor([token for ids in questions for token in ids], device=device)
-    input_ids = torch.cat([input_ids, asked[None]], 1)
+    key_block = torch.cat([torch.full(input_ids.shape[1:], PREFIX, device=device), *blocks])  # (L,)
+    asked = torch.tensor([token for ids in questions for token in ids], device=device)  # (L - P,)
+    input_ids = torch.cat([input_ids, asked[None]], 1)  # (1, L)
     set_index = torch.zeros_like(input_ids)
     inputs = {name: value for name, value in prefix.items() if name not in ("input_ids", "attention_mask")}
     if "mm_token_type_ids" in inputs:
         types = inputs["mm_token_type_ids"]
         inputs["mm_token_type_ids"] = torch.cat([types, types.new_zeros(1, len(asked))], 1)
-    implementation = vlm.config.get_text_config()._attn_implementation
-    mask = mask_for(implementation, packed_mask(set_index, key_block[None]), vlm.dtype)
-    positions = packed_positions(vlm, input_ids, set_index, key_block[None], inputs)
+
+    # Prefill: everything is read, and cached, in one pass.
+    packed = packed_inputs(vlm, input_ids, set_index, key_block[None], inputs)
+    positions = packed["position_ids"]  # (1, L) or (3, 1, L)
     cache = {cache_argument(vlm): DynamicCache(config=vlm.config.get_text_config()), "use_cache": True}
-    output: ModelOutput = vlm.base_model(
-        input_ids=input_ids,
-        attention_mask=mask,
-        position_ids=positions,
-        **cache,
-        **inputs,
-    )
+    output: ModelOutput = vlm.base_model(input_ids=input_ids, **(inputs | packed), **cache)
+
+    # The last token of each question tells the first of its answer.
     ends = torch.tensor([len(ids) for ids in questions], device=device).cumsum(0) - 1 + prefix["input_ids"].shape[1]
-    hidden = output.last_hidden_state[0, ends]
+    hidden = output.last_hidden_state[0, ends]  # (K, C)
     # As `generate` counts on: behind the largest position so far, which in a long Qwen2.5-VL video is not the last.
     last_of_prefix = positions[..., key_block == PREFIX].max()
-    positions = positions[..., ends].clamp(min=last_of_prefix) + 1
-    running = torch.arange(1, len(questions) + 1, device=device)
+    positions = positions[..., ends].clamp(min=last_of_prefix) + 1  # (1, K) or (3, 1, K)
+
+    # Decode: every step is one row with the next token of each running answer; finished ones leave it.
     answers: list[list[int]] = [[] for _ in questions]
     stops = torch.tensor(eos_token_ids, device=device)
     head = vlm.get_output_embeddings()
     for step in range(max_new_tokens):
-        tokens = head(hidden).argmax(-1)
+        tokens = head(hidden).argmax(-1)  # (K,)
         for question, token in zip(running.tolist(), tokens.tolist(), strict=True):
             answers[question - 1].append(token)
         going = ~torch.isin(tokens, stops)
@@ -274,11 +248,11 @@ def answer_questions(
             on_step(len(questions) - len(running))
         if not len(running) or step + 1 == max_new_tokens:
             break
-        key_block = torch.cat([key_block, running])
-        visible = (key_block == PREFIX) | (key_block == running[:, None])
+        key_block = torch.cat([key_block, running])  # (L + K,), growing with the cache
+        attends = may_attend(set_index[0, :1], running[:, None], set_index[0, :1], key_block)  # (K, L + K)
         output = vlm.base_model(
             input_ids=tokens[None],
-            attention_mask=mask_for(implementation, visible[None, None], vlm.dtype),
+            attention_mask=additive_mask(attends[None, None], vlm.dtype),
             position_ids=positions,
             **cache,
         )

@@ -1,14 +1,22 @@
+"""Where tokens lie in frames: nothing moves, and nothing comes from elsewhere."""
+
 from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_batches import SIZE, batch_of, build, count_encoder_calls, every_family, every_modality, objective
 from tiny_checkpoints import PATCH_SIZE, random_frames
-from transformers import (
-    Qwen2VLConfig,
-)
+from transformers import Qwen2VLConfig
+from transformers.image_processing_utils import select_best_resolution
+from transformers.vision_utils import get_vision_window_index
 
-from igep.frame_grids import read_frame_grids
+from igep.frame_grids import read_frame_grids, tiled_size, window_order
+
+
+SIDES = st.integers(1, 9)
+PIXELS = st.integers(1, 900)
 
 
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl"])
@@ -209,6 +217,36 @@ def test_an_encoder_layout_without_a_grid_is_refused():
         read_frame_grids(model.vlm.config, torch.ones(3, 7, 32), inputs, True)
     with pytest.raises(ValueError, match=r"hidden states of shape \(3, 32\)"):
         read_frame_grids(model.vlm.config, torch.ones(3, 32), inputs, True)
+
+
+def test_window_order_by_hand():
+    # One frame of 2 x 3 merge blocks in windows of 2 x 2, then one of 1 x 1: the third column is a window of its own.
+    assert window_order(((1, 4, 6), (1, 2, 2)), merge_size=2, window_side=2).tolist() == [0, 1, 3, 4, 2, 5, 6]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), SIDES, SIDES), min_size=1, max_size=3), st.integers(1, 3), st.integers(1, 4)
+)
+def test_window_order_is_that_of_the_encoder(grids, merge_size, window_side):
+    units = tuple((frames, rows * merge_size, columns * merge_size) for frames, rows, columns in grids)
+    window_size = window_side * merge_size * PATCH_SIZE
+    expected, _ = get_vision_window_index(torch.tensor(units), merge_size, window_size, PATCH_SIZE)
+    assert torch.equal(window_order(units, merge_size, window_side), expected)
+
+
+def test_tiled_size_by_hand():
+    pinpoints = [[336, 672], [672, 336], [672, 672], [1008, 336]]
+    assert tiled_size((400, 900), pinpoints) == (
+        336,
+        672,
+    )  # 298 x 672 pixels survive here and in 672 x 672, with less padding
+    assert tiled_size((900, 400), pinpoints) == (1008, 336)
+    assert tiled_size((100, 100), pinpoints) == (336, 672), "whole in all of them: the first with the least padding"
+
+
+@given(PIXELS, PIXELS, st.lists(st.tuples(PIXELS, PIXELS).map(list), min_size=1, max_size=6))
+def test_tiled_size_is_that_of_the_processor(height, width, pinpoints):
+    assert tiled_size((height, width), pinpoints) == select_best_resolution((height, width), pinpoints)
 
 
 def test_windows_of_unknown_order_are_refused():

@@ -1,5 +1,3 @@
-import math
-
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -294,17 +292,3 @@ def test_taps_are_evenly_spaced_and_end_at_the_layer_that_is_read():
     assert any("layers.2." in name for name in frozen)
     assert any("post_layernorm" in name for name in frozen)
     assert not any("layers.1." in name for name in frozen)
-
-
-def test_uncertainty_and_depth_are_bounded_for_any_activation():
-    model, _ = build("llava_onevision")
-    model.add_training_heads(objective)
-    verifier = model.depth_verifier
-    with torch.no_grad():
-        verifier.decoder.prediction.weight.mul_(1e6)
-        depth, confidence = verifier([torch.randn(2, 4, 4, 32)] * 2, SIZE)
-    assert depth.isfinite().all()
-    assert depth.min() >= 0.1 - 1e-5
-    assert depth.max() <= 20 + 1e-3
-    assert confidence.min() >= math.exp(-4) - 1e-5
-    assert confidence.max() <= math.exp(4) + 1e-3

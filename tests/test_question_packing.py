@@ -8,11 +8,12 @@ from tiny_checkpoints import random_frames, save_checkpoint
 from tiny_training import SlantedWalls, make_trainer, weights
 from torch.nn.functional import cross_entropy
 
+from igep.base_vlm import cache_argument
 from igep.question_packing import (
+    additive_mask,
     answer_questions,
-    attention_mask_for,
-    cache_argument,
     offsets_in_blocks,
+    packed_block_mask,
     packed_mask,
     packed_positions,
 )
@@ -97,14 +98,15 @@ def test_mask_of_two_sets_by_hand():
         [0, 0, 0, 0, 0, 0, 1],
     ]
     assert packed_mask(sets, blocks)[0, 0].long().tolist() == expected
-    flex = attention_mask_for("flex_attention", sets, blocks, torch.float32)
-    visible = [
+    flex = packed_block_mask(sets, blocks)
+    attends = [
         [bool(flex.mask_mod(torch.tensor(0), torch.tensor(0), torch.tensor(q), torch.tensor(k))) for k in range(7)]
         for q in range(7)
     ]
-    assert visible == [[bool(cell) for cell in row] for row in expected]
-    eager = attention_mask_for("eager", sets, blocks, torch.float32)
-    assert torch.equal(eager[0, 0] == 0, torch.tensor(expected).bool())
+    assert attends == [[bool(cell) for cell in row] for row in expected]
+    added = additive_mask(packed_mask(sets, blocks), torch.float32)
+    assert torch.equal(added[0, 0] == 0, torch.tensor(expected).bool())
+    assert added.softmax(-1).isfinite().all()
 
 
 def test_offsets_restart_in_every_block():
@@ -119,12 +121,6 @@ def test_text_positions_go_on_behind_the_prefix_of_their_set():
     blocks = torch.tensor([[0, 0, 1, 1, 2, 0, 1, 1, 0]])
     ids = torch.zeros_like(sets)
     assert packed_positions(model.vlm, ids, sets, blocks, {}).tolist() == [[0, 1, 2, 3, 2, 0, 1, 2, 0]]
-
-
-def test_flash_attention_is_refused():
-    index = torch.zeros(1, 2, dtype=torch.long)
-    with pytest.raises(ValueError, match="flash_attention_2.*sdpa"):
-        attention_mask_for("flash_attention_2", index, index, torch.float32)
 
 
 # ---- Losses and gradients
@@ -172,14 +168,21 @@ def test_a_question_sees_nothing_of_its_neighbours():
     assert not torch.allclose(third.logits[-kept:], fourth.logits[-kept:], atol=1e-3)
 
 
-@pytest.mark.parametrize("implementation", ["eager", pytest.param("flex_attention", marks=pytest.mark.slow)])
-def test_other_attention_implementations_agree_with_sdpa(implementation):
+@pytest.mark.parametrize(
+    ("implementation", "as_block_mask"),
+    [
+        ("eager", False),
+        pytest.param("flex_attention", True, marks=pytest.mark.slow),
+    ],
+)
+def test_other_attention_implementations_agree_with_sdpa(implementation, as_block_mask):
     model, processor = build("llava_onevision")
     inputs = inputs_of(IGEPDataCollator(processor, SIZE, pack_questions=True), [example(0), example(1, TURNS[:1])])
     with torch.no_grad():
         expected = model(**inputs).logits
         model.vlm.set_attn_implementation({"text_config": implementation})
         assert model.vlm.config.get_text_config()._attn_implementation == implementation
+        model.packs_with_block_mask = as_block_mask
         found = model(**inputs).logits
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
 

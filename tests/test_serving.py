@@ -24,6 +24,7 @@ from waiting import LIMIT_SECONDS
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.commands.export_vlm import export_vlm
 
 
 QUESTION = "How far is the chair?"
@@ -42,7 +43,7 @@ def served(request, checkpoint_folders, tmp_path_factory) -> Iterator[SimpleName
     letters = processor.tokenizer.convert_tokens_to_ids(list(string.ascii_letters))
     allowed = {*letters, processor.tokenizer.eos_token_id}
     model.generation_config.suppress_tokens = sorted(set(range(len(processor.tokenizer))) - allowed)
-    model.export_vlm(root / "plain", processor)
+    export_vlm(model, root / "plain", processor)
 
     def expected(frames: list[Image.Image]) -> tuple[str, int]:
         inputs = processor.question_inputs(frames, QUESTION, frames_as="images")

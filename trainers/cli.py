@@ -191,6 +191,7 @@ def _export(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     from igep.trainers.commands.ask import load_answering
+    from igep.trainers.commands.export_vlm import export_vlm
     from igep.trainers.publishing.published_folder import check_new_folder
 
     output = Path(options.output)
@@ -199,7 +200,7 @@ def _export(options: argparse.Namespace) -> int:
         model, processor = load_answering(options.model, "cpu")
     if model.config.model_type != "igep":
         raise ValueError(f"{options.model} is a plain {model.config.model_type} already: serve it as it is.")
-    model.export_vlm(output, processor)
+    export_vlm(model, output, processor)
     print(output)
     return 0
 

@@ -1,8 +1,10 @@
-"""The options of the supervision that the model keeps in its configuration, and builds its training heads from."""
+"""The options that the model itself has to know: of the supervision, and of packed questions."""
+
+from transformers import PreTrainedConfig
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.trainers.sft_config import IGEPSFTConfig
-from igep.trainers.supervision.teachers import Teacher
+from igep.trainers.supervision.teacher import Teacher
 
 
 MODEL_FIELDS = (
@@ -10,6 +12,7 @@ MODEL_FIELDS = (
     *("verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
     *("pooled_alignment", "geometry_size"),
 )
+PACKING_ATTENTION = ("sdpa", "eager", "flex_attention")
 HEAD_FIELDS = (
     *("supervise", "verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
     "teacher_channels",
@@ -17,7 +20,7 @@ HEAD_FIELDS = (
 
 
 def configure_supervision(model: IGEPForConditionalGeneration, args: IGEPSFTConfig, teacher: Teacher | None) -> None:
-    """Copies the options of the supervision into the model's configuration.
+    """Copies the options of the supervision into the model's configuration, and says how it masks packed questions.
 
     Args:
         model (`IGEPForConditionalGeneration`): The model; its training heads, if it has any, must be those of the options.
@@ -25,7 +28,8 @@ def configure_supervision(model: IGEPForConditionalGeneration, args: IGEPSFTConf
         teacher (`Teacher`, *optional*): The teacher, needed if `args.global_weight` is not 0.
 
     Raises:
-        ValueError: The model has heads that do not fit the options.
+        ValueError: The model has heads that do not fit the options, or an attention implementation that cannot keep packed
+            questions apart.
     """
     wanted = {name: vars(args)[name] for name in MODEL_FIELDS}
     wanted["teacher_channels"] = teacher.channels if args.global_weight else None
@@ -38,3 +42,27 @@ def configure_supervision(model: IGEPForConditionalGeneration, args: IGEPSFTConf
             )
     for name, value in wanted.items():
         setattr(config, name, value)
+    if args.pack_questions:
+        model.packs_with_block_mask = packs_with_block_mask(model.config.get_text_config())
+
+
+def packs_with_block_mask(text_config: PreTrainedConfig) -> bool:
+    """Says in which form the language model's attention takes the mask of packed questions.
+
+    Args:
+        text_config (`PreTrainedConfig`): Configuration of the language model.
+
+    Returns:
+        `bool`: Whether that is a `BlockMask`, with which flex attention skips what no token attends to.
+
+    Raises:
+        ValueError: The attention implementation takes no mask.
+    """
+    # transformers has no public name for it.
+    implementation = text_config._attn_implementation
+    if implementation not in PACKING_ATTENTION:
+        raise ValueError(
+            f"attn_implementation={implementation!r} cannot keep packed questions apart: load the model with sdpa, "
+            "flex_attention or eager, or set pack_questions to false."
+        )
+    return implementation == "flex_attention"

@@ -39,9 +39,10 @@ from igep.trainers.loop.running_metrics import RunningMetrics, token_metrics
 from igep.trainers.loop.training_heads_file import load_heads, load_weights, save_heads
 from igep.trainers.publishing.published_folder import name_bases
 from igep.trainers.sft_config import IGEPSFTConfig
+from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.geometry_losses import igep_objective
 from igep.trainers.supervision.neighbour_frames import draw_neighbours
-from igep.trainers.supervision.teachers import Teacher, TeacherGeometry, build_teacher
+from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 
 
 PROGRESS_FILE = "training_progress.json"

@@ -11,7 +11,7 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_trainer import IGEPSFTTrainer
-from igep.trainers.supervision.teachers import Teacher
+from igep.trainers.supervision.teacher import Teacher
 
 
 GEOMETRY_SIZE = (16, 24)

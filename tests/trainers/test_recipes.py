@@ -14,8 +14,9 @@ from igep.configuration_igep import IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.trainers import sft
 from igep.trainers.configure_supervision import MODEL_FIELDS
+from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.geometry_losses import igep_objective
-from igep.trainers.supervision.teachers import TeacherGeometry, build_teacher
+from igep.trainers.supervision.teacher import TeacherGeometry
 
 
 TRAINERS = Path(sft.__file__).resolve().parent

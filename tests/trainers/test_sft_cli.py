@@ -218,7 +218,7 @@ def test_run_saves_a_model_and_prints_a_summary(base, tmp_path, capsys):
         assert name in table
     model = AutoModel.from_pretrained(tmp_path, trust_remote_code=True)
     assert model.config.model_type == "igep"
-    assert not list(tmp_path.rglob("*heads*"))
+    assert not list(tmp_path.rglob("*heads*.safetensors"))
 
 
 def test_saved_model_trains_on(base, tmp_path):

@@ -16,7 +16,9 @@ from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.sft_trainer import IGEPSFTTrainer, NonFiniteLossError
 from igep.trainers.supervision.geometry_losses import igep_objective
-from igep.trainers.supervision.teachers import GeometryOracleTeacher, Teacher, write_descriptors
+from igep.trainers.supervision.geometry_oracle import GeometryOracleTeacher
+from igep.trainers.supervision.precomputed_teacher import write_descriptors
+from igep.trainers.supervision.teacher import Teacher
 
 
 LOSSES = ("loss_ce", "loss_geometry", "loss_cross_view", "loss_global")

@@ -39,7 +39,7 @@ def ask(
 
     Args:
         model_dir (`str | Path`): Directory or Hub id of a saved IGEP model or of a plain VLM (such as one that
-            `export_vlm` wrote). Code that the model brings along is run.
+            `igep export` wrote). Code that the model brings along is run.
         video (`str | Path`): Video file, folder of images or image; see `video_frames.read_frames`.
         question (`str`): The question.
         num_frames (`int`, *optional*): Frames to look at, spread evenly; by default as many as the model was trained with,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import datasets
 import evaluate
 
-from igep.trainers.data.vlm3.object_prompts import parse_choice, parse_clock, parse_length, parse_polarity
+from igep.spatial_prompts import parse_choice, parse_clock, parse_length, parse_polarity
 
 
 SUCCESS_RATIO = 0.25  # a length is right within a quarter of the truth

@@ -13,16 +13,15 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from igep.modeling_igep import HEAD_NAMES
+from igep.modeling_igep import AUTO_MAP
 from igep.trainers.cards.saved_weights import INDEX, WEIGHTS, weights_files
 from igep.trainers.cards.training_run import RUN_FILE
 from igep.trainers.package_files import PACKAGE
+from igep.trainers.publishing.shipped_code import code_of
+from igep.training_heads import HEAD_NAMES
 
 
-CODE = (
-    *("configuration_igep.py", "modeling_igep.py", "processing_igep.py", "frame_grids.py", "dense_prediction.py"),
-    *("question_packing.py", "focal_unification.py", "text_pixels.py", "spatial_prompts.py"),
-)
+CODE = code_of(AUTO_MAP)
 SETTINGS = (
     *("config.json", "generation_config.json", "processor_config.json", "preprocessor_config.json", RUN_FILE),
     *("video_preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),

@@ -114,17 +114,17 @@ def cross_view_loss(
 ) -> tuple[Tensor, Tensor]:
     """Disagreement of two frames' predicted depth where both see the same surface.
 
-    The predicted depth of each frame's neighbour is carried into the frame with the known cameras and compared (L1, in
-    metres) with the frame's own prediction at the sub-pixel landing place, whose coordinates carry no gradient. Left
-    out are pixels that land outside the frame, that something hides, or that land across a depth edge. Where both
-    frames have measured depth it decides what is hidden; elsewhere the prediction decides for itself.
+    The predicted depth of each frame's neighbour is warped into the frame with the known cameras and compared (L1, in
+    metres) with the frame's own prediction at the sub-pixel place where it lands, whose coordinates have no gradient. Left
+    out are pixels that land outside the frame, that are occluded, or that land across a depth edge. Where both frames have
+    measured depth it decides what is occluded; elsewhere the prediction decides for itself.
 
     Args:
         predicted_depth_metres (`torch.Tensor`): (B, F, H, W) z-depth.
         intrinsics (`torch.Tensor`): (B, F, 3, 3) in pixels of the depth map; non-finite or singular = unknown.
         world_from_camera (`torch.Tensor`): (B, F, 4, 4); non-finite or singular = unknown. Float64 keeps its precision
             until the relative pose is formed.
-        neighbour_index (`torch.Tensor`): (B, F) int64, the frame that is carried into each frame; -1 = none.
+        neighbour_index (`torch.Tensor`): (B, F) int64, the frame that is warped into each frame; -1 = none.
         depth_metres (`torch.Tensor`, *optional*): (B, F, H, W) measured depth; 0, negative or non-finite = not
             measured.
 
@@ -145,44 +145,46 @@ def cross_view_loss(
         if value.shape != shape:
             raise ValueError(f"{name} must have shape {shape}, got {tuple(value.shape)}: give one entry per frame")
 
+    # Cameras, (B, F, ...): unknown ones become harmless before any arithmetic; their pairs are masked below.
     predicted = full_precision(predicted_depth_metres)
     usable = usable_intrinsics(intrinsics) & usable_pose(world_from_camera)
-    # Unknown cameras become harmless ones before any arithmetic; their pairs are masked below.
     intrinsics = torch.where(usable[..., None, None], intrinsics, torch.eye(3).to(intrinsics))
     poses = torch.where(usable[..., None, None], world_from_camera, torch.eye(4).to(world_from_camera))
-    batch = torch.arange(len(predicted), device=predicted.device)[:, None]
-    neighbour = neighbour_index.clamp_min(0)
-    paired = (neighbour_index >= 0) & usable & usable[batch, neighbour]
-    source_intrinsics = intrinsics[batch, neighbour]
-    frame_from_neighbour = relative_pose(poses, poses[batch, neighbour])
 
-    source = predicted[batch, neighbour]
-    carried = transform_points(frame_from_neighbour, unproject(source, source_intrinsics))
-    pixels, depth_here = project(carried, intrinsics, MIN_DEPTH_METRES)
+    # Pairs: this index picks, in every (B, F, ...) tensor, the neighbour of each frame.
+    neighbour = (torch.arange(len(predicted), device=predicted.device)[:, None], neighbour_index.clamp_min(0))
+    paired = (neighbour_index >= 0) & usable & usable[neighbour]
+    frame_from_neighbour = relative_pose(poses, poses[neighbour])
+
+    # Prediction, with gradient: the neighbour's depth warped into the frame (B, F, H, W), and the frame's own there.
+    points_camera = transform_points(frame_from_neighbour, unproject(predicted[neighbour], intrinsics[neighbour]))
+    pixels, warped_depth = project(points_camera, intrinsics, MIN_DEPTH_METRES)
     pixels = pixels.detach()
     own = sample_inverse_depth(predicted, pixels)
 
+    # Occlusion, without gradient: which of the neighbour's pixels (B, F, H, W) see a surface that the frame sees too.
     with torch.no_grad():
-        reference, two_sided = predicted, None
+        source, reference, two_sided = predicted[neighbour], predicted, None
         if depth_metres is not None:
             measured = _measured(depth_metres)
             known = measured.flatten(2).any(-1)
-            two_sided = (known & known[batch, neighbour])[..., None, None]
+            two_sided = (known & known[neighbour])[..., None, None]
             reference = torch.where(two_sided, torch.where(measured, depth_metres, 0.0).to(predicted.dtype), predicted)
             # A frame's measured depth may be known while its neighbour's is not: each pair reads its own kind.
-            source = torch.where(two_sided, depth_metres[batch, neighbour].to(predicted.dtype), source)
-        warped = warp_depth(source, source_intrinsics, frame_from_neighbour, intrinsics, None, MIN_DEPTH_METRES)
-        seen = sample_inverse_depth(reference, warped.pixels)
-        excess = warped.depth_metres - seen.depth_metres
+            source = torch.where(two_sided, depth_metres[neighbour].to(predicted.dtype), source)
+        warped = warp_depth(source, intrinsics[neighbour], frame_from_neighbour, intrinsics, None, MIN_DEPTH_METRES)
+        surface = sample_inverse_depth(reference, warped.pixels)
+        excess = warped.depth_metres - surface.depth_metres
         if two_sided is not None:
             # Between measurements, standing in front of the measured surface is as wrong as standing behind it.
             # Between predictions it is the very disagreement that the loss is about.
             excess = torch.where(two_sided, excess.abs(), excess)
-        compared = warped.visible & seen.valid & (excess <= AGREEMENT * seen.depth_metres)
-        compared &= own.valid & (depth_here >= MIN_DEPTH_METRES) & ~crosses_depth_edge(reference, pixels)
+        compared = warped.visible & surface.valid & (excess <= AGREEMENT * surface.depth_metres)
+        compared &= own.valid & (warped_depth >= MIN_DEPTH_METRES) & ~crosses_depth_edge(reference, pixels)
         compared &= paired[..., None, None]
 
-    loss = _sample_mean((depth_here - own.depth_metres).abs(), compared.to(predicted.dtype))
+    # L1 over the pixels compared, and their share, (B,) each.
+    loss = _sample_mean((warped_depth - own.depth_metres).abs(), compared.to(predicted.dtype))
     possible = paired.sum(1).clamp_min(1) * (predicted.shape[-1] * predicted.shape[-2])
     return loss + _graph_zero(predicted), (compared.flatten(1).sum(1) / possible).to(predicted.dtype)
 
@@ -326,8 +328,9 @@ def igep_objective(
         raise ValueError(
             "student is None but teacher_descriptors are given: set teacher_channels to the teacher's width"
         )
-    real = frame_mask[..., None, None]
+    real = frame_mask[..., None, None]  # (B, F, 1, 1)
 
+    # Measured depth of real frames, and how well the verifier meets it.
     if geometry_weight or cross_view_weight:
         # No depth at all is depth without a measured pixel: the same terms, the same keys on every rank.
         if depth_metres is None:
@@ -335,11 +338,13 @@ def igep_objective(
         depth_metres = torch.where(real, depth_metres, 0.0)
         metrics = verifier_metrics(predicted_depth_metres, depth_metres)
         outputs["depth_abs_rel"], outputs["depth_delta_1"] = metrics["abs_rel"], metrics["delta_1"]
+    # L_geometry
     if geometry_weight:
         loss = depth_loss(predicted_depth_metres, confidence, depth_metres, uncertainty_alpha)
         outputs["loss_geometry"] = loss.mean()
         mask = real.expand_as(confidence)
         outputs["confidence_mean"] = (full_precision(confidence.detach()) * mask).sum() / mask.sum().clamp_min(1)
+    # L_cross_view
     if cross_view_weight:
         if intrinsics is None or world_from_camera is None or neighbour_index is None:
             loss = _graph_zero(predicted_depth_metres)
@@ -354,6 +359,7 @@ def igep_objective(
             )
         outputs["loss_cross_view"] = loss.mean()
         outputs["cross_view_coverage"] = coverage.detach().mean()
+    # L_global
     if global_weight and student is not None:
         if teacher_descriptors is None:
             loss = _graph_zero(student)

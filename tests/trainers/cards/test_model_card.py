@@ -18,7 +18,7 @@ from PIL import Image
 from tiny_checkpoints import random_frames
 from tiny_training import make_trainer
 
-from igep.trainers import sft
+from igep.trainers import cli, sft
 from igep.trainers.cards import training_run
 from igep.trainers.cards.evaluation_results import Evaluation
 from igep.trainers.cards.licences import licence_of
@@ -94,7 +94,9 @@ def test_its_code_runs_and_it_says_what_was_trained(base, tmp_path):
     assert recipe["max_steps"] == 2
     assert "output_dir" not in recipe
     run_card(tmp_path / "my_model", "my_model", "\nassert answer.shape[0] == 1\nassert len(frames) == 2, len(frames)")
-    assert (tmp_path / "workplace" / "plain" / "config.json").exists()
+    assert 'igep export "my_model" plain\n' in card.text
+    assert cli.main(["export", str(tmp_path / "my_model"), str(tmp_path / "plain")]) == 0
+    assert (tmp_path / "plain" / "config.json").exists()
 
 
 @pytest.mark.slow

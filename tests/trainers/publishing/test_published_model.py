@@ -112,7 +112,7 @@ def test_published_folder_holds_no_head_and_no_pickle(base, tmp_path, peft_confi
         assert not any("depth_verifier" in key or "teacher_projector" in key for key in keys_on_disk(folder))
         assert not list(folder.glob("*.bin"))
         assert not list(folder.glob("*.pt"))
-        assert not list(folder.glob("*heads*"))
+        assert not list(folder.glob("*heads*.safetensors"))
     assert (tmp_path / "checkpoint-2" / "training_heads.safetensors").exists()
 
 

@@ -18,7 +18,7 @@ from igep.trainers.supervision.geometry_losses import (
 
 SIZE = (48, 64)
 NO_BOX = AnalyticScene(box_low=(50, 50, 50), box_high=(51, 51, 51))
-ONTO_FIRST = torch.tensor([[1, -1]])  # frame 1 is carried into frame 0, nothing into frame 1
+ONTO_FIRST = torch.tensor([[1, -1]])  # frame 1 is warped into frame 0, nothing into frame 1
 
 
 def random_maps(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -165,7 +165,7 @@ class TestCrossViewLoss:
         assert loss > 0.5
         assert coverage > 0.7
 
-    def test_what_the_carried_frame_itself_hides_is_left_out(self):
+    def test_what_the_warped_frame_itself_hides_is_left_out(self):
         predicted = torch.full((1, 2, 2, 16), 4.0, dtype=torch.float64)
         predicted[:, 1, :, 6:9] = 2.0  # frame 1 predicts a post that frame 0 does not know of
         intrinsics = camera(8.0, 2, 16).expand(1, 2, 3, 3)
@@ -206,8 +206,8 @@ class TestCrossViewLoss:
         torch.testing.assert_close(gradient[compared], (slope / count)[compared])
         # Target: a sample is homogeneous of degree 1 in its four neighbours, so Euler's sum is minus the mean sample.
         target = (predicted.detach()[0, 0] * predicted.grad[0, 0]).sum()
-        carried = (slope * predicted.detach()[0, 1])[compared].mean() + relative_pose(poses[0, 0], poses[0, 1])[2, 3]
-        torch.testing.assert_close(-target, carried - loss.detach()[0])
+        warped = (slope * predicted.detach()[0, 1])[compared].mean() + relative_pose(poses[0, 0], poses[0, 1])[2, 3]
+        torch.testing.assert_close(-target, warped - loss.detach()[0])
 
     def test_pixels_that_land_across_a_depth_edge_are_left_out(self):
         step = torch.full((1, 2, 4, 12), 2.0, dtype=torch.float64)

@@ -11,9 +11,7 @@ from itertools import permutations
 
 import numpy as np
 
-from igep.text_pixels import OBJECT_STEPS, text_from_boxes
-from igep.trainers.data.vlm3.object_boxes import SeenObject, seen_objects
-from igep.trainers.data.vlm3.object_prompts import (
+from igep.spatial_prompts import (
     choice_answer,
     choice_question,
     clock_answer,
@@ -25,6 +23,8 @@ from igep.trainers.data.vlm3.object_prompts import (
     parse_choice,
     region,
 )
+from igep.text_pixels import OBJECT_STEPS, text_from_boxes
+from igep.trainers.data.vlm3.object_boxes import SeenObject, seen_objects
 from igep.trainers.data.vlm3.spatial_question import PosedView, WrittenQuestion
 
 

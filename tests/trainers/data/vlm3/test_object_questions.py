@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from igep.spatial_prompts import parse_choice, parse_clock, parse_length, parse_polarity
 from igep.text_pixels import text_from_boxes
 from igep.trainers.data.vlm3.object_boxes import seen_objects
-from igep.trainers.data.vlm3.object_prompts import parse_choice, parse_clock, parse_length, parse_polarity
 from igep.trainers.data.vlm3.object_questions import ask_about_objects
 from igep.trainers.data.vlm3.spatial_question import PosedView
 from igep.trainers.metrics.object_relations import object_scores

@@ -7,7 +7,7 @@ from growth import grows_linearly
 from hypothesis import given
 from hypothesis import strategies as st
 
-from igep.trainers.data.vlm3.object_prompts import (
+from igep.spatial_prompts import (
     choice_answer,
     clock_answer,
     confirm_answer,

@@ -1,6 +1,8 @@
+"""Bases: which are taken and refused, and what is known of their parts, by name and beyond the three tested throughout."""
+
 import pytest
 import torch
-from tiny_batches import SIZE, build, objective
+from tiny_batches import SIZE, build, every_family, objective
 from tiny_checkpoints import build_checkpoint
 from transformers import (
     Gemma3Config,
@@ -9,6 +11,7 @@ from transformers import (
     InternVLForConditionalGeneration,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    PreTrainedConfig,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen2VLConfig,
@@ -17,6 +20,16 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
+from igep.base_vlm import (
+    cache_argument,
+    check_base,
+    encoder_shape,
+    frames_per_feature,
+    freeze_unread_parameters,
+    has_three_axes,
+    part_of_parameter,
+    read_layer,
+)
 from igep.configuration_igep import IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
 
@@ -139,3 +152,67 @@ def test_config_is_that_of_the_base():
     assert model.config.get_text_config() is model.vlm.config.text_config
     assert model.get_input_embeddings() is model.vlm.get_input_embeddings()
     assert model.get_output_embeddings() is model.vlm.lm_head
+
+
+# ---- What is known of a base
+
+
+@every_family
+def test_what_is_read_of_each_family(family):
+    vlm, _ = build_checkpoint(family)
+    is_qwen = family != "llava_onevision"
+    assert encoder_shape(vlm.config) == (32, 3)
+    assert frames_per_feature(vlm.config) == (2 if is_qwen else 1)
+    assert has_three_axes(vlm) is is_qwen
+    assert cache_argument(vlm) in ("cache", "past_key_values")
+    check_base(vlm)
+
+
+def test_the_layer_that_is_read():
+    config = LlavaConfig()
+    for given, index in ((-1, 24), (-2, 23), (5, 5), ([3, -4], None), ([3, 7], 7)):
+        config.vision_feature_layer = given
+        if index is not None:
+            assert read_layer(config, 24) == index
+    assert read_layer(Qwen2VLConfig(), 24) == 24, "a base that names no layer reads the last"
+
+
+def test_a_base_whose_head_changes_the_logits_is_refused():
+    vlm, _ = build_checkpoint("qwen3_vl")
+    vlm.config.text_config.final_logit_softcapping = 30.0
+    with pytest.raises(ValueError, match="its head changes the logits \\(final_logit_softcapping=30.0\\)"):
+        check_base(vlm)
+
+
+def test_an_encoder_without_a_size_is_refused():
+    config = build_checkpoint("llava_onevision")[0].config
+    config.vision_config = PreTrainedConfig(width=3)
+    with pytest.raises(ValueError, match="llava_onevision cannot be supervised: its vision_config names neither"):
+        encoder_shape(config)
+
+
+def test_what_nobody_reads_is_frozen():
+    vlm, _ = build_checkpoint("llava_onevision")
+    vlm.config.vision_feature_layer = -2
+    freeze_unread_parameters(vlm)
+    frozen = {name for name, parameter in vlm.named_parameters() if not parameter.requires_grad}
+    assert frozen
+    assert all(".layers.2." in name or ".post_layernorm." in name for name in frozen)
+    reads_all, _ = build_checkpoint("qwen3_vl")
+    freeze_unread_parameters(reads_all)
+    assert all(parameter.requires_grad for parameter in reads_all.parameters())
+
+
+def test_parts_of_parameters_through_wrappers():
+    vlm, _ = build_checkpoint("qwen3_vl")
+    for name, part in (
+        ("vlm.model.visual.blocks.0.attn.qkv.weight", "vision"),
+        ("vlm.model.visual.merger.norm.weight", "projector"),
+        (
+            "module.base_model.model.vlm.model.language_model.layers.0.self_attn.q_proj.lora_A.default.weight",
+            "language",
+        ),
+        ("vlm.lm_head.weight", "language"),
+        ("vlm.model.something_else.weight", "projector"),
+    ):
+        assert part_of_parameter(vlm, name) == part, name

@@ -1,0 +1,150 @@
+"""The heads of IGEP, which exist only while it trains, and the geometry that they are trained on.
+
+The depth verifier decodes metric depth from the encoder's feature maps; the teacher projector takes visual tokens to the
+space of a frozen 3D teacher. Neither is ever in a saved model.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .dense_prediction import DensePredictionDecoder
+
+
+HEAD_NAMES = ("depth_verifier", "teacher_projector")
+INITIAL_DEPTH_METRES = 2.5  # an untrained verifier answers the middle of a room
+CONFIDENCE_LOG_RANGE = 4.0  # S stays within exp(-4) .. exp(4)
+
+
+class DepthVerifier(nn.Module):
+    """Predicts metric depth and the map `S` from encoder feature maps: a weak decoder, trained from scratch.
+
+    Args:
+        in_channels (`int`): Channels of the encoder's hidden states.
+        channels (`int`): Width of the decoder.
+        num_taps (`int`): Number of encoder layers it reads.
+        frames_per_map (`int`): Frames that one feature frame covers (Qwen encoders merge two).
+        min_depth_metres (`float`): Smallest depth it can predict.
+        max_depth_metres (`float`): Largest depth it can predict.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        num_taps: int,
+        frames_per_map: int,
+        min_depth_metres: float,
+        max_depth_metres: float,
+    ):
+        super().__init__()
+        self.frames_per_map = frames_per_map
+        self.log_min = math.log(min_depth_metres)
+        self.log_max = math.log(max_depth_metres)
+        start = (math.log(INITIAL_DEPTH_METRES) - self.log_min) / (self.log_max - self.log_min)
+        start = min(max(start, 0.1), 0.9)  # a range that excludes the initial depth starts near its nearer end
+        self.depth_offset = math.log(start / (1 - start))
+        self.decoder = DensePredictionDecoder(
+            in_channels=in_channels,
+            channels=channels,
+            num_layers_tapped=num_taps,
+            out_channels=2 * frames_per_map,
+        )
+
+    def forward(self, feature_maps: tuple[Tensor, ...], output_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Predicts every frame of every feature map.
+
+        Args:
+            feature_maps (`tuple[Tensor, ...]`): One (N, h, w, C) per tap.
+            output_size (`tuple[int, int]`): H and W of the prediction.
+
+        Returns:
+            Depth in metres and `S`, each (N * frames_per_map, H, W) float32.
+        """
+        dtype = next(self.parameters()).dtype
+        raw = self.decoder([maps.movedim(-1, 1).to(dtype) for maps in feature_maps], output_size)
+        with torch.autocast(raw.device.type, enabled=False):
+            raw = raw.float().unflatten(1, (self.frames_per_map, 2)).flatten(0, 1)
+            # Both are squashed smoothly in log space: bounded, and never without a gradient.
+            share = torch.sigmoid(raw[:, 0] + self.depth_offset)
+            depth_metres = torch.exp(self.log_min + (self.log_max - self.log_min) * share)
+            confidence = torch.exp(CONFIDENCE_LOG_RANGE * torch.tanh(raw[:, 1] / CONFIDENCE_LOG_RANGE))
+        return depth_metres, confidence
+
+
+class TeacherProjector(nn.Module):
+    """Maps visual tokens to the space of a frozen teacher's descriptors.
+
+    Args:
+        in_channels (`int`): Channels of the visual tokens.
+        teacher_channels (`int`): Channels of the teacher's descriptors.
+    """
+
+    def __init__(self, in_channels: int, teacher_channels: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(in_channels)
+        self.hidden = nn.Linear(in_channels, teacher_channels)
+        self.output = nn.Linear(teacher_channels, teacher_channels)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Projects (..., in_channels) to (..., teacher_channels)."""
+        tokens = tokens.to(self.norm.weight.dtype)
+        return self.output(functional.gelu(self.hidden(self.norm(tokens))))
+
+
+def check_geometry(geometry: dict[str, Tensor | None], teacher_channels: int | None) -> None:
+    """Makes sure that the geometry of a batch has one entry per frame.
+
+    Args:
+        geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F) bool, and of the same B and F, or `None`, `depth_metres`,
+            `intrinsics`, `world_from_camera`, `neighbour_index` and `teacher_descriptors`.
+        teacher_channels (`int`, *optional*): Channels that the teacher's descriptors must have; `None` = there is no
+            teacher.
+
+    Raises:
+        ValueError: A shape does not fit; the message names it.
+    """
+    frame_mask = geometry["frame_mask"]
+    if frame_mask is None or frame_mask.dim() != 2 or frame_mask.dtype != torch.bool:
+        found = None if frame_mask is None else f"{tuple(frame_mask.shape)} {frame_mask.dtype}"
+        raise ValueError(f"frame_mask must be a (B, F) bool tensor with the other geometry, found {found}.")
+    batch, frames = frame_mask.shape
+    shapes = {
+        "depth_metres": (batch, frames, None, None),
+        "intrinsics": (batch, frames, 3, 3),
+        "world_from_camera": (batch, frames, 4, 4),
+        "neighbour_index": (batch, frames),
+        "teacher_descriptors": (batch, frames, None, None, teacher_channels),
+    }
+    for name, shape in shapes.items():
+        value = geometry[name]
+        if value is None:
+            continue
+        fits = value.dim() == len(shape) and all(
+            want in (None, size) for want, size in zip(shape, value.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join("any" if size is None else str(size) for size in shape)
+            raise ValueError(
+                f"{name} has shape {tuple(value.shape)}, expected ({wanted}) to match frame_mask {(batch, frames)} "
+                "and the configuration."
+            )
+    if geometry["teacher_descriptors"] is not None and teacher_channels is None:
+        raise ValueError("teacher_descriptors was given but teacher_channels is None: set it in IGEPConfig.")
+
+
+def scatter_frames(frames: Tensor, frame_mask: Tensor) -> Tensor:
+    """Puts the real frames of a batch at their places.
+
+    Args:
+        frames (`Tensor`): (R, ...) real frames, sample by sample.
+        frame_mask (`Tensor`): (B, F) bool with R frames that are real.
+
+    Returns:
+        `Tensor`: (B, F, ...), zero in padded frames.
+    """
+    padded = frames.new_zeros(*frame_mask.shape, *frames.shape[1:])
+    padded[frame_mask] = frames
+    return padded
