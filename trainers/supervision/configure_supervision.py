@@ -1,34 +1,32 @@
 """The options of the supervision that the model keeps in its configuration, and builds its training heads from."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from igep.configuration_igep import SUPERVISION_FIELDS
 from igep.modeling_igep import IGEPForConditionalGeneration
-from igep.trainers.sft_config import IGEPSFTConfig
-from igep.trainers.supervision.teachers import Teacher
 
 
-MODEL_FIELDS = (
-    *("supervise", "geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"),
-    *("verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
-    *("pooled_alignment", "geometry_size"),
-)
 HEAD_FIELDS = (
     *("supervise", "verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
     "teacher_channels",
 )
 
 
-def configure_supervision(model: IGEPForConditionalGeneration, args: IGEPSFTConfig, teacher: Teacher | None) -> None:
+def configure_supervision(
+    model: IGEPForConditionalGeneration, options: Mapping[str, Any], teacher_channels: int | None
+) -> None:
     """Copies the options of the supervision into the model's configuration.
 
     Args:
         model (`IGEPForConditionalGeneration`): The model; its training heads, if it has any, must be those of the options.
-        args (`IGEPSFTConfig`): Options of the run.
-        teacher (`Teacher`, *optional*): The teacher, needed if `args.global_weight` is not 0.
+        options (`Mapping[str, Any]`): Options of the run, among them those of `SUPERVISION_FIELDS`.
+        teacher_channels (`int`, *optional*): Channels of the teacher's descriptors; `None` without a teacher.
 
     Raises:
         ValueError: The model has heads that do not fit the options.
     """
-    wanted = {name: vars(args)[name] for name in MODEL_FIELDS}
-    wanted["teacher_channels"] = teacher.channels if args.global_weight else None
+    wanted = {name: options[name] for name in SUPERVISION_FIELDS} | {"teacher_channels": teacher_channels}
     config = model.config
     for name in HEAD_FIELDS:
         if model.training_heads and config.to_dict()[name] != wanted[name]:
