@@ -126,6 +126,7 @@ def test_old_checkpoints_go_only_when_the_new_one_is_whole(checkpoint_folders, t
     options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
     trainer = make_trainer(checkpoint_folders["llava_onevision"], tmp_path, **options)
     seen = []
+
     def mark(folder):
         seen.append(sorted(path.name for path in tmp_path.glob("checkpoint-*")))
         mark_complete(folder)
