@@ -1,11 +1,47 @@
 """Configuration of IGEP: any video VLM, and the geometry supervision that trains its vision encoder."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 
 SUPERVISE_CHOICES = ("encoder", "llm")
+SUPERVISION_FIELDS = (  # which the options of a trainer have as well
+    *("supervise", "geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"),
+    *("verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
+    *("pooled_alignment", "geometry_size"),
+)
+
+
+def check_supervision(fields: Mapping[str, Any]) -> None:
+    """Makes sure that the fields of a supervision are in their ranges.
+
+    Args:
+        fields (`Mapping[str, Any]`): At least those of `SUPERVISION_FIELDS`.
+
+    Raises:
+        ValueError: One is not; the message names the field, the value and the remedy.
+    """
+    if fields["supervise"] not in SUPERVISE_CHOICES:
+        raise ValueError(f"supervise={fields['supervise']!r} is unknown: use one of {', '.join(SUPERVISE_CHOICES)}.")
+    for name in ("verifier_channels", "verifier_taps"):
+        if fields[name] < 1:
+            raise ValueError(f"{name}={fields[name]} must be at least 1.")
+    nearest, farthest = fields["verifier_min_depth_metres"], fields["verifier_max_depth_metres"]
+    if not 0 < nearest < farthest < float("inf"):
+        raise ValueError(
+            f"verifier_min_depth_metres={nearest} and verifier_max_depth_metres={farthest} must satisfy 0 < min < max, in "
+            "metres."
+        )
+    size = fields["geometry_size"]
+    if not isinstance(size, (list, tuple)) or [type(side) for side in size] != [int, int] or min(size) < 1:
+        raise ValueError(f"geometry_size={size} must be two positive integers, height and width, such as [96, 128].")
+    for name in ("geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"):
+        if not 0 <= fields[name] < float("inf"):
+            raise ValueError(f"{name}={fields[name]} must be a finite number >= 0 (0 switches the term off).")
 
 
 @strict
@@ -72,31 +108,11 @@ class IGEPConfig(PreTrainedConfig):
         kwargs.setdefault("experts_implementation", {"vlm_config": {}})
         super().__post_init__(**kwargs)
         self.geometry_size = list(self.geometry_size)
-        if self.supervise not in SUPERVISE_CHOICES:
-            raise ValueError(f"supervise={self.supervise!r} is unknown: use one of {', '.join(SUPERVISE_CHOICES)}.")
-        for name, value in (("verifier_channels", self.verifier_channels), ("verifier_taps", self.verifier_taps)):
-            if value < 1:
-                raise ValueError(f"{name}={value} must be at least 1.")
+        check_supervision(vars(self))
         if self.teacher_channels is not None and self.teacher_channels < 1:
             raise ValueError(
                 f"teacher_channels={self.teacher_channels} must be at least 1, or None when there is no teacher."
             )
-        if not 0 < self.verifier_min_depth_metres < self.verifier_max_depth_metres < float("inf"):
-            raise ValueError(
-                f"verifier_min_depth_metres={self.verifier_min_depth_metres} and "
-                f"verifier_max_depth_metres={self.verifier_max_depth_metres} must satisfy 0 < min < max, in metres."
-            )
-        if len(self.geometry_size) != 2 or min(self.geometry_size) < 1:
-            raise ValueError(f"geometry_size={self.geometry_size} must be two positive integers [height, width].")
-        weights = {
-            "geometry_weight": self.geometry_weight,
-            "cross_view_weight": self.cross_view_weight,
-            "global_weight": self.global_weight,
-            "uncertainty_alpha": self.uncertainty_alpha,
-        }
-        for name, value in weights.items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name}={value} must be a finite number >= 0 (0 switches the term off).")
 
     def get_text_config(self, *args, **kwargs) -> PreTrainedConfig:
         """Returns the configuration of the language model inside the wrapped VLM."""

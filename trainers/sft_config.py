@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
+from igep.configuration_igep import SUPERVISE_CHOICES, check_supervision
 
-PARTS = ("vision", "projector", "language", "heads")
+
 TEACHERS = ("none", "geometry_oracle", "backbone", "precomputed")
 
 
@@ -111,7 +112,7 @@ class IGEPSFTConfig(SFTConfig):
 
     supervise: str = field(
         default="encoder",
-        metadata={"help": "Tokens that are aligned with the teacher.", "choices": ["encoder", "llm"]},
+        metadata={"help": "Tokens that are aligned with the teacher.", "choices": list(SUPERVISE_CHOICES)},
     )
     geometry_weight: float = field(default=1.0, metadata={"help": "Weight of the depth loss; 0 = not computed."})
     cross_view_weight: float = field(
@@ -208,7 +209,7 @@ class IGEPSFTConfig(SFTConfig):
                 f"hub_strategy={self.hub_strategy.value!r} would upload checkpoints, which hold pickles and not the code that "
                 "loads them: set it to end."
             )
-        _check_choice("supervise", self.supervise, ("encoder", "llm"))
+        check_supervision(vars(self))
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
@@ -216,27 +217,14 @@ class IGEPSFTConfig(SFTConfig):
             raise ValueError(f"freeze={self.freeze!r} must be a list of parts: write [{self.freeze}].")  # noqa: TRY004
         for part in self.freeze:
             _check_choice("freeze", part, ("vision", "projector", "language"))
-        for name in ("geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"):
-            if not 0 <= vars(self)[name] < float("inf"):
-                raise ValueError(f"{name}={vars(self)[name]} must be a finite number >= 0 (0 switches it off).")
-        for name in ("neighbour_window", "verifier_channels", "verifier_taps", "oracle_grid"):
+        for name in ("neighbour_window", "oracle_grid"):
             if vars(self)[name] < 1:
                 raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
-        if not 0 < self.verifier_min_depth_metres < self.verifier_max_depth_metres < float("inf"):
-            raise ValueError(
-                f"verifier_min_depth_metres={self.verifier_min_depth_metres} and "
-                f"verifier_max_depth_metres={self.verifier_max_depth_metres} must satisfy 0 < min < max, in metres."
-            )
         for part, rate in self.learning_rates.items():
             if not 0 <= rate < float("inf"):
                 raise ValueError(
                     f"{part}_learning_rate={rate} must be a finite number >= 0; to stop a part, freeze it."
                 )
-        size = self.geometry_size
-        if not isinstance(size, (list, tuple)) or [type(side) for side in size] != [int, int] or min(size) < 1:
-            raise ValueError(
-                f"geometry_size={size} must be two positive integers, height and width, such as [96, 128]."
-            )
         if self.global_weight and self.teacher == "none":
             raise ValueError(
                 f"global_weight={self.global_weight} needs a teacher: set teacher to one of "

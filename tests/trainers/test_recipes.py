@@ -10,10 +10,9 @@ from peft import get_peft_model
 from transformers import LlavaOnevisionConfig, Qwen3VLConfig
 from trl import get_peft_config
 
-from igep.configuration_igep import IGEPConfig
+from igep.configuration_igep import SUPERVISION_FIELDS, IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.trainers import sft
-from igep.trainers.configure_supervision import MODEL_FIELDS
 from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.geometry_losses import igep_objective
 from igep.trainers.supervision.teacher import TeacherGeometry
@@ -124,7 +123,7 @@ def test_model_of_the_recipe_at_its_real_size(recipe):
         assert model_args.model_name_or_path == "trainers/tiny_base"
         return
     config, billions = BASES[model_args.model_name_or_path]
-    fields = {name: vars(args)[name] for name in MODEL_FIELDS}
+    fields = {name: vars(args)[name] for name in SUPERVISION_FIELDS}
     with torch.device("meta"):
         model = IGEPForConditionalGeneration(IGEPConfig(vlm_config=config(), teacher_channels=64, **fields))
     if model_args.use_peft:

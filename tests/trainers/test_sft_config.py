@@ -6,8 +6,7 @@ import warnings
 import pytest
 from trl import SFTConfig
 
-from igep.configuration_igep import IGEPConfig
-from igep.trainers.configure_supervision import MODEL_FIELDS
+from igep.configuration_igep import SUPERVISION_FIELDS, IGEPConfig
 from igep.trainers.sft_config import IGEPSFTConfig
 
 
@@ -29,7 +28,7 @@ def test_every_own_option_is_documented_twice(field):
 
 
 def test_supervision_options_are_those_of_the_model():
-    for name in MODEL_FIELDS:
+    for name in SUPERVISION_FIELDS:
         default = IGEPConfig.__dataclass_fields__[name].default
         mine = vars(make_config())[name]
         assert mine == (list(default) if isinstance(default, tuple) else default), name

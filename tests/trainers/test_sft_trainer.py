@@ -14,7 +14,8 @@ from transformers import TrainerCallback
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.sft_trainer import IGEPSFTTrainer, NonFiniteLossError
+from igep.trainers.loop.non_finite import NonFiniteLossError
+from igep.trainers.sft_trainer import IGEPSFTTrainer
 from igep.trainers.supervision.geometry_losses import igep_objective
 from igep.trainers.supervision.geometry_oracle import GeometryOracleTeacher
 from igep.trainers.supervision.precomputed_teacher import write_descriptors

@@ -8,9 +8,10 @@ from transformers import AutoModelForImageTextToText, PreTrainedConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.model_card import model_card
+from igep.trainers.cards.saved_config import name_bases
 from igep.trainers.cards.saved_weights import parameters_on_disk
 from igep.trainers.cards.training_run import read_training_run, write_training_run
-from igep.trainers.publishing.published_folder import check_new_folder, name_bases
+from igep.trainers.publishing.published_folder import check_new_folder
 
 
 def merge_adapter(folder: str | Path, output: str | Path, base: str | None = None) -> None:

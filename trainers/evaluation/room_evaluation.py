@@ -198,7 +198,7 @@ def _draw(
     checkpoint: Path,
 ) -> None:
     model.add_training_heads(igep_objective)
-    load_heads(model, checkpoint)
+    load_heads(model.training_heads, checkpoint)
     depth = np.stack([room.depth_metres for room in rooms])
     inputs = question_batch(processor, rooms, [room.conversation[0][0] for room in rooms])
     output = model(

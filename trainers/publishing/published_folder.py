@@ -14,6 +14,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from igep.modeling_igep import AUTO_MAP
+from igep.trainers.cards.saved_config import name_bases
 from igep.trainers.cards.saved_weights import INDEX, WEIGHTS, weights_files
 from igep.trainers.cards.training_run import RUN_FILE
 from igep.trainers.package_files import PACKAGE
@@ -176,19 +177,6 @@ def try_model(folder: Path, frames_as: str) -> int:
     return report["parameters"]
 
 
-def name_bases(folder: Path) -> None:
-    """Cuts what transformers notes about where a model came from to its last name, where that is a path.
-
-    Args:
-        folder (`Path`): A saved model; nothing happens without `config.json`, as where an adapter lies alone.
-    """
-    file = folder / "config.json"
-    if not file.is_file():
-        return
-    config = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(_without_paths(config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
 def _weights(folder: Path) -> list[str]:
     try:
         names = [file.name for file in weights_files(folder)]
@@ -232,18 +220,3 @@ def _check_weights(files: list[Path]) -> None:
                 f"{file} holds training heads ({heads[0]} and {len(heads) - 1} more): it is a checkpoint. Publish what "
                 "save_model writes."
             )
-
-
-def _without_paths(value: Any) -> Any:
-    """A configuration whose `_name_or_path` names no folder of this machine."""
-    if isinstance(value, dict):
-        return {
-            name: Path(part).name if name == "_name_or_path" and _is_local(part) else _without_paths(part)
-            for name, part in value.items()
-        }
-    return [_without_paths(part) for part in value] if isinstance(value, list) else value
-
-
-def _is_local(name: Any) -> bool:
-    # An id on the Hub has at most one slash and does not begin with one.
-    return isinstance(name, str) and (Path(name).is_absolute() or Path(name).exists() or name.count("/") > 1)

@@ -15,6 +15,7 @@ from tiny_checkpoints import FAMILIES
 from tiny_training import SlantedWalls, make_trainer, weights
 from waiting import wait_until
 
+from igep.trainers.loop import resumable_trainer
 from igep.trainers.loop.complete_checkpoint import mark_complete
 from igep.trainers.package_files import PACKAGE
 
@@ -125,13 +126,12 @@ def test_old_checkpoints_go_only_when_the_new_one_is_whole(checkpoint_folders, t
     options = {"max_steps": 2, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
     trainer = make_trainer(checkpoint_folders["llava_onevision"], tmp_path, **options)
     seen = []
-    from igep.trainers import sft_trainer
 
     def mark(folder):
         seen.append(sorted(path.name for path in tmp_path.glob("checkpoint-*")))
         mark_complete(folder)
 
-    monkeypatch.setattr(sft_trainer, "mark_complete", mark)
+    monkeypatch.setattr(resumable_trainer, "mark_complete", mark)
     trainer.train()
     assert seen == [["checkpoint-1"], ["checkpoint-1", "checkpoint-2"]]
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]

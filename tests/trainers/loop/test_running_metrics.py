@@ -1,6 +1,7 @@
 """Means weighted by what they were taken over, and sums that survive an interruption exactly."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -42,3 +43,17 @@ def test_restored_sums_go_on_bit_for_bit(accelerator):
     for value in values[7:]:
         second.add("loss", value, 1 / 3)
     assert second.reduced(accelerator) == whole.reduced(accelerator)
+
+
+def test_what_is_restored_counts_once_over_the_ranks():
+    sums = {"loss": (3.0, 2.0), "num_tokens": (40.0, 4.0)}
+    found = []
+    for rank in range(2):
+        accelerator = SimpleNamespace(is_main_process=rank == 0, num_processes=1, device=torch.device("cpu"))
+        metrics = RunningMetrics()
+        metrics.restore(sums, accelerator)
+        found.append(metrics.reduced(accelerator))
+    assert found == [
+        sums,
+        dict.fromkeys(sums, (0.0, 0.0)),
+    ]  # every rank has every name: they are exchanged in one piece

@@ -1,17 +1,14 @@
 """The options that the model itself has to know: of the supervision, and of packed questions."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from transformers import PreTrainedConfig
 
+from igep.configuration_igep import SUPERVISION_FIELDS
 from igep.modeling_igep import IGEPForConditionalGeneration
-from igep.trainers.sft_config import IGEPSFTConfig
-from igep.trainers.supervision.teacher import Teacher
 
 
-MODEL_FIELDS = (
-    *("supervise", "geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"),
-    *("verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
-    *("pooled_alignment", "geometry_size"),
-)
 PACKING_ATTENTION = ("sdpa", "eager", "flex_attention")
 HEAD_FIELDS = (
     *("supervise", "verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
@@ -19,20 +16,21 @@ HEAD_FIELDS = (
 )
 
 
-def configure_supervision(model: IGEPForConditionalGeneration, args: IGEPSFTConfig, teacher: Teacher | None) -> None:
+def configure_supervision(
+    model: IGEPForConditionalGeneration, options: Mapping[str, Any], teacher_channels: int | None
+) -> None:
     """Copies the options of the supervision into the model's configuration, and says how it masks packed questions.
 
     Args:
         model (`IGEPForConditionalGeneration`): The model; its training heads, if it has any, must be those of the options.
-        args (`IGEPSFTConfig`): Options of the run.
-        teacher (`Teacher`, *optional*): The teacher, needed if `args.global_weight` is not 0.
+        options (`Mapping[str, Any]`): Options of the run, among them `pack_questions` and those of `SUPERVISION_FIELDS`.
+        teacher_channels (`int`, *optional*): Channels of the teacher's descriptors; `None` without a teacher.
 
     Raises:
         ValueError: The model has heads that do not fit the options, or an attention implementation that cannot keep packed
             questions apart.
     """
-    wanted = {name: vars(args)[name] for name in MODEL_FIELDS}
-    wanted["teacher_channels"] = teacher.channels if args.global_weight else None
+    wanted = {name: options[name] for name in SUPERVISION_FIELDS} | {"teacher_channels": teacher_channels}
     config = model.config
     for name in HEAD_FIELDS:
         if model.training_heads and config.to_dict()[name] != wanted[name]:
@@ -42,7 +40,7 @@ def configure_supervision(model: IGEPForConditionalGeneration, args: IGEPSFTConf
             )
     for name, value in wanted.items():
         setattr(config, name, value)
-    if args.pack_questions:
+    if options["pack_questions"]:
         model.packs_with_block_mask = packs_with_block_mask(model.config.get_text_config())
 
 
