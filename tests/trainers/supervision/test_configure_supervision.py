@@ -3,7 +3,7 @@
 import pytest
 from transformers import Qwen2Config
 
-from igep.trainers.configure_supervision import packs_with_block_mask
+from igep.trainers.supervision.configure_supervision import packs_with_block_mask
 
 
 @pytest.mark.parametrize(("implementation", "expected"), [("sdpa", False), ("eager", False), ("flex_attention", True)])
