@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from igep.focal_unification import unify_focal_length
+from igep.trainers.data.scenes.camera_arrays import pixel_rays
 from igep.trainers.data.scenes.scene_validation import decode_frame
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.vlm3.depth_questions import questions_at
@@ -110,11 +111,12 @@ class DepthLMDataset(torch.utils.data.Dataset):
         if len(pixels) != len(metres):
             self._fail(number, f"{len(pixels)} `pixel_coords` for {len(metres)} `depth`: give one depth per point.")
         fx, fy, cx, cy = camera[:4]
+        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
         options = self.options
         try:
             view = unify_focal_length(
                 frame,
-                np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
+                intrinsics,
                 focal_pixels=options.focal_pixels,
                 mode=options.focal_mode,
                 max_pixels=options.max_image_pixels,
@@ -125,8 +127,8 @@ class DepthLMDataset(torch.utils.data.Dataset):
         except ValueError as error:
             self._fail(number, f"{error}")
         if options.distance_kind != self.depth_kind:
-            rays = np.hypot(1, np.hypot((pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy))
-            metres = metres * rays if self.depth_kind == "z" else metres / rays
+            ray_lengths = np.linalg.norm(pixel_rays(pixels, intrinsics), axis=-1)
+            metres = metres * ray_lengths if self.depth_kind == "z" else metres / ray_lengths
         usable = np.flatnonzero(
             view.inside & (metres >= options.min_depth_metres) & (metres <= options.max_depth_metres)
         )

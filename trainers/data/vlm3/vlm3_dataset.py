@@ -2,14 +2,16 @@
 
 import logging
 import zlib
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 
-from igep.trainers.data.scenes.colour_camera_depth import nearest_depth, rescaled_intrinsics
+from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
+from igep.trainers.data.scenes.colour_camera_depth import nearest_depth
 from igep.trainers.data.scenes.scene_table import SceneTable
-from igep.trainers.data.scenes.scene_validation import ValidScene, validate_scene
+from igep.trainers.data.scenes.scene_validation import ValidScene
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.vlm3.correspondence_questions import ask_about_correspondence
 from igep.trainers.data.vlm3.covisibility import covisibility
@@ -69,9 +71,6 @@ class VLM3Dataset(torch.utils.data.Dataset):
             if not len(usable):
                 without.append(scene_id)
             names = self._table.frame_ids(number)
-            if len(set(names)) != len(names):
-                repeated = next(name for name in names if names.count(name) > 1)
-                raise SpatialDataError(f"Scene {scene_id!r}: `frame_ids` has {repeated!r} twice: rename one.")
             for frame in usable.tolist():
                 if options.images_per_row == 1 or len(self._partners(number, frame)):
                     self._rows.append((number, frame))
@@ -103,6 +102,16 @@ class VLM3Dataset(torch.utils.data.Dataset):
     def sample_ids(self) -> tuple[str, ...]:
         """Names of the samples, in row order, without reading them."""
         return tuple(self._sample_ids)
+
+    @property
+    def task(self) -> str:
+        """The task of VLM3."""
+        return self.options.task
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """How its questions are written, see `VLM3Options.usage`."""
+        return self.options.usage
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row with the questions of one of its uses.
@@ -151,7 +160,7 @@ class VLM3Dataset(torch.utils.data.Dataset):
     ) -> tuple[ValidScene, tuple[PosedView, ...], list[WrittenQuestion]]:
         options = self.options
         if options.images_per_row == 1:
-            scene = self._scene(number, [frame])
+            scene = self._table.scene(number, [frame])
             views = posed_views(scene, options)
             if options.task == "depth":
                 return scene, views, ask_about_depth(views[0], options, rng)
@@ -163,16 +172,13 @@ class VLM3Dataset(torch.utils.data.Dataset):
         write = {"correspondence": ask_about_correspondence, "pose": ask_about_pose}[options.task]
         asked: list[WrittenQuestion] = []
         for partner in rng.permutation(self._partners(number, frame))[:PARTNERS_TRIED].tolist():
-            scene = self._scene(number, [frame, partner])
+            scene = self._table.scene(number, [frame, partner])
             views = posed_views(scene, options)
             if self._see_each_other(scene, views):
                 asked = write(*views, options, rng)
             if asked:
                 break
         return scene, views, asked
-
-    def _scene(self, number: int, frames: list[int]) -> ValidScene:
-        return validate_scene(self._table.row(number, frames))
 
     def _usable_frames(self, number: int) -> np.ndarray:
         """Indices of the frames of a scene that have what the task needs, as far as that is known without reading them."""
@@ -209,7 +215,7 @@ class VLM3Dataset(torch.utils.data.Dataset):
             )
         if scene.world_from_camera is not None:
             poses = np.stack([view.world_from_camera for view in views])
-        intrinsics = [rescaled_intrinsics(view.intrinsics, view.size, self.geometry_size) for view in views]
+        intrinsics = [resize_intrinsics(view.intrinsics, view.size, self.geometry_size) for view in views]
         return SpatialExample(
             sample_id=sample_id,
             scene_id=scene.scene_id,
