@@ -189,13 +189,12 @@ class SpatialDataset(torch.utils.data.Dataset):
     def __getitem__(self, row: int) -> SpatialExample:
         scene_number, question_numbers = self._rows[row]
         question_rows = self._questions[list(question_numbers)].to_pylist() if question_numbers else []
-        usable = self._scenes.usable_frames(scene_number)
-        sampled = _sampled_frames(
-            *(self._scenes.scene_ids[scene_number], usable, len(self._scenes.frame_ids(scene_number)), self.num_frames)
-        )
-        scene = self._scenes.scene(scene_number, sampled.tolist())  # reads these frames and no other
-        every = np.arange(self.num_frames)
-        return _example(scene, every, question_rows, self.geometry_size, self._sample_ids[row])
+        scenes = self._scenes
+        num_stored = len(scenes.frame_ids(scene_number))
+        usable = scenes.usable_frames(scene_number)
+        sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)
+        scene = scenes.scene(scene_number, sampled.tolist())  # these frames and no other
+        return _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row for its `draw`-th use in a mixture: what people wrote is the same every time."""

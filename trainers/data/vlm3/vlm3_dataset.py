@@ -2,10 +2,8 @@
 
 import logging
 import zlib
-from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 
 from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
@@ -21,6 +19,7 @@ from igep.trainers.data.vlm3.pose_questions import ask_about_pose
 from igep.trainers.data.vlm3.scene_views import posed_views
 from igep.trainers.data.vlm3.spatial_question import PosedView, WrittenQuestion
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
+from igep.trainers.data.vlm3.written_rows import WrittenRows, turns_of
 
 
 logger = logging.getLogger(__name__)
@@ -35,7 +34,7 @@ PARTNERS_TRIED = 8  # frames that a first frame is paired with before another fi
 ROWS_TRIED = 50  # other rows looked at before a row without questions is an error
 
 
-class VLM3Dataset(torch.utils.data.Dataset):
+class VLM3Dataset(WrittenRows):
     """One row per frame; where a question needs two, the frame is the first and its partner is drawn when the row is read.
 
     A row has up to K independent questions, drawn anew for every use of it, and the geometry of its views, so that IGEP's
@@ -57,7 +56,7 @@ class VLM3Dataset(torch.utils.data.Dataset):
     def __init__(self, scenes: Dataset, options: VLM3Options, *, geometry_size: tuple[int, int], seed: int = 0):
         if min(geometry_size) < 1:
             raise ValueError(f"geometry_size={geometry_size}: give a positive (height, width).")
-        self.options = options
+        super().__init__(options)
         self.geometry_size = (int(geometry_size[0]), int(geometry_size[1]))
         self.seed = seed
         self._table = SceneTable(scenes)
@@ -95,23 +94,10 @@ class VLM3Dataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, row: int) -> SpatialExample:
-        return self.example(row, 0)
-
     @property
     def sample_ids(self) -> tuple[str, ...]:
         """Names of the samples, in row order, without reading them."""
         return tuple(self._sample_ids)
-
-    @property
-    def task(self) -> str:
-        """The task of VLM3."""
-        return self.options.task
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        """How its questions are written, see `VLM3Options.usage`."""
-        return self.options.usage
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row with the questions of one of its uses.
@@ -224,7 +210,5 @@ class VLM3Dataset(torch.utils.data.Dataset):
             depth_metres=depth,
             intrinsics=np.stack(intrinsics).astype(np.float32),
             world_from_camera=poses,
-            conversation=tuple((one.question, one.answer) for one in asked),
-            question_types=tuple(one.question_type for one in asked),
-            references=tuple(one.reference for one in asked),
+            **turns_of(asked),
         )
