@@ -172,27 +172,6 @@ def resize_intrinsics(intrinsics: Tensor, from_size: tuple[int, int], to_size: t
     return intrinsics * intrinsics.new_tensor(factors)[:, None]
 
 
-def crop_intrinsics(intrinsics: Tensor, left: float, top: float) -> Tensor:
-    """Intrinsics after `left` columns and `top` rows were cut off.
-
-    Args:
-        intrinsics (`torch.Tensor`): (..., 3, 3).
-        left (`float`): Columns removed on the left; negative for padding.
-        top (`float`): Rows removed at the top; negative for padding.
-
-    Returns:
-        `torch.Tensor`: (..., 3, 3).
-
-    Raises:
-        ValueError: If the matrix is not 3x3.
-    """
-    _check_intrinsics("intrinsics", intrinsics)
-    intrinsics = full_precision(intrinsics)
-    shift = intrinsics.new_zeros(3, 3)
-    shift[0, 2], shift[1, 2] = left, top
-    return intrinsics - shift
-
-
 def _rays(intrinsics: Tensor, height: int, width: int) -> Tensor:
     """(..., H, W, 3) points at z = 1 seen by every pixel; `intrinsics` already aligned with the depth map."""
     pixels = pixel_centres(height, width, intrinsics.device).to(intrinsics.dtype)

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from igep.camera_geometry import (
-    crop_intrinsics,
     euclidean_from_z,
     invert_pose,
     pixel_centres,
@@ -78,12 +77,6 @@ def test_halving_the_image_unprojects_the_middle_of_four_pixels_to_the_middle_of
     fine = unproject(depth, intrinsics)
     coarse = unproject(depth[::2, ::2], resize_intrinsics(intrinsics, (8, 6), (4, 3)))
     torch.testing.assert_close(coarse, fine.reshape(4, 2, 3, 2, 3).mean((1, 3)))
-
-
-def test_cropping_keeps_the_points_of_the_pixels_that_remain():
-    intrinsics, depth = camera(7.0, 8, 6), random_depth(8, 6)
-    cropped = unproject(depth[3:, 2:], crop_intrinsics(intrinsics, left=2, top=3))
-    torch.testing.assert_close(cropped, unproject(depth, intrinsics)[3:, 2:])
 
 
 @settings(deadline=None, max_examples=40)

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from transformers import HfArgumentParser
 
 from igep.trainers.cards.licences import Licence
-from igep.trainers.cards.markdown_text import in_markdown
+from igep.trainers.cards.markdown import in_markdown
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
 from igep.trainers.package_files import CARD_TEMPLATES
 from igep.trainers.publishing.hub_upload import check_repo_id, check_repository, hub_errors, listing, upload_folder

@@ -16,17 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import yaml
 from huggingface_hub import HfApi
 from transformers import AutoModelForImageTextToText, PreTrainedConfig
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.cards.given_options import given_flags, read_recipe
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
-from igep.trainers.data.spatial_dataset import SpatialDataset
-from igep.trainers.data.training_rows import RowOptions, Rows, SceneTableCache, load_rows
+from igep.trainers.data.row_source import RowSource
+from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_trainer import IGEPSFTTrainer
@@ -87,10 +87,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, 
     Raises:
         SystemExit: An unknown key or flag, a recipe that is not there, or a bad value; the message says which.
     """
-    parser = TrlParser(OPTIONS, prog="sft.py", description=__doc__.split("\n")[0], allow_abbrev=False)
-    parser.add_argument(
-        "--config", default=argparse.SUPPRESS, help="Recipe: a YAML file whose keys are these options."
-    )
+    parser = _parser()
     arguments = _split_config(sys.argv[1:] if arguments is None else arguments)
     try:
         _check_keys(arguments)
@@ -110,9 +107,19 @@ def given_options(arguments: Sequence[str], parsed: Sequence[object]) -> dict[st
         `dict[str, object]`: Option to value, the recipe's first.
     """
     values = {name: value for options in parsed for name, value in vars(options).items()}
-    names = [key.lstrip("-").split("=")[0].replace("-", "_") for key, _ in _keys(_split_config(arguments))]
-    names = [name if name in values else name.removeprefix("no_") for name in names]
+    words = _split_config(arguments)
+    recipe = _recipe_file(words)
+    names = [*({} if recipe is None else read_recipe(recipe)), *given_flags(_parser(), OPTIONS, words)]
     return {name: values[name] for name in names if name in values}
+
+
+def _parser() -> TrlParser:
+    parser = TrlParser(OPTIONS, prog="sft.py", description=__doc__.split("\n")[0], allow_abbrev=False)
+    # TRL reads the recipe itself; the flag stands here for `--help`.
+    parser.add_argument(
+        "--config", default=argparse.SUPPRESS, help="Recipe: a YAML file whose keys are these options."
+    )
+    return parser
 
 
 def _split_config(arguments: Sequence[str]) -> list[str]:
@@ -124,27 +131,18 @@ def _check_keys(arguments: Sequence[str]) -> None:
     """Raises on a flag or a recipe key that no option has, before any value is looked at."""
     known = {option.name for options in OPTIONS for option in dataclasses.fields(options)}
     known |= {f"no_{name}" for name in known} | {"config", "env", "help"}
-    for key, kind in _keys(arguments):
+    recipe = _recipe_file(arguments)
+    keys = [] if recipe is None else [(str(key), f"key in {recipe}") for key in read_recipe(recipe)]
+    for key, kind in [*keys, *((word, "flag") for word in arguments if word.startswith("--"))]:
         name = key.lstrip("-").split("=")[0].replace("-", "_")
         if name not in known:
             nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
             raise ValueError(f"unknown {kind}: {name!r}. Did you mean {nearest!r}? --help lists every option.")
 
 
-def _keys(arguments: Sequence[str]) -> list[tuple[str, str]]:
-    """The keys of the recipe, then the flags, each with where it stands."""
-    flags = [(word, "flag") for word in arguments if word.startswith("--")]
-    keys = []
-    if "--config" in arguments[:-1]:
-        recipe = arguments[arguments.index("--config") + 1]
-        try:
-            content = yaml.safe_load(Path(recipe).read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{recipe} is not YAML, {error}: correct that line.") from error
-        if not isinstance(content, dict):
-            raise ValueError(f"{recipe} holds no options: a recipe is a YAML mapping of option to value.")
-        keys = [(key, f"key in {recipe}") for key in content]
-    return keys + flags
+def _recipe_file(arguments: Sequence[str]) -> Path | None:
+    """The recipe that a command line names."""
+    return Path(arguments[arguments.index("--config") + 1]) if "--config" in arguments[:-1] else None
 
 
 def load_model(model_args: ModelConfig, training_args: IGEPSFTConfig) -> IGEPForConditionalGeneration:
@@ -209,7 +207,7 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
 
 def load_datasets(
     script_args: IGEPScriptArguments, training_args: IGEPSFTConfig
-) -> tuple[Rows | MixtureDataset, torch.utils.data.Dataset | None]:
+) -> tuple[RowSource | MixtureDataset, torch.utils.data.Dataset | None]:
     """Reads the scenes and makes rows of them.
 
     Args:
@@ -260,7 +258,7 @@ def check_image_sizes(mixture: MixtureDataset, processor: IGEPProcessor) -> None
         ValueError: The processor resizes by more than whole patches; the message names the part and the remedy.
     """
     for part in mixture.parts:
-        if isinstance(part.dataset, SpatialDataset) or part.dataset.options.focal_pixels is None:
+        if part.dataset.usage.get("focal_pixels") is None:
             continue
         for frame in part.dataset.example(0, 0).frames:
             try:

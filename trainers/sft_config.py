@@ -258,6 +258,22 @@ class IGEPSFTConfig(SFTConfig):
         return self.train_batch_size * self.gradient_accumulation_steps * self.world_size
 
     @property
+    def losses(self) -> dict[str, float]:
+        """Weight of each loss by its name in words, as a card lists them."""
+        verifier = f"by a verifier of {self.verifier_channels} channels on {self.verifier_taps} encoder layers"
+        return {
+            "cross-entropy of the answers": 1.0,
+            f"depth, {verifier}": self.geometry_weight,
+            "cross-view consistency of that depth": self.cross_view_weight,
+            f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher})": self.global_weight,
+        }
+
+    @property
+    def named_teacher(self) -> dict[str, str | None] | None:
+        """Kind and name of the teacher that is aligned with, as a card names it; `None` where none is."""
+        return {"kind": self.teacher, "name": self.teacher_name_or_path} if self.global_weight else None
+
+    @property
     def supervises_geometry(self) -> bool:
         """Whether any geometric loss is computed; without one the training is plain supervised fine-tuning."""
         return any((self.geometry_weight, self.cross_view_weight, self.global_weight))

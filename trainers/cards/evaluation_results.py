@@ -13,8 +13,7 @@ from pathlib import Path
 
 from huggingface_hub import EvalResult
 
-from igep.trainers.cards.markdown_table import markdown_table
-from igep.trainers.cards.markdown_text import in_markdown
+from igep.trainers.cards.markdown import in_markdown, markdown_table
 from igep.trainers.cards.saved_weights import weights_sha256
 
 

@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from igep.trainers.cards.evaluation_results import Evaluation
 from igep.trainers.cards.licences import inherited_licence
-from igep.trainers.cards.markdown_text import in_markdown
+from igep.trainers.cards.markdown import in_markdown
 from igep.trainers.package_files import CARD_TEMPLATES
 
 
@@ -69,7 +69,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         eval_results=[result for evaluation in evaluations for result in evaluation.eval_results()] or None,
     )
     base_name = in_markdown(base["name"])
-    written_tasks = [in_markdown(task) for task in usage["tasks"] if task != "questions"]
+    written_tasks = [task for task in usage["tasks"] if task in TASKS]
     runs = [run, *run["earlier"]]
     ever_supervised = any(len(each["losses"]) > 1 for each in runs)
     trained_tasks = {*usage["tasks"], *(part["task"] for each in runs for part in each["data"])}

@@ -6,11 +6,8 @@ from typing import Any
 import torch
 
 from igep.trainers.cards.shared_recipe import is_hub_id, mixture_entries
-from igep.trainers.data.depthlm import DepthLMDataset
-from igep.trainers.data.load_scenes import SceneSource
-from igep.trainers.data.mixture import MixtureDataset
-from igep.trainers.data.spatial_dataset import SpatialDataset
-from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
+from igep.trainers.data.dataset_options import DatasetKind
+from igep.trainers.data.mixture import drawn_rows
 
 
 def data_of(dataset: torch.utils.data.Dataset, recipe: dict[str, Any], samples: int) -> list[dict[str, Any]]:
@@ -24,28 +21,16 @@ def data_of(dataset: torch.utils.data.Dataset, recipe: dict[str, Any], samples: 
     Returns:
         `list[dict]`: `name`, `dataset` (see `named_dataset`), `task`, `rows` and `samples` of each.
     """
-    if not isinstance(dataset, MixtureDataset):
-        named = named_dataset(recipe)
-        return [
-            {
-                "name": "training rows",
-                "dataset": named,
-                "task": _task(dataset),
-                "rows": len(dataset),
-                "samples": samples,
-            }
-        ]
-    drawn = dataset.counts(samples)
     entries = {entry.get("name"): entry for entry in mixture_entries(recipe)}
     return [
         {
-            "name": part.name,
-            "dataset": named_dataset({**recipe, **entries.get(part.name, {})}),
-            "task": _task(part.dataset),
-            "rows": part.num_rows,
-            "samples": drawn[part.name],
+            "name": rows.name,
+            "dataset": named_dataset({**recipe, **entries.get(rows.name, {})}),
+            "task": rows.source.task,
+            "rows": rows.num_rows,
+            "samples": rows.samples,
         }
-        for part in dataset.parts
+        for rows in drawn_rows(dataset, samples)
     ]
 
 
@@ -64,7 +49,7 @@ def named_dataset(options: dict[str, Any]) -> dict[str, Any] | None:
         return None
     on_hub = kind == "hub" and path is not None and is_hub_id(str(path))
     name = path and (str(path) if on_hub else Path(path).absolute().name)
-    return {"kind": kind or SceneSource.dataset, "name": name, "on_hub": on_hub}
+    return {"kind": kind or DatasetKind.dataset, "name": name, "on_hub": on_hub}
 
 
 def hub_datasets(recipe: dict[str, Any]) -> set[str]:
@@ -78,9 +63,3 @@ def hub_datasets(recipe: dict[str, Any]) -> set[str]:
     """
     named = [named_dataset({**recipe, **entry}) for entry in ({}, *mixture_entries(recipe))]
     return {dataset["name"] for dataset in named if dataset is not None and dataset["on_hub"]}
-
-
-def _task(dataset: torch.utils.data.Dataset) -> str:
-    if isinstance(dataset, (VLM3Dataset, DepthLMDataset)):
-        return dataset.options.task
-    return "questions" if isinstance(dataset, SpatialDataset) else "rows of a dataset class of the user's"

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainingArguments
 from transformers.utils import logging
 
 from igep.trainers.cards.licences import licence_of
 from igep.trainers.cards.run_data import data_of, hub_datasets
-from igep.trainers.cards.run_usage import usage_of
 from igep.trainers.cards.saved_weights import parameters_on_disk
 from igep.trainers.cards.shared_recipe import is_hub_id, shared_path, shared_recipe
-from igep.trainers.cards.usage import RUN_FILE, run_file
-from igep.trainers.sft_config import IGEPSFTConfig
+from igep.trainers.cards.usage import RUN_FILE, run_file, usage_of
 
 
 logger = logging.get_logger(__name__)
@@ -44,10 +43,15 @@ REQUIRED = {
 
 
 def training_run(
-    args: IGEPSFTConfig,
+    args: TrainingArguments,
     recipe: dict[str, Any],
     train_dataset: torch.utils.data.Dataset,
     *,
+    samples_per_step: int,
+    losses: dict[str, float],
+    frames_as: str,
+    pack_questions: bool = False,
+    teacher: dict[str, str | None] | None = None,
     base_model: str,
     steps: int,
     tags: Sequence[str],
@@ -59,9 +63,14 @@ def training_run(
     """Describes a run.
 
     Args:
-        args (`IGEPSFTConfig`): Its options.
+        args (`transformers.TrainingArguments`): Its options: processes, precision and device are read from them.
         recipe (`dict`): The options that were given, in a recipe or as flags; see `shared_recipe`.
         train_dataset (`torch.utils.data.Dataset`): What was trained on.
+        samples_per_step (`int`): Samples of an optimiser step over all processes.
+        losses (`dict[str, float]`): Weight of each loss by its name in words; those of weight 0 are left out.
+        frames_as (`str`): `"video"` or `"images"`: how the model saw the frames.
+        pack_questions (`bool`, *optional*, defaults to `False`): The questions of a row were independent of each other.
+        teacher (`dict`, *optional*): `kind` of the teacher that was aligned with, and its `name`: id, folder or `None`.
         base_model (`str`): Id or folder of the model that training began with.
         steps (`int`): Optimiser steps so far.
         tags (`Sequence[str]`): Tags on the Hub.
@@ -73,10 +82,9 @@ def training_run(
     Returns:
         `dict`: What `training_run.json` holds.
     """
-    teacher = None
-    if args.global_weight:
-        name = args.teacher_name_or_path
-        teacher = {"kind": args.teacher, "name": name and shared_path(name), "licence": name and licence_of(name)}
+    if teacher is not None:
+        name = teacher["name"]
+        teacher = {"kind": teacher["kind"], "name": name and shared_path(name), "licence": name and licence_of(name)}
     on_hub = is_hub_id(base_model)
     return {
         "base_model": {
@@ -90,12 +98,12 @@ def training_run(
         },
         "earlier": _earlier(base_model, recipe.get("model_revision")),
         "steps": steps,
-        "samples_per_step": args.samples_per_step,
+        "samples_per_step": samples_per_step,
         "recipe": shared_recipe(recipe),
-        "losses": _losses(args),
+        "losses": [{"name": name, "weight": weight} for name, weight in losses.items() if weight],
         "teacher": teacher,
-        "data": data_of(train_dataset, recipe, steps * args.samples_per_step),
-        "usage": usage_of(train_dataset, args),
+        "data": data_of(train_dataset, recipe, steps * samples_per_step),
+        "usage": usage_of(train_dataset, frames_as=frames_as, pack_questions=pack_questions),
         "tags": sorted(tags),
         "datasets": sorted({*datasets, *hub_datasets(recipe)}),
         "adapter_only": adapter_only,
@@ -141,11 +149,11 @@ def read_training_run(folder: Path) -> dict[str, Any]:
     return run
 
 
-def changed_options(args: IGEPSFTConfig) -> dict[str, Any]:
+def changed_options(args: TrainingArguments) -> dict[str, Any]:
     """The options of a run that differ from their defaults.
 
     Args:
-        args (`IGEPSFTConfig`): Its options.
+        args (`transformers.TrainingArguments`): Its options.
 
     Returns:
         `dict`: Option to value.
@@ -158,11 +166,11 @@ def changed_options(args: IGEPSFTConfig) -> dict[str, Any]:
     }
 
 
-def environment(args: IGEPSFTConfig) -> dict[str, Any]:
+def environment(args: TrainingArguments) -> dict[str, Any]:
     """Versions and hardware of this process.
 
     Args:
-        args (`IGEPSFTConfig`): Options of the run.
+        args (`transformers.TrainingArguments`): Options of the run.
 
     Returns:
         `dict`: `packages`, `python`, `device` and `processes`.
@@ -181,17 +189,6 @@ def environment(args: IGEPSFTConfig) -> dict[str, Any]:
         "processes": args.world_size,
         "precision": "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32",
     }
-
-
-def _losses(args: IGEPSFTConfig) -> list[dict[str, Any]]:
-    verifier = f"by a verifier of {args.verifier_channels} channels on {args.verifier_taps} encoder layers"
-    weights = {
-        "cross-entropy of the answers": 1.0,
-        f"depth, {verifier}": args.geometry_weight,
-        "cross-view consistency of that depth": args.cross_view_weight,
-        f"alignment of {args.supervise} tokens with a frozen 3D teacher ({args.teacher})": args.global_weight,
-    }
-    return [{"name": name, "weight": weight} for name, weight in weights.items() if weight]
 
 
 def _earlier(base_model: str, revision: str | None) -> list[dict[str, Any]]:

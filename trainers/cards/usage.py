@@ -1,19 +1,59 @@
-"""How a saved model wants to be asked: the `usage` of the `training_run.json` beside its weights."""
+"""How a saved model wants to be asked: the `usage` of the `training_run.json` beside its weights, written and read."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-from igep.trainers.data.vlm3.vlm3_options import VLM3Options
+from igep.trainers.data.mixture import drawn_rows
+from igep.trainers.data.rooms.room_questions import WHERE_QUESTIONS
+from igep.trainers.data.scenes.spatial_example import SpatialExample
+from igep.trainers.data.vlm3.vlm3_options import USAGE_FIELDS, VLM3Options
 
 
 RUN_FILE = "training_run.json"
-TASK_OPTIONS = (
-    *("focal_pixels", "focal_mode", "max_image_pixels", "canvas_size", "text_pixel_steps", "distance_kind", "think"),
-)
+OF_DEPTH = ("focal_pixels", "focal_mode", "canvas_size", "text_pixel_steps")  # which the Space and the card show
+LOOKED_AT_ROWS = 24  # for example questions
+NUM_EXAMPLES = 6
+
+
+def usage_of(dataset: torch.utils.data.Dataset, *, frames_as: str, pack_questions: bool = False) -> dict[str, Any]:
+    """How a model wants to be asked, from what it was trained on.
+
+    Args:
+        dataset (`torch.utils.data.Dataset`): What it was trained on.
+        frames_as (`str`): `"video"` or `"images"`: how it saw the frames.
+        pack_questions (`bool`, *optional*, defaults to `False`): The questions of a row were independent of each other.
+
+    Returns:
+        `dict`: `tasks`, `num_frames`, `frames_as`, `multi_turn`, `examples`; `task_options` of the tasks whose questions are
+        written under options, and those of depth by themselves; and `where_questions` if the data asks where things are.
+    """
+    sources = [rows.source for rows in drawn_rows(dataset, 0)]
+    written = {source.task: source.usage for source in sources if source.usage}
+    asked = [source for source in sources if not source.usage]
+    usage: dict[str, Any] = {
+        "tasks": sorted({*written, *(("questions",) if asked else ())}),
+        "num_frames": 1,
+        "frames_as": frames_as,
+        "multi_turn": False,
+        "examples": [],
+        "task_options": written,
+    }
+    for source in asked:
+        rows = [source.example(row, 0) for row in range(min(len(source), LOOKED_AT_ROWS))]
+        usage["num_frames"] = max(usage["num_frames"], *(len(row.frames) for row in rows))
+        usage["multi_turn"] |= not pack_questions and any(len(row.conversation) > 1 for row in rows)
+        usage["examples"] += _examples(rows)
+    usage |= {name: value for name, value in written.get("depth", {}).items() if name in OF_DEPTH}
+    start = WHERE_QUESTIONS[0].split("{object}")[0]
+    if any(question.startswith(start) for question in usage["examples"]):
+        usage["where_questions"] = list(WHERE_QUESTIONS)
+    return usage
 
 
 def read_usage(model: str | Path) -> dict[str, Any]:
@@ -49,7 +89,7 @@ def task_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
         task (`str`): `depth`, `correspondence`, `pose` or `objects`.
 
     Returns:
-        `dict[str, Any]`: Those of `TASK_OPTIONS` that the model names; empty if it did not learn the task, or is older than
+        `dict[str, Any]`: Those of `USAGE_FIELDS` that the model names; empty if it did not learn the task, or is older than
             these notes.
 
     Raises:
@@ -58,7 +98,7 @@ def task_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
     try:
         older = usage if task == "depth" and task in usage.get("tasks", ()) else {}
         stated = usage.get("task_options", {}).get(task, older)
-        found = {name: value for name, value in stated.items() if name in TASK_OPTIONS}
+        found = {name: value for name, value in stated.items() if name in USAGE_FIELDS}
         if found:
             VLM3Options(task=task, **found)
     except (ValueError, TypeError, AttributeError) as error:
@@ -95,3 +135,13 @@ def _wrong_part(usage: Any) -> str | None:
     if frames_as not in ("video", "images"):
         return f"frames_as={frames_as!r}, which is neither video nor images"
     return None if isinstance(tasks, list) else f"tasks={tasks!r}, which is no list"
+
+
+def _examples(rows: Sequence[SpatialExample]) -> list[str]:
+    """One question of each type, in the order in which they come."""
+    by_type: dict[str, str] = {}
+    for row in rows:
+        types = row.question_types or [question for question, _ in row.conversation]
+        for (question, _), kind in zip(row.conversation, types, strict=True):
+            by_type.setdefault(kind or question, question)
+    return list(by_type.values())[:NUM_EXAMPLES]

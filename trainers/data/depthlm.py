@@ -8,26 +8,40 @@ be said. `pixel_coords` are columns and rows counted from 0.
 
 import json
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import torch
 from PIL import Image
 
 from igep.focal_unification import unify_focal_length
-from igep.trainers.data.scenes.scene_validation import decode_frame
+from igep.trainers.data.dataset_options import DatasetPlace, depth_kind_field
+from igep.trainers.data.scenes.camera_arrays import pixel_rays
+from igep.trainers.data.scenes.scene_validation import DEPTH_KINDS, decode_frame
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.vlm3.depth_questions import questions_at
 from igep.trainers.data.vlm3.spatial_question import distinct_questions
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
+from igep.trainers.data.vlm3.written_rows import WrittenRows, turns_of
 
 
 FIELDS = ("image", "intrinsics", "pixel_coords", "depth")
-DEPTH_KINDS = ("z", "euclidean")
 
 
-class DepthLMDataset(torch.utils.data.Dataset):
+@dataclass
+class DepthLMOptions(DatasetPlace):
+    """Options of `depthlm`, besides the place of its file and of its images.
+
+    Args:
+        depth_kind (`str`, *optional*): `z`, or `euclidean` for distances to the camera. `depthlm`: must be said, since its
+            sets differ.
+    """
+
+    depth_kind: str | None = depth_kind_field()
+
+
+class DepthLMDataset(WrittenRows):
     """Metric depth questions about the images of a file; a row is an image with K of its points, drawn for every use.
 
     Args:
@@ -56,8 +70,8 @@ class DepthLMDataset(torch.utils.data.Dataset):
             raise ValueError(f"depth_kind={depth_kind!r} is unknown: use one of {', '.join(DEPTH_KINDS)}.")
         if options.task != "depth":
             raise ValueError(f"task={options.task!r}: DepthLM's files hold depths alone, use depth.")
+        super().__init__(options)
         self.file = Path(file)
-        self.options = options
         self.depth_kind = depth_kind
         self.image_root = self.file.parent if image_root is None else Path(image_root)
         self.seed = seed
@@ -79,9 +93,6 @@ class DepthLMDataset(torch.utils.data.Dataset):
 
     def __len__(self) -> int:
         return len(self._starts)
-
-    def __getitem__(self, row: int) -> SpatialExample:
-        return self.example(row, 0)
 
     @property
     def sample_ids(self) -> tuple[str, ...]:
@@ -110,11 +121,12 @@ class DepthLMDataset(torch.utils.data.Dataset):
         if len(pixels) != len(metres):
             self._fail(number, f"{len(pixels)} `pixel_coords` for {len(metres)} `depth`: give one depth per point.")
         fx, fy, cx, cy = camera[:4]
+        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
         options = self.options
         try:
             view = unify_focal_length(
                 frame,
-                np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]),
+                intrinsics,
                 focal_pixels=options.focal_pixels,
                 mode=options.focal_mode,
                 max_pixels=options.max_image_pixels,
@@ -125,8 +137,8 @@ class DepthLMDataset(torch.utils.data.Dataset):
         except ValueError as error:
             self._fail(number, f"{error}")
         if options.distance_kind != self.depth_kind:
-            rays = np.hypot(1, np.hypot((pixels[:, 0] - cx) / fx, (pixels[:, 1] - cy) / fy))
-            metres = metres * rays if self.depth_kind == "z" else metres / rays
+            ray_lengths = np.linalg.norm(pixel_rays(pixels, intrinsics), axis=-1)
+            metres = metres * ray_lengths if self.depth_kind == "z" else metres / ray_lengths
         usable = np.flatnonzero(
             view.inside & (metres >= options.min_depth_metres) & (metres <= options.max_depth_metres)
         )
@@ -149,9 +161,7 @@ class DepthLMDataset(torch.utils.data.Dataset):
             depth_metres=None,
             intrinsics=None,
             world_from_camera=None,
-            conversation=tuple((one.question, one.answer) for one in asked),
-            question_types=tuple(one.question_type for one in asked),
-            references=tuple(one.reference for one in asked),
+            **turns_of(asked),
         )
 
     def _fail(self, number: int, what: str) -> NoReturn:

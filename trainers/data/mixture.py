@@ -7,29 +7,16 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from igep.trainers.data.mixture_order import MixtureOrder, Place
+from igep.trainers.data.row_source import RowSource, as_row_source
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 
 
 WEIGHTINGS = ("uniform", "size", "temperature", "custom")
-
-
-class RowSource(Protocol):
-    """What a part of a mixture reads: `SpatialDataset`, `VLM3Dataset` and `DepthLMDataset` are such datasets."""
-
-    @property
-    def sample_ids(self) -> Sequence[str]:
-        """Names of the rows, without reading them."""
-
-    def __len__(self) -> int: ...
-
-    def example(self, row: int, draw: int) -> SpatialExample:
-        """The row as it is when it comes for the `draw`-th time, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -260,3 +247,38 @@ class MixtureDataset(torch.utils.data.Dataset):
 
     def _name(self, place: Place) -> str:
         return f"{self.parts[place.part].name}/{self._row_names[place.part][place.row]}#{place.draw}"
+
+
+@dataclass(frozen=True)
+class DrawnRows:
+    """The rows of one source that a run has drawn from.
+
+    Args:
+        name (`str`): Name of the part of the mixture.
+        source (`RowSource`): Its rows.
+        num_rows (`int`): Rows in use.
+        samples (`int`): Samples drawn.
+    """
+
+    name: str
+    source: RowSource
+    num_rows: int
+    samples: int
+
+
+def drawn_rows(dataset: torch.utils.data.Dataset, samples: int) -> list[DrawnRows]:
+    """What the first samples of a run are, source by source.
+
+    Args:
+        dataset (`torch.utils.data.Dataset`): What is trained on: a mixture, a row source, or any map-style dataset.
+        samples (`int`): From the start of the run.
+
+    Returns:
+        `list[DrawnRows]`: The parts of a mixture in their order; one of the name "training rows" for any other dataset.
+    """
+    if not isinstance(dataset, MixtureDataset):
+        return [DrawnRows("training rows", as_row_source(dataset), len(dataset), samples)]
+    counts = dataset.counts(samples)
+    return [
+        DrawnRows(part.name, as_row_source(part.dataset), part.num_rows, counts[part.name]) for part in dataset.parts
+    ]

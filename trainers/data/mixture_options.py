@@ -1,6 +1,5 @@
 """The `mixture` of a recipe: entries that are read like command lines, and the datasets they name."""
 
-import dataclasses
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from igep.trainers.data.mixture import WEIGHTINGS, MixtureDataset, MixturePart
-from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
+from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows, values_of
 
 
 @dataclass
@@ -112,8 +111,7 @@ def _parse_entry(number: int, entry: str | dict[str, Any], recipe: RowOptions) -
                 raise ValueError(f"{where}: {key} is empty. Give a value, or remove the key.")
             continue
         words += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
-    inherited = {option.name: vars(recipe)[option.name] for option in dataclasses.fields(RowOptions)}
-    inherited |= {key: None for key, value in entry.items() if value is None}
+    inherited = values_of(RowOptions, recipe) | {key: None for key, value in entry.items() if value is None}
     parser = _EntryParser(MixtureEntry, add_help=False, allow_abbrev=False)
     parser.set_defaults(**inherited)
     try:

@@ -7,12 +7,14 @@ present `depth_intrinsic.txt`. Intrinsics are 3x3 or 4x4.
 """
 
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
 
+from igep.trainers.data.dataset_options import DatasetPlace, depth_kind_field
 from igep.trainers.data.question_file import read_questions
 from igep.trainers.data.scenes.frame_sampling import natural_order
 from igep.trainers.data.scenes.scene_validation import validate_scene
@@ -24,6 +26,27 @@ logger = logging.getLogger(__name__)
 COLOUR_SUFFIXES = (".jpg", ".jpeg", ".png")
 QUESTION_FILE = "questions.jsonl"
 METRES_PER_DEPTH_UNIT = 0.001
+
+
+@dataclass
+class ScanNetOptions(DatasetPlace):
+    """Options of `scannet`.
+
+    Args:
+        question_file (`str`, *optional*): `scannet`: JSON lines; by default each scene's `questions.jsonl`.
+        frame_stride (`int`, *optional*, defaults to `1`): `scannet`: keep every n-th frame.
+        metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): `scannet`: scale of the depth maps.
+        depth_kind (`str`, *optional*): `z`, or `euclidean` for distances to the camera; `scannet`: `z` by default.
+    """
+
+    question_file: str | None = field(
+        default=None, metadata={"help": "scannet: JSON lines of questions (default: questions.jsonl of each scene)."}
+    )
+    frame_stride: int = field(default=1, metadata={"help": "scannet: keep every n-th frame."})
+    metres_per_depth_unit: float = field(
+        default=METRES_PER_DEPTH_UNIT, metadata={"help": "scannet: scale of the depth maps (default: millimetres)."}
+    )
+    depth_kind: str | None = depth_kind_field()
 
 
 def load_scannet(

@@ -8,25 +8,22 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 
+from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
 from igep.trainers.data.scenes.colour_camera_depth import (
     assert_one_size,
     assert_principal_point,
     depth_in_colour_camera,
-    rescaled_intrinsics,
 )
 from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
+from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
 from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame, validate_scene
-from igep.trainers.data.scenes.spatial_example import (
-    QUESTION_FEATURES,
-    SCENE_FEATURES,
-    SpatialDataError,
-    SpatialExample,
-)
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError, SpatialExample
 
 
 logger = logging.getLogger(__name__)
@@ -58,21 +55,37 @@ def build_example(
         SpatialDataError: The row, an image or a question breaks the contract, or the scene has too few valid frames.
     """
     scene = validate_scene(scene_row)
+    sampled = _sampled_frames(scene.scene_id, scene.valid_frames, len(scene.frames), num_frames)
+    return _example(scene, sampled, question_rows, geometry_size, sample_id)
+
+
+def _sampled_frames(scene_id: str, usable: np.ndarray, num_stored: int, num_frames: int) -> np.ndarray:
+    """`num_frames` of the indices of a scene's usable frames, evenly by count."""
     try:
-        sampled = scene.valid_frames[uniform_frame_indices(len(scene.valid_frames), num_frames)]
+        return usable[uniform_frame_indices(len(usable), num_frames)]
     except ValueError as error:
         raise SpatialDataError(
-            f"Scene {scene.scene_id!r}: {len(scene.valid_frames)} of its {len(scene.frames)} frames are valid (finite "
-            f"pose), {num_frames} are asked for: lower num_frames, or leave this scene out of the table."
+            f"Scene {scene_id!r}: {len(usable)} of its {num_stored} frames are valid (finite pose), {num_frames} are asked "
+            "for: lower num_frames, or leave this scene out of the table."
         ) from error
+
+
+def _example(
+    scene: ValidScene,
+    sampled: np.ndarray,
+    question_rows: Sequence[dict],
+    geometry_size: tuple[int, int],
+    sample_id: str,
+) -> SpatialExample:
+    """The frames of a scene at the `sampled` indices, their geometry at one size, and the turns about them."""
     indices = sampled.tolist()
-    frames = tuple(decode_frame(scene.scene_id, index, scene.frames[index]) for index in indices)
+    frames = tuple(decode_frame(scene.scene_id, scene.frame_numbers[index], scene.frames[index]) for index in indices)
     assert_one_size(scene, "frames", [frame.size for frame in frames])
     width, height = frames[0].size
     intrinsics = None
     if scene.intrinsics is not None:
         assert_principal_point(scene, "intrinsics", scene.intrinsics[sampled], "colour frames", (height, width))
-        intrinsics = rescaled_intrinsics(scene.intrinsics[sampled], (height, width), geometry_size)
+        intrinsics = resize_intrinsics(scene.intrinsics[sampled], (height, width), geometry_size)
     depth_metres = None
     if scene.depth is not None:
         depth_metres = depth_in_colour_camera(scene, sampled, (height, width), geometry_size)
@@ -134,21 +147,20 @@ class SpatialDataset(torch.utils.data.Dataset):
             )
         self.num_frames = num_frames
         self.geometry_size = (int(geometry_size[0]), int(geometry_size[1]))
-        scene_ids = _identifiers(scenes, "scenes", SCENE_FEATURES, "scene_id")
+        self._scenes = SceneTable(scenes)
+        scene_ids = self._scenes.scene_ids
         scene_numbers = {scene_id: number for number, scene_id in enumerate(scene_ids)}
         groups: list[list[int]] = [[] for _ in scene_ids]
         question_ids: list[str] = []
         if questions is not None:
-            question_ids = _identifiers(questions, "questions", QUESTION_FEATURES, "question_id")
-            for number, scene_id in enumerate(_column(questions, "scene_id")):
+            question_ids = checked_names(questions, "questions", QUESTION_FEATURES, "question_id")
+            for number, scene_id in enumerate(column_values(questions, "scene_id")):
                 if scene_id not in scene_numbers:
                     raise SpatialDataError(
                         f"Question {question_ids[number]!r} (row {number}) is about scene {scene_id!r}, which is not in "
                         "the scenes table: add the scene or filter the question out."
                     )
                 groups[scene_numbers[scene_id]].append(number)
-        # Arrow rows carry the images undecoded: only the sampled frames are decoded.
-        self._scenes = scenes.with_format("arrow")
         self._questions = None if questions is None else questions.with_format("arrow")
         self._rows = _interleave(groups, questions_per_row, geometry_only_ratio, np.random.default_rng(seed))
         self._sample_ids = []
@@ -177,12 +189,26 @@ class SpatialDataset(torch.utils.data.Dataset):
     def __getitem__(self, row: int) -> SpatialExample:
         scene_number, question_numbers = self._rows[row]
         question_rows = self._questions[list(question_numbers)].to_pylist() if question_numbers else []
-        scene_row = self._scenes[scene_number].to_pylist()[0]
-        return build_example(scene_row, question_rows, self.num_frames, self.geometry_size, self._sample_ids[row])
+        scenes = self._scenes
+        num_stored = len(scenes.frame_ids(scene_number))
+        usable = scenes.usable_frames(scene_number)
+        sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)
+        scene = scenes.scene(scene_number, sampled.tolist())  # these frames and no other
+        return _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row for its `draw`-th use in a mixture: what people wrote is the same every time."""
         return self[row]
+
+    @property
+    def task(self) -> str:
+        """Questions that came with the scenes."""
+        return "questions"
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """Nothing: they are plain words."""
+        return {}
 
     @property
     def sample_ids(self) -> tuple[str, ...]:
@@ -214,33 +240,6 @@ def _interleave(
     is_alone[generator.permutation(len(is_alone))[:num_alone]] = True
     next_asked, next_alone = iter(asked), iter(alone)
     return [next(next_alone) if scene_only else next(next_asked) for scene_only in is_alone]
-
-
-def _identifiers(table: Dataset, name: str, features: dict, column: str) -> list[str]:
-    missing = [field for field in features if field not in table.column_names]
-    if missing:
-        raise SpatialDataError(
-            f"The {name} table has no column {missing[0]!r} (it has {table.column_names}): write it with the features in "
-            "spatial_example.py."
-        )
-    if len(table) == 0:
-        raise SpatialDataError(
-            f"The {name} table is empty. Check its path and filters; to train on scenes alone, pass questions=None."
-        )
-    identifiers = _column(table, column)
-    if len(set(identifiers)) != len(identifiers):
-        seen: set[str] = set()
-        for row, identifier in enumerate(identifiers):
-            if identifier in seen:
-                raise SpatialDataError(
-                    f"The {name} table has {column} {identifier!r} again in row {row}: make it unique."
-                )
-            seen.add(identifier)
-    return identifiers
-
-
-def _column(table: Dataset, column: str) -> list[str]:
-    return table.select_columns(column).with_format("arrow")[:][column].to_pylist()
 
 
 def _turn(scene: ValidScene, question: dict) -> tuple[str, str]:

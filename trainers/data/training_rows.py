@@ -2,16 +2,17 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
+from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
 
 
 TASKS = ("questions", *VLM3_TASKS)
-Rows = SpatialDataset | VLM3Dataset | DepthLMDataset
 
 
 @dataclass
@@ -54,11 +55,24 @@ class RowOptions(SceneSource, VLM3Options):
 
     def vlm3_options(self) -> VLM3Options:
         """The options of VLM3's questions alone, checked."""
-        return VLM3Options(**{option.name: vars(self)[option.name] for option in dataclasses.fields(VLM3Options)})
+        return VLM3Options(**values_of(VLM3Options, self))
 
     def scene_source(self) -> SceneSource:
         """The options about scenes alone."""
-        return SceneSource(**{option.name: vars(self)[option.name] for option in dataclasses.fields(SceneSource)})
+        return SceneSource(**values_of(SceneSource, self))
+
+
+def values_of(part: type, options: object) -> dict[str, Any]:
+    """The values that options have for the fields of one of their parts.
+
+    Args:
+        part (`type`): A dataclass whose fields `options` has as well.
+        options (`object`): A dataclass.
+
+    Returns:
+        `dict[str, Any]`: Field to value.
+    """
+    return {option.name: vars(options)[option.name] for option in dataclasses.fields(part)}
 
 
 class SceneTableCache:
@@ -84,7 +98,7 @@ class SceneTableCache:
 
 def load_rows(
     options: RowOptions, geometry_size: tuple[int, int], seed: int, tables: SceneTableCache
-) -> tuple[Rows, Rows | None]:
+) -> tuple[RowSource, RowSource | None]:
     """Reads the scenes that options name and makes rows of them.
 
     Args:
@@ -101,7 +115,7 @@ def load_rows(
         SpatialDataError: The files or tables break their format.
     """
     if options.dataset == "depthlm" and options.task == "depth":
-        return _depthlm_rows(options, geometry_size, seed), None
+        return _depthlm_rows(options, seed), None
     train, held_out = tables.load(options.scene_source())
     if options.task != "questions":
         vlm3 = options.vlm3_options()
@@ -120,7 +134,7 @@ def load_rows(
     return train_rows, None if held_out is None else SpatialDataset(*held_out, **rows)
 
 
-def _depthlm_rows(options: RowOptions, geometry_size: tuple[int, int], seed: int) -> DepthLMDataset:
+def _depthlm_rows(options: RowOptions, seed: int) -> DepthLMDataset:
     if options.dataset_path is None:
         raise ValueError("dataset='depthlm' needs dataset_path: give the file of JSON lines.")
     if options.depth_kind is None:

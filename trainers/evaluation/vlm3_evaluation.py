@@ -27,7 +27,7 @@ from transformers.utils import cached_file
 from igep.configuration_igep import IGEPConfig
 from igep.processing_igep import IGEPProcessor
 from igep.question_packing import answer_questions
-from igep.trainers.cards.markdown_table import markdown_table
+from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.run_data import named_dataset
 from igep.trainers.cards.saved_weights import weights_sha256
 from igep.trainers.commands.ask import load_answering

@@ -1,22 +1,20 @@
 """Options of `vlm3_evaluation.py`: flags, then a recipe, then what the model says of itself, then the defaults."""
 
-import argparse
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import HfArgumentParser
 
+from igep.trainers.cards.given_options import given_flags, read_recipe
 from igep.trainers.cards.usage import read_usage, task_options
 from igep.trainers.data.training_rows import RowOptions
 from igep.trainers.data.vlm3.vlm3_options import TASK_STEPS, VLM3_TASKS
 
 
 DESCRIPTION = "Scores a saved model on VLM3's tasks: questions written from posed RGB-D scenes, answered from RGB."
-NOT_GIVEN = object()
 EXCLUSIVE = {
     "canvas_size",
     "max_image_pixels",
@@ -97,7 +95,7 @@ def parse(arguments: Sequence[str] | None = None) -> EvaluationOptions:
     recipe = {} if config is None else recipe_options(Path(config))
     parser.set_defaults(**recipe)
     found = parser.parse_known_args(arguments)[0]
-    given = set(recipe) | _flags(parser, arguments)
+    given = {*recipe, *given_flags(parser, (EvaluationOptions,), arguments)}
     given |= EXCLUSIVE if given & EXCLUSIVE else set()
     own = model_options(read_usage(found.model), found.tasks) if found.model else {}
     parser.set_defaults(**_agreed({name: values for name, values in own.items() if name not in given}))
@@ -117,9 +115,7 @@ def recipe_options(file: Path) -> dict[str, Any]:
         ValueError: It holds no options.
         OSError: There is no such file.
     """
-    recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(recipe, dict):
-        raise ValueError(f"{file} holds no options: a recipe is a YAML mapping of option to value.")  # noqa: TRY004
+    recipe = read_recipe(file)
     shared = {option.name for option in dataclasses.fields(RowOptions)} | {"frames_as"}
     found = {name: value for name, value in recipe.items() if name in shared}
     task = found.pop("task", "questions")
@@ -158,11 +154,3 @@ def _agreed(options: dict[str, dict[str, Any]]) -> dict[str, Any]:
                     f"or give --{name}."
                 )
     return {name: next(iter(values.values())) for name, values in options.items()}
-
-
-def _flags(parser: HfArgumentParser, arguments: Sequence[str] | None) -> set[str]:
-    """The options that the command line names."""
-    names = [option.name for option in dataclasses.fields(EvaluationOptions)]
-    unset = argparse.Namespace(**dict.fromkeys(names, NOT_GIVEN))  # argparse puts no default over what is there
-    found = parser.parse_known_args(arguments, unset)[0]
-    return {name for name in names if vars(found)[name] is not NOT_GIVEN}

@@ -21,7 +21,7 @@ from datasets import Dataset
 from igep.focal_unification import unify_focal_length
 from igep.text_pixels import inside_image
 from igep.trainers import sft
-from igep.trainers.cards.markdown_table import markdown_table
+from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.scenes.scene_table import SceneTable
@@ -30,6 +30,7 @@ from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.data.vlm3.depth_questions import questions_at
 from igep.trainers.data.vlm3.scene_views import depth_rays, posed_views, surface_pixels
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
+from igep.trainers.data.vlm3.written_rows import turns_of
 from igep.trainers.evaluation.vlm3_evaluation import answer_rows, load_for_answers, score_task
 from igep.trainers.experiments.side_by_side import side_by_side
 from igep.trainers.experiments.tiny_vlm import IMAGE_SIZE
@@ -74,6 +75,8 @@ class FocalRooms(torch.utils.data.Dataset):
         self.seed = seed
         self._scenes = SceneTable(scenes)
         self.sample_ids = list(self._scenes.scene_ids)
+        self.task = "metric depth of rooms seen by cameras of many focal lengths"
+        self.usage = {}  # neither the Space nor `igep ask` asks these models
 
     def __len__(self) -> int:
         return len(self._scenes)
@@ -109,9 +112,7 @@ class FocalRooms(torch.utils.data.Dataset):
             depth_metres=None,
             intrinsics=None,
             world_from_camera=None,
-            conversation=tuple((one.question, one.answer) for one in asked),
-            question_types=tuple(one.question_type for one in asked),
-            references=tuple(one.reference for one in asked),
+            **turns_of(asked),
         )
 
 

@@ -12,7 +12,7 @@ import json
 import time
 from pathlib import Path
 
-from igep.trainers.cards.markdown_table import markdown_table
+from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.training_run import read_training_run
 from igep.trainers.experiments.side_by_side import side_by_side
 from igep.trainers.loop.complete_checkpoint import last_complete_checkpoint

@@ -19,7 +19,7 @@ import numpy as np
 
 from igep.spatial_prompts import correspondence_answer, depth_answer
 from igep.trainers import sft
-from igep.trainers.cards.markdown_table import markdown_table
+from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.training_rows import SceneTableCache, load_rows
 from igep.trainers.evaluation.vlm3_evaluation import score_task
 from igep.trainers.experiments import focal_ablation

@@ -5,11 +5,14 @@ directions of the second camera into it. Yaw turns right, pitch looks up, roll b
 about the axes that the one before has turned: `first_from_second = Ry(yaw) Rx(pitch) Rz(roll)`.
 """
 
+import warnings
+
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 
 DRIFT = 0.05  # of |R^T R - 1|: poses of a scene may each have 0.01, and what is between two of them has more
-GIMBAL_LOCK = 1 - 1e-12  # |sin pitch| above which yaw and roll turn about one axis
+YAW_PITCH_ROLL = "YXZ"  # scipy's name for turns about y, x and z, each about the axes that the one before has turned
 
 
 def rotation_from_yaw_pitch_roll(yaw_degrees: float, pitch_degrees: float, roll_degrees: float) -> np.ndarray:
@@ -23,13 +26,7 @@ def rotation_from_yaw_pitch_roll(yaw_degrees: float, pitch_degrees: float, roll_
     Returns:
         `np.ndarray`: (3, 3) float64 `first_from_second`.
     """
-    (cy, sy), (cp, sp), (cr, sr) = (
-        (np.cos(angle), np.sin(angle)) for angle in np.radians([yaw_degrees, pitch_degrees, roll_degrees])
-    )
-    yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    pitch = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return yaw @ pitch @ roll
+    return Rotation.from_euler(YAW_PITCH_ROLL, [yaw_degrees, pitch_degrees, roll_degrees], degrees=True).as_matrix()
 
 
 def yaw_pitch_roll_from_rotation(first_from_second: np.ndarray) -> tuple[float, float, float]:
@@ -45,15 +42,11 @@ def yaw_pitch_roll_from_rotation(first_from_second: np.ndarray) -> tuple[float, 
     Raises:
         ValueError: Not a finite rotation.
     """
-    rotation = checked_rotation(first_from_second)
-    sine = np.clip(-rotation[1, 2], -1, 1)
-    pitch = np.arcsin(sine)
-    if abs(sine) > GIMBAL_LOCK:
-        yaw, roll = np.arctan2(-rotation[2, 0], rotation[0, 0]), 0.0
-    else:
-        yaw = np.arctan2(rotation[0, 2], rotation[2, 2])
-        roll = np.arctan2(rotation[1, 0], rotation[1, 1])
-    return tuple(float(angle) for angle in np.degrees([yaw, pitch, roll]))
+    rotation = Rotation.from_matrix(checked_rotation(first_from_second))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Gimbal lock", category=UserWarning)  # roll is then 0, as promised
+        yaw, pitch, roll = rotation.as_euler(YAW_PITCH_ROLL, degrees=True).tolist()
+    return yaw, pitch, roll
 
 
 def rotation_angle_degrees(rotation: np.ndarray) -> float:
@@ -68,9 +61,7 @@ def rotation_angle_degrees(rotation: np.ndarray) -> float:
     Raises:
         ValueError: Not a finite rotation.
     """
-    rotation = checked_rotation(rotation)
-    axis = rotation[[2, 0, 1], [1, 2, 0]] - rotation[[1, 2, 0], [2, 0, 1]]
-    return float(np.degrees(np.arctan2(np.linalg.norm(axis), np.trace(rotation) - 1)))
+    return float(np.degrees(Rotation.from_matrix(checked_rotation(rotation)).magnitude()))
 
 
 def direction_angle_degrees(first: np.ndarray, second: np.ndarray) -> float:

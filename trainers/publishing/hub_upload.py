@@ -11,7 +11,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
-from igep.trainers.cards.markdown_table import markdown_table
+from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.training_run import RUN_FILE
 
 

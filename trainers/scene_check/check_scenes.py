@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from igep.camera_geometry import z_from_euclidean
 from igep.trainers.data.scannet import load_scannet, scene_folders
+from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
 from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
 from igep.trainers.data.scenes.scene_validation import ValidScene, decode_depth, decode_frame, validate_scene
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
@@ -236,7 +237,7 @@ def _depth_camera(
     """Thinned depth maps of these frames with their camera, and what that camera would be if it were the colour camera."""
     stored = np.stack([decode_depth(scene.scene_id, index, scene.depth[index]) for index in frames.tolist()])
     size = stored.shape[1:]
-    colour = scene.intrinsics * np.array([size[1] / colour_size[1], size[0] / colour_size[0], 1.0])[:, None]
+    colour = resize_intrinsics(scene.intrinsics, colour_size, size)
     own = colour if scene.depth_intrinsics is None else scene.depth_intrinsics
     pose = scene.world_from_camera[frames]
     if scene.colour_from_depth is not None:

@@ -10,6 +10,7 @@ from PIL import Image
 from scene_folders import COLOUR_INTRINSICS, COLOUR_SIZE, camera_path, depth_image, question_row, scene_row, true_depth
 
 from igep.camera_geometry import euclidean_from_z
+from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
 from igep.trainers.data.spatial_dataset import SpatialDataset, build_example
 
@@ -105,6 +106,29 @@ def test_only_sampled_frames_are_decoded() -> None:
     assert len(build_example(row, (), 2, (6, 8), "sample").frames) == 2
     with pytest.raises(SpatialDataError, match=r"frames\[1\].*not a readable image"):
         build_example(row, (), 3, (6, 8), "sample")
+
+
+def test_rows_read_the_sampled_frames_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = scene_row(9)
+    row["frames"][4] = {"bytes": b"damaged", "path": None}
+    row["world_from_camera"][0] = [[np.nan] * 4] * 4
+    scenes = Dataset.from_list([row], features=SCENE_FEATURES)
+    read = []
+    as_row = SceneTable.row
+    monkeypatch.setattr(
+        SceneTable, "row", lambda self, number, frames: read.append(frames) or as_row(self, number, frames)
+    )
+    example = SpatialDataset(scenes, None, num_frames=3, geometry_size=(6, 8))[0]
+    assert read == [[1, 5, 8]]
+    expected = build_example(scenes.with_format("arrow")[0].to_pylist()[0], (), 3, (6, 8), "sample")
+    assert example.frame_ids == expected.frame_ids
+    np.testing.assert_array_equal(example.depth_metres, expected.depth_metres)
+    np.testing.assert_array_equal(example.intrinsics, expected.intrinsics)
+    np.testing.assert_array_equal(example.world_from_camera, expected.world_from_camera)
+    with pytest.raises(SpatialDataError, match=r"`frames\[4\]`: not a readable image"):
+        SpatialDataset(scenes, None, num_frames=8, geometry_size=(6, 8))[0]
+    with pytest.raises(SpatialDataError, match="8 of its 9 frames are valid.*9 are asked for"):
+        SpatialDataset(scenes, None, num_frames=9, geometry_size=(6, 8))[0]
 
 
 def test_missing_depth_is_invalid_depth() -> None:

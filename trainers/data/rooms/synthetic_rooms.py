@@ -10,6 +10,7 @@ Depth is stored as 16-bit PNG like any real set, in steps of 0.2 mm, which cover
 import io
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -28,6 +29,37 @@ from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_F
 
 
 METRES_PER_DEPTH_UNIT = 0.0002
+
+
+@dataclass
+class SyntheticRoomsOptions:
+    """Options of `synthetic_rooms`.
+
+    Args:
+        num_rooms (`int`, *optional*, defaults to `4096`): `synthetic_rooms`: rooms to train on.
+        room_seed (`int`, *optional*, defaults to `0`): `synthetic_rooms`: seed; held-out rooms take the next one.
+        room_frames (`int`, *optional*, defaults to `2`): `synthetic_rooms`: frames of a room.
+        room_image_size (`int`, *optional*, defaults to `64`): `synthetic_rooms`: width and height in pixels.
+        room_focal_range (`list[float]`, *optional*, defaults to `[0.8, 0.8]`): `synthetic_rooms`: lowest and highest focal
+            length, over image width.
+        room_fixed_gaze (`bool`, *optional*, defaults to `False`): `synthetic_rooms`: the camera moves without turning.
+        questions_per_room (`int`, *optional*, defaults to `2`): `synthetic_rooms`: questions about a room.
+        eval_rooms (`int`, *optional*, defaults to `0`): `synthetic_rooms`: further rooms that are held out.
+    """
+
+    num_rooms: int = field(default=4096, metadata={"help": "synthetic_rooms: rooms to train on."})
+    room_seed: int = field(default=0, metadata={"help": "synthetic_rooms: seed; held-out rooms take the next one."})
+    room_frames: int = field(default=2, metadata={"help": "synthetic_rooms: frames of a room."})
+    room_image_size: int = field(default=64, metadata={"help": "synthetic_rooms: width and height in pixels."})
+    room_focal_range: list[float] = field(
+        default_factory=lambda: [0.8, 0.8],
+        metadata={"help": "synthetic_rooms: lowest and highest focal length, over image width."},
+    )
+    room_fixed_gaze: bool = field(
+        default=False, metadata={"help": "synthetic_rooms: the camera moves without turning."}
+    )
+    questions_per_room: int = field(default=2, metadata={"help": "synthetic_rooms: questions about a room."})
+    eval_rooms: int = field(default=0, metadata={"help": "synthetic_rooms: further rooms that are held out."})
 
 
 def rendered_chunks(num_rooms: int, *, seed: int, spec: RoomSpec) -> Iterator[RenderedRooms]:
@@ -108,6 +140,33 @@ def synthetic_rooms(
                     }
                 )
     return _table(scenes, SCENE_FEATURES), _table(questions, QUESTION_FEATURES)
+
+
+def rendered_rooms(options: SyntheticRoomsOptions, *, held_out: bool = False) -> tuple[Dataset, Dataset | None]:
+    """Renders the rooms that options name.
+
+    Args:
+        options (`SyntheticRoomsOptions`): The options.
+        held_out (`bool`, *optional*, defaults to `False`): `eval_rooms` of the next seed in place of those to train on.
+
+    Returns:
+        `tuple[Dataset, Dataset | None]`: Scenes and questions, `None` without any question.
+
+    Raises:
+        ValueError: An option is out of range.
+    """
+    if len(options.room_focal_range) != 2:
+        raise ValueError(f"room_focal_range={options.room_focal_range} must be two numbers, lowest and highest.")
+    scenes, questions = synthetic_rooms(
+        options.eval_rooms if held_out else options.num_rooms,
+        seed=options.room_seed + held_out,
+        num_frames=options.room_frames,
+        image_size=options.room_image_size,
+        questions_per_room=options.questions_per_room,
+        focal_range=tuple(options.room_focal_range),
+        fixed_gaze=options.room_fixed_gaze,
+    )
+    return scenes, questions if len(questions) else None
 
 
 def _table(rows: list[dict], features: Features) -> Dataset:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from igep.camera_geometry import register_depth, z_from_euclidean
+from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
 from igep.trainers.data.scenes.scene_validation import ValidScene, decode_depth
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 
@@ -28,11 +29,6 @@ def nearest_depth(depth_metres: np.ndarray, size: tuple[int, int]) -> np.ndarray
     rows = ((np.arange(size[0]) + 0.5) * height / size[0]).astype(int)
     columns = ((np.arange(size[1]) + 0.5) * width / size[1]).astype(int)
     return depth_metres[..., rows[:, None], columns]
-
-
-def rescaled_intrinsics(intrinsics: np.ndarray, from_size: tuple[int, int], to_size: tuple[int, int]) -> np.ndarray:
-    """`camera_geometry.resize_intrinsics` for (F, 3, 3) float64 arrays, without the cost of small tensors."""
-    return intrinsics * np.array([to_size[1] / from_size[1], to_size[0] / from_size[0], 1.0])[:, None]
 
 
 def assert_one_size(scene: ValidScene, field: str, sizes: list[tuple[int, int]]) -> None:
@@ -74,7 +70,9 @@ def depth_in_colour_camera(
         SpatialDataError: Depth of several sizes, or of a shape that cannot be the colour camera's.
     """
     stored = [
-        None if scene.depth[index] is None else decode_depth(scene.scene_id, index, scene.depth[index])
+        None
+        if scene.depth[index] is None
+        else decode_depth(scene.scene_id, scene.frame_numbers[index], scene.depth[index])
         for index in sampled.tolist()
     ]
     present = [depth for depth in stored if depth is not None]
@@ -97,7 +95,7 @@ def depth_in_colour_camera(
                 "depth is of the wrong size: export it again."
             )
         if scene.intrinsics is not None:
-            depth_intrinsics = rescaled_intrinsics(scene.intrinsics[sampled], colour_size, depth_size)
+            depth_intrinsics = resize_intrinsics(scene.intrinsics[sampled], colour_size, depth_size)
     depth_metres = depth.astype(np.float32) * np.float32(scene.metres_per_depth_unit)
     if scene.depth_kind == "euclidean":
         depth_metres = z_from_euclidean(
@@ -106,7 +104,7 @@ def depth_in_colour_camera(
     if _is_colour_camera(scene, sampled, depth_intrinsics, colour_size, depth_size):
         # One camera at two sizes: the nearest pixel is an index, far cheaper than the general warp.
         return nearest_depth(depth_metres, geometry_size)
-    colour_intrinsics = rescaled_intrinsics(scene.intrinsics[sampled], colour_size, geometry_size)
+    colour_intrinsics = resize_intrinsics(scene.intrinsics[sampled], colour_size, geometry_size)
     colour_from_depth = scene.colour_from_depth
     registered = [
         register_depth(
@@ -133,5 +131,5 @@ def _is_colour_camera(
         return False
     if scene.depth_intrinsics is None:
         return True
-    same = rescaled_intrinsics(scene.intrinsics[sampled], colour_size, depth_size)
+    same = resize_intrinsics(scene.intrinsics[sampled], colour_size, depth_size)
     return bool(np.abs(same - depth_intrinsics).max() < SAME_CAMERA_PIXELS)

@@ -9,10 +9,7 @@ from typing import Any
 import pyarrow as pa
 from datasets import Dataset
 
-from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES, SpatialDataError
-
-
-PER_FRAME_FIELDS = ("frame_ids", "frames", "depth", "intrinsics", "depth_intrinsics", "world_from_camera")
+from igep.trainers.data.scenes.spatial_example import PER_FRAME_FIELDS, SCENE_FEATURES, SpatialDataError
 
 
 def take_frames(row: dict[str, Any], indices: Sequence[int]) -> dict[str, Any]:

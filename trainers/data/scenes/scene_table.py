@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset
+from datasets import Dataset, Features
 
-from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES, SpatialDataError
-
-
-PER_FRAME = ("frame_ids", "frames", "depth", "intrinsics", "depth_intrinsics", "world_from_camera")
+from igep.trainers.data.scenes.scene_validation import ValidScene, assert_unique_frame_ids, validate_scene
+from igep.trainers.data.scenes.spatial_example import PER_FRAME_FIELDS, SCENE_FEATURES, SpatialDataError
 
 
 class SceneTable:
@@ -23,36 +21,22 @@ class SceneTable:
     """
 
     def __init__(self, scenes: Dataset):
-        missing = [field for field in SCENE_FEATURES if field not in scenes.column_names]
-        if missing:
-            raise SpatialDataError(
-                f"The scenes table has no column {missing[0]!r} (it has {scenes.column_names}): write it with the features in "
-                "spatial_example.py."
-            )
-        if len(scenes) == 0:
-            raise SpatialDataError("The scenes table is empty. Check its path and filters.")
+        self.scene_ids = checked_names(scenes, "scenes", SCENE_FEATURES, "scene_id")
+        # A row of Arrow is a view of the file: it costs nothing until values are taken out of it.
         self._scenes = scenes.with_format("arrow")
-        self.scene_ids: list[str] = scenes.select_columns(["scene_id"]).with_format("arrow")[:]["scene_id"].to_pylist()
-        seen: set[str] = set()
-        for number, scene_id in enumerate(self.scene_ids):
-            if scene_id in seen:
-                raise SpatialDataError(f"The scenes table has scene_id {scene_id!r} again in row {number}.")
-            seen.add(scene_id)
-        # Columns of little weight, so that asking what a scene has reads no image.
-        self._light = scenes.select_columns(["frame_ids", "world_from_camera"]).with_format("arrow")
-        self._lists = scenes.select_columns(["intrinsics", "world_from_camera", "boxes"]).with_format("arrow")
-        self._depth = scenes.select_columns(["frame_ids", "depth"]).with_format("arrow")
 
     def __len__(self) -> int:
         return len(self.scene_ids)
 
     def frame_ids(self, number: int) -> list[str]:
-        """Names of all frames of a scene."""
-        return self._light[number]["frame_ids"].to_pylist()[0] or []
+        """Names of all frames of a scene; `SpatialDataError` where two are the same."""
+        names = self._scenes[number]["frame_ids"].to_pylist()[0] or []
+        assert_unique_frame_ids(self.scene_ids[number], names)
+        return names
 
     def usable_frames(self, number: int) -> np.ndarray:
         """Indices of the frames of a scene whose pose is finite; all of them where the scene has no poses."""
-        row = self._light[number]
+        row = self._scenes[number]
         count = len(row["frame_ids"][0].values or [])
         poses = row["world_from_camera"][0].values
         if poses is None or len(poses) == 0:
@@ -64,7 +48,7 @@ class SceneTable:
 
     def frames_with_depth(self, number: int) -> np.ndarray:
         """(F,) bool, the frames of a scene that have a depth map; all `False` where the scene has no depth."""
-        row = self._depth[number]
+        row = self._scenes[number]
         count = len(row["frame_ids"][0].values or [])
         depth = row["depth"][0].values
         if depth is None or len(depth) == 0:
@@ -75,7 +59,7 @@ class SceneTable:
 
     def lacks(self, number: int, field: str) -> bool:
         """Whether a list of a scene (`intrinsics`, `world_from_camera`, `boxes`) is empty."""
-        return len(self._lists[number][field][0].values or []) == 0
+        return len(self._scenes[number][field][0].values or []) == 0
 
     def row(self, number: int, frames: Sequence[int]) -> dict:
         """Reads a scene with some of its frames.
@@ -95,7 +79,7 @@ class SceneTable:
         count = len(row["frames"][0].values or [])
         for name in SCENE_FEATURES:
             value = row[name][0]
-            if name not in PER_FRAME or value.values is None or len(value.values) == 0:
+            if name not in PER_FRAME_FIELDS or value.values is None or len(value.values) == 0:
                 taken[name] = value.as_py()
                 continue
             if len(value.values) != count:
@@ -104,3 +88,57 @@ class SceneTable:
                 )
             taken[name] = value.values.take(pa.array(list(frames), type=pa.int64())).to_pylist()
         return taken
+
+    def scene(self, number: int, frames: Sequence[int]) -> ValidScene:
+        """As `row`, validated.
+
+        Args:
+            number (`int`): Row of the scene.
+            frames (`Sequence[int]`): Indices of the frames to keep, in this order.
+
+        Returns:
+            `ValidScene`: Its frames are these.
+
+        Raises:
+            SpatialDataError: The scene breaks the contract, as far as these frames show.
+        """
+        return validate_scene(self.row(number, frames), frames)
+
+
+def checked_names(table: Dataset, name: str, features: Features, column: str) -> list[str]:
+    """Names of the rows of a table, each there once.
+
+    Args:
+        table (`datasets.Dataset`): A table of the schema.
+        name (`str`): What to call it in messages.
+        features (`datasets.Features`): Columns that it must have.
+        column (`str`): Column of the names.
+
+    Returns:
+        `list[str]`
+
+    Raises:
+        SpatialDataError: A missing column, an empty table, or a name that comes twice.
+    """
+    missing = [field for field in features if field not in table.column_names]
+    if missing:
+        raise SpatialDataError(
+            f"The {name} table has no column {missing[0]!r} (it has {table.column_names}): write it with the features in "
+            "spatial_example.py."
+        )
+    if len(table) == 0:
+        raise SpatialDataError(
+            f"The {name} table is empty. Check its path and filters; to train on scenes alone, pass questions=None."
+        )
+    names = column_values(table, column)
+    seen: set[str] = set()
+    for row, value in enumerate(names):
+        if value in seen:
+            raise SpatialDataError(f"The {name} table has {column} {value!r} again in row {row}: make it unique.")
+        seen.add(value)
+    return names
+
+
+def column_values(table: Dataset, column: str) -> list[str]:
+    """All values of a column, without reading the others."""
+    return table.select_columns(column).with_format("arrow")[:][column].to_pylist()

@@ -1,5 +1,6 @@
 """The contract of a scene row, asserted whenever one is read, and the decoding of its images."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -33,6 +34,7 @@ class ValidScene:
         depth_intrinsics (`np.ndarray | None`): (F, 3, 3) float64; `None` = the colour camera, rescaled.
         colour_from_depth (`np.ndarray | None`): (4, 4) float64; `None` = identity.
         world_from_camera (`np.ndarray | None`): (F, 4, 4) float64, not finite where tracking failed; `None` = no poses.
+        frame_numbers (`list[int]`): F places of the frames in the stored scene, for messages.
         valid_frames (`np.ndarray`): Indices of the frames that can be used: those with a finite pose, all without poses.
         boxes (`list[dict]`): The scene's boxes.
     """
@@ -47,15 +49,18 @@ class ValidScene:
     depth_intrinsics: np.ndarray | None
     colour_from_depth: np.ndarray | None
     world_from_camera: np.ndarray | None
+    frame_numbers: list[int]
     valid_frames: np.ndarray
     boxes: list[dict[str, Any]]
 
 
-def validate_scene(row: dict[str, Any]) -> ValidScene:
+def validate_scene(row: dict[str, Any], frame_numbers: Sequence[int] | None = None) -> ValidScene:
     """Assert the contract of `spatial_example.SCENE_FEATURES` on a row; the images are checked when they are decoded.
 
     Args:
         row (`dict`): One row of a scenes table, images decoded or not.
+        frame_numbers (`Sequence[int]`, *optional*): Places of the row's frames in the stored scene, where the row holds some of
+            them: messages name these.
 
     Returns:
         `ValidScene`: The row, its matrices as arrays.
@@ -71,22 +76,21 @@ def validate_scene(row: dict[str, Any]) -> ValidScene:
     if not frames:
         raise SpatialDataError(f"{where}: `frames` is empty. A scene needs at least one frame.")
     num_frames = len(frames)
+    numbers = list(range(num_frames)) if frame_numbers is None else list(frame_numbers)
     if None in frames:
-        raise SpatialDataError(f"{where}: `frames[{frames.index(None)}]` is None. Only `depth` may miss frames.")
+        raise SpatialDataError(
+            f"{where}: `frames[{numbers[frames.index(None)]}]` is None. Only `depth` may miss frames."
+        )
     if len(frame_ids) != num_frames:
         raise SpatialDataError(f"{where}: {len(frame_ids)} `frame_ids` for {num_frames} `frames`: give one per frame.")
-    if len(set(frame_ids)) != num_frames:
-        repeated = next(name for name in frame_ids if frame_ids.count(name) > 1)
-        raise SpatialDataError(
-            f"{where}: `frame_ids` has {repeated!r} twice. Descriptors are keyed by it: rename one."
-        )
+    assert_unique_frame_ids(scene_id, frame_ids)
     if depth:
         _validate_depth_fields(where, row, num_frames)
-    intrinsics = _intrinsics(where, "intrinsics", row["intrinsics"], num_frames)
-    depth_intrinsics = _intrinsics(where, "depth_intrinsics", row["depth_intrinsics"], num_frames)
+    intrinsics = _intrinsics(where, "intrinsics", row["intrinsics"], numbers)
+    depth_intrinsics = _intrinsics(where, "depth_intrinsics", row["depth_intrinsics"], numbers)
     colour_from_depth = _matrices(where, "colour_from_depth", [row["colour_from_depth"]], 4)
     if colour_from_depth is not None:
-        _assert_rigid(where, "colour_from_depth", colour_from_depth, np.arange(1))
+        _assert_rigid(where, colour_from_depth, {0: "`colour_from_depth`"})
         is_identity = np.abs(colour_from_depth[0] - np.eye(4)).max() < 1e-6
         colour_from_depth = None if is_identity else colour_from_depth[0]
     if intrinsics is None and (depth_intrinsics is not None or colour_from_depth is not None):
@@ -107,7 +111,11 @@ def validate_scene(row: dict[str, Any]) -> ValidScene:
                 "frame (filled with nan where tracking failed), or an empty list for no poses."
             )
         valid_frames = np.flatnonzero(np.isfinite(world_from_camera).all((1, 2)))
-        _assert_rigid(where, "world_from_camera", world_from_camera, valid_frames, frame_ids)
+        names = {
+            index: f"`world_from_camera[{numbers[index]}]` (frame {frame_ids[index]!r})"
+            for index in valid_frames.tolist()
+        }
+        _assert_rigid(where, world_from_camera, names)
     return ValidScene(
         scene_id=scene_id,
         frame_ids=frame_ids,
@@ -119,9 +127,19 @@ def validate_scene(row: dict[str, Any]) -> ValidScene:
         depth_intrinsics=depth_intrinsics,
         colour_from_depth=colour_from_depth,
         world_from_camera=world_from_camera,
+        frame_numbers=numbers,
         valid_frames=valid_frames,
         boxes=row["boxes"] or [],
     )
+
+
+def assert_unique_frame_ids(scene_id: str, frame_ids: Sequence[str]) -> None:
+    """Raises `SpatialDataError` where two frames of a scene have one name."""
+    if len(set(frame_ids)) != len(frame_ids):
+        repeated = next(name for name in frame_ids if frame_ids.count(name) > 1)
+        raise SpatialDataError(
+            f"Scene {scene_id!r}: `frame_ids` has {repeated!r} twice. Descriptors are keyed by it: rename one."
+        )
 
 
 def decode_frame(scene_id: str, index: int, entry: ImageEntry) -> PILImage.Image:
@@ -228,35 +246,33 @@ def _matrices(where: str, field: str, values: list | None, size: int) -> np.ndar
     return matrices
 
 
-def _intrinsics(where: str, field: str, values: list | None, num_frames: int) -> np.ndarray | None:
+def _intrinsics(where: str, field: str, values: list | None, numbers: list[int]) -> np.ndarray | None:
     matrices = _matrices(where, field, values, 3)
     if matrices is None:
         return None
-    if len(matrices) != num_frames:
+    if len(matrices) != len(numbers):
         raise SpatialDataError(
-            f"{where}: {len(matrices)} `{field}` for {num_frames} `frames`. Give one per frame, or an empty list."
+            f"{where}: {len(matrices)} `{field}` for {len(numbers)} `frames`. Give one per frame, or an empty list."
         )
     for index in np.flatnonzero(~np.isfinite(matrices).all((1, 2))):
-        raise SpatialDataError(f"{where}: `{field}[{index}]` is not finite: {matrices[index].tolist()}.")
+        raise SpatialDataError(f"{where}: `{field}[{numbers[index]}]` is not finite: {matrices[index].tolist()}.")
     for index in np.flatnonzero((matrices[:, (0, 1), (0, 1)] <= 0).any(1)):
         raise SpatialDataError(
-            f"{where}: `{field}[{index}]` has focal lengths {matrices[index, 0, 0]} and {matrices[index, 1, 1]}. They are "
+            f"{where}: `{field}[{numbers[index]}]` has focal lengths {matrices[index, 0, 0]} and {matrices[index, 1, 1]}. They are "
             "positive, in pixels."
         )
     pinhole = np.abs(matrices[:, (1, 2, 2, 2), (0, 0, 1, 2)] - (0, 0, 0, 1)).max(1) < 1e-6
     for index in np.flatnonzero(~pinhole):
         raise SpatialDataError(
-            f"{where}: `{field}[{index}]` is {matrices[index].tolist()}, not [[fx, s, cx], [0, fy, cy], [0, 0, 1]]. Is it "
+            f"{where}: `{field}[{numbers[index]}]` is {matrices[index].tolist()}, not [[fx, s, cx], [0, fy, cy], [0, 0, 1]]. Is it "
             "transposed?"
         )
     return matrices
 
 
-def _assert_rigid(
-    where: str, field: str, matrices: np.ndarray, indices: np.ndarray, frame_ids: list[str] | None = None
-) -> None:
-    """The matrices at `indices` are rotations with a translation."""
-    finite = matrices[indices]
+def _assert_rigid(where: str, matrices: np.ndarray, names: dict[int, str]) -> None:
+    """The matrices at the indices that have a name are rotations with a translation."""
+    finite = matrices[list(names)]
     rotation = finite[:, :3, :3]
     deviation = np.abs(rotation.transpose(0, 2, 1) @ rotation - np.eye(3)).max((1, 2))
     last_row = np.abs(finite[:, 3] - (0, 0, 0, 1)).max(1)
@@ -269,7 +285,5 @@ def _assert_rigid(
             reason = "its last row is not [0, 0, 0, 1]: is it transposed?"
         elif deviation[index] < ROTATION_TOLERANCE:
             reason = "it mirrors (determinant -1): flip two axes of a camera, never one."
-        frame = f" (frame {frame_ids[indices[index]]!r})" if frame_ids is not None else ""
-        raise SpatialDataError(
-            f"{where}: `{field}[{indices[index]}]`{frame} is not rigid; {reason} {finite[index].tolist()}"
-        )
+        name = list(names.values())[index]
+        raise SpatialDataError(f"{where}: {name} is not rigid; {reason} {finite[index].tolist()}")

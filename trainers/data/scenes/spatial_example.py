@@ -40,6 +40,9 @@ SCENE_FEATURES = Features(
     }
 )
 
+# Columns with one entry per frame, where they are not empty.
+PER_FRAME_FIELDS = ("frame_ids", "frames", "depth", "intrinsics", "depth_intrinsics", "world_from_camera")
+
 QUESTION_FEATURES = Features(
     {
         "question_id": Value("string"),

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from igep.trainers.data.scenes.camera_arrays import camera_from_world_points, project, relative_pose
 from igep.trainers.data.vlm3.scene_views import depth_rays, surface_inverse_depth
 from igep.trainers.data.vlm3.spatial_question import PosedView
 
@@ -18,15 +19,6 @@ class SeenPixels(NamedTuple):
 
     pixels: np.ndarray
     seen: np.ndarray
-
-
-def first_from_second(first: PosedView, second: PosedView) -> np.ndarray:
-    """(4, 4) float64 pose of the second camera in the axes of the first."""
-    inverse = np.eye(4)
-    rotation = first.world_from_camera[:3, :3]
-    inverse[:3, :3] = rotation.T
-    inverse[:3, 3] = -rotation.T @ first.world_from_camera[:3, 3]
-    return inverse @ second.world_from_camera
 
 
 def carry_pixels(
@@ -47,13 +39,10 @@ def carry_pixels(
     """
     _, rays = depth_rays(first)
     points = rays[rows, columns] * first.depth_metres[rows, columns, None].astype(np.float64)
-    pose = first_from_second(first, second)
-    points = (points - pose[:3, 3]) @ pose[:3, :3]
-    depth = points[:, 2]
-    in_front = depth > 1e-6
-    pixels = (points @ second.intrinsics.T)[:, :2] / np.where(in_front, depth, 1)[:, None]
+    first_from_second = relative_pose(first.world_from_camera, second.world_from_camera)
+    pixels, depth = project(camera_from_world_points(first_from_second, points), second.intrinsics)
     width, height = second.frame.size
-    seen = in_front & (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
+    seen = (depth > 1e-6) & (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
     stored_height, stored_width = second.depth_metres.shape
     landing = np.where(seen[:, None], pixels, 0)
     inverse, known = surface_inverse_depth(second.depth_metres)

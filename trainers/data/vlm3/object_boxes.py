@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from igep.trainers.data.scenes.camera_arrays import camera_from_world_points, project, transform_points
 from igep.trainers.data.vlm3.scene_views import depth_rays
 from igep.trainers.data.vlm3.spatial_question import PosedView
 
@@ -56,8 +57,7 @@ def project_box(view: PosedView, box: dict) -> np.ndarray | None:
     half = np.array(box["size_metres"]) / 2
     corners = np.array([[sign * side for sign, side in zip(signs, half, strict=True)] for signs in _SIGNS])
     world = corners @ box_axes(box).T + np.array(box["centre_metres"])
-    pose = view.world_from_camera
-    camera = (world - pose[:3, 3]) @ pose[:3, :3]
+    camera = camera_from_world_points(view.world_from_camera, world)
     depth = camera[:, 2]
     points = [camera[depth >= NEAR_METRES]]
     starts, ends = camera[EDGES[:, 0]], camera[EDGES[:, 1]]
@@ -67,8 +67,7 @@ def project_box(view: PosedView, box: dict) -> np.ndarray | None:
     points = np.concatenate(points)
     if not len(points):
         return None
-    pixels = points @ view.intrinsics.T
-    pixels = pixels[:, :2] / pixels[:, 2:]
+    pixels, _ = project(points, view.intrinsics)
     return np.concatenate([pixels.min(0), pixels.max(0)])
 
 
@@ -83,7 +82,6 @@ def seen_objects(view: PosedView, boxes: list[dict]) -> list[SeenObject]:
         `list[SeenObject]`
     """
     width, height = view.frame.size
-    pose = view.world_from_camera
     measured = None if view.depth_metres is None else _measured_points(view)
     seen = []
     for index, box in enumerate(boxes):
@@ -102,7 +100,7 @@ def seen_objects(view: PosedView, boxes: list[dict]) -> list[SeenObject]:
                 index=index,
                 label=box["label"],
                 image_box=clipped,
-                centre_camera_metres=(centre - pose[:3, 3]) @ pose[:3, :3],
+                centre_camera_metres=camera_from_world_points(view.world_from_camera, centre),
                 centre_world_metres=centre,
                 size_metres=np.array(box["size_metres"]),
             )
@@ -117,8 +115,7 @@ def _measured_points(view: PosedView) -> np.ndarray:
     """(h, w, 3) world points of a view's depth, NaN where nothing was measured."""
     depth = np.where(view.depth_metres > 0, view.depth_metres, np.nan).astype(np.float64)
     _, rays = depth_rays(view)
-    pose = view.world_from_camera
-    return (rays * depth[..., None]) @ pose[:3, :3].T + pose[:3, 3]
+    return transform_points(view.world_from_camera, rays * depth[..., None])
 
 
 def _has_surface(measured: np.ndarray, view: PosedView, box: dict, image_box: np.ndarray) -> bool:

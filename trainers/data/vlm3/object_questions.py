@@ -165,12 +165,12 @@ def _clear_difference(relation: Relation, first: float, second: float) -> bool:
 
 def _clearly_different(
     view: PosedView, relation: Relation, seen: list[SeenObject], rng: np.random.Generator
-) -> tuple[SeenObject, SeenObject, bool] | None:
-    """Two objects that differ clearly, and whether the first has more; `None` without such a pair."""
+) -> tuple[SeenObject, SeenObject, bool, bool] | None:
+    """Two objects that differ clearly, whether the first has more, and whether more is asked for; `None` without a pair."""
     for first, second in _pairs(seen, rng):
         values = relation.quantity(view, first), relation.quantity(view, second)
         if _clear_difference(relation, *values):
-            return first, second, values[0] > values[1]
+            return first, second, values[0] > values[1], bool(rng.integers(2))
     return None
 
 
@@ -180,8 +180,7 @@ def _compare(
     pair = _clearly_different(view, relation, seen, rng)
     if pair is None:
         return None
-    first, second, first_has_more = pair
-    asks_more = bool(rng.integers(2))
+    first, second, first_has_more, asks_more = pair
     words = relation.more if asks_more else relation.less
     holds = first_has_more == asks_more
     parts = names[first.index], names[second.index]
@@ -199,8 +198,7 @@ def _choose(
     pair = _clearly_different(view, relation, seen, rng)
     if pair is None:
         return None
-    first, second, first_has_more = pair
-    asks_more = bool(rng.integers(2))
+    first, second, first_has_more, asks_more = pair
     words = relation.comparatives[0 if asks_more else 1]
     chosen = names[(first if first_has_more == asks_more else second).index]
     return WrittenQuestion(

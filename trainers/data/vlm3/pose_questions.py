@@ -12,7 +12,7 @@ from igep.spatial_prompts import (
     translation_distance_answer,
     yaw_pitch_roll_answer,
 )
-from igep.trainers.data.vlm3.covisibility import first_from_second
+from igep.trainers.data.scenes.camera_arrays import relative_pose
 from igep.trainers.data.vlm3.spatial_question import PosedView, WrittenQuestion
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 from igep.trainers.geometry.camera_angles import rotation_angle_degrees, yaw_pitch_roll_from_rotation
@@ -35,7 +35,7 @@ def ask_about_pose(
     Returns:
         `list[WrittenQuestion]`: At most four; no direction where the camera hardly moved.
     """
-    pose = first_from_second(first, second)
+    pose = relative_pose(first.world_from_camera, second.world_from_camera)
     angle, angles = rotation_angle_degrees(pose), yaw_pitch_roll_from_rotation(pose)
     moved = pose[:3, 3]
     distance = float(np.linalg.norm(moved))

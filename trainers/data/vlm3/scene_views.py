@@ -3,6 +3,7 @@
 import numpy as np
 
 from igep.focal_unification import unify_focal_length
+from igep.trainers.data.scenes.camera_arrays import pixel_centres, pixel_rays
 from igep.trainers.data.scenes.colour_camera_depth import (
     assert_one_size,
     assert_principal_point,
@@ -28,7 +29,10 @@ def posed_views(scene: ValidScene, options: VLM3Options) -> tuple[PosedView, ...
         SpatialDataError: An image that cannot be read, or a camera that is unknown or cannot be.
     """
     indices = np.arange(len(scene.frames))
-    frames = [decode_frame(scene.scene_id, index, scene.frames[index]) for index in indices.tolist()]
+    frames = [
+        decode_frame(scene.scene_id, number, frame)
+        for number, frame in zip(scene.frame_numbers, scene.frames, strict=True)
+    ]
     assert_one_size(scene, "frames", [frame.size for frame in frames])
     size = (frames[0].height, frames[0].width)
     if scene.intrinsics is None:
@@ -72,14 +76,8 @@ def depth_rays(view: PosedView) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         `tuple[np.ndarray, np.ndarray]`: (h, w, 2) places in pixels of the frame, and (h, w, 3) rays of z = 1.
     """
-    height, width = view.depth_metres.shape
-    places = np.empty((height, width, 2))
-    places[..., 0] = (np.arange(width) + 0.5) * (view.frame.width / width)
-    places[..., 1] = ((np.arange(height) + 0.5) * (view.frame.height / height))[:, None]
-    rays = np.ones((height, width, 3))
-    rays[..., :2] = (places - view.intrinsics[:2, 2]) / view.intrinsics[[0, 1], [0, 1]]
-    rays[..., 0] -= rays[..., 1] * view.intrinsics[0, 1] / view.intrinsics[0, 0]
-    return places, rays
+    places = pixel_centres(view.depth_metres.shape, view.size)
+    return places, pixel_rays(places, view.intrinsics)
 
 
 def surface_inverse_depth(depth_metres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,12 @@ import logging
 import zlib
 
 import numpy as np
-import torch
 from datasets import Dataset
 
-from igep.trainers.data.scenes.colour_camera_depth import nearest_depth, rescaled_intrinsics
+from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
+from igep.trainers.data.scenes.colour_camera_depth import nearest_depth
 from igep.trainers.data.scenes.scene_table import SceneTable
-from igep.trainers.data.scenes.scene_validation import ValidScene, validate_scene
+from igep.trainers.data.scenes.scene_validation import ValidScene
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.vlm3.correspondence_questions import ask_about_correspondence
 from igep.trainers.data.vlm3.covisibility import covisibility
@@ -19,6 +19,7 @@ from igep.trainers.data.vlm3.pose_questions import ask_about_pose
 from igep.trainers.data.vlm3.scene_views import posed_views
 from igep.trainers.data.vlm3.spatial_question import PosedView, WrittenQuestion
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
+from igep.trainers.data.vlm3.written_rows import WrittenRows, turns_of
 
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ PARTNERS_TRIED = 8  # frames that a first frame is paired with before another fi
 ROWS_TRIED = 50  # other rows looked at before a row without questions is an error
 
 
-class VLM3Dataset(torch.utils.data.Dataset):
+class VLM3Dataset(WrittenRows):
     """One row per frame; where a question needs two, the frame is the first and its partner is drawn when the row is read.
 
     A row has up to K independent questions, drawn anew for every use of it, and the geometry of its views, so that IGEP's
@@ -55,7 +56,7 @@ class VLM3Dataset(torch.utils.data.Dataset):
     def __init__(self, scenes: Dataset, options: VLM3Options, *, geometry_size: tuple[int, int], seed: int = 0):
         if min(geometry_size) < 1:
             raise ValueError(f"geometry_size={geometry_size}: give a positive (height, width).")
-        self.options = options
+        super().__init__(options)
         self.geometry_size = (int(geometry_size[0]), int(geometry_size[1]))
         self.seed = seed
         self._table = SceneTable(scenes)
@@ -69,9 +70,6 @@ class VLM3Dataset(torch.utils.data.Dataset):
             if not len(usable):
                 without.append(scene_id)
             names = self._table.frame_ids(number)
-            if len(set(names)) != len(names):
-                repeated = next(name for name in names if names.count(name) > 1)
-                raise SpatialDataError(f"Scene {scene_id!r}: `frame_ids` has {repeated!r} twice: rename one.")
             for frame in usable.tolist():
                 if options.images_per_row == 1 or len(self._partners(number, frame)):
                     self._rows.append((number, frame))
@@ -95,9 +93,6 @@ class VLM3Dataset(torch.utils.data.Dataset):
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def __getitem__(self, row: int) -> SpatialExample:
-        return self.example(row, 0)
 
     @property
     def sample_ids(self) -> tuple[str, ...]:
@@ -151,7 +146,7 @@ class VLM3Dataset(torch.utils.data.Dataset):
     ) -> tuple[ValidScene, tuple[PosedView, ...], list[WrittenQuestion]]:
         options = self.options
         if options.images_per_row == 1:
-            scene = self._scene(number, [frame])
+            scene = self._table.scene(number, [frame])
             views = posed_views(scene, options)
             if options.task == "depth":
                 return scene, views, ask_about_depth(views[0], options, rng)
@@ -163,16 +158,13 @@ class VLM3Dataset(torch.utils.data.Dataset):
         write = {"correspondence": ask_about_correspondence, "pose": ask_about_pose}[options.task]
         asked: list[WrittenQuestion] = []
         for partner in rng.permutation(self._partners(number, frame))[:PARTNERS_TRIED].tolist():
-            scene = self._scene(number, [frame, partner])
+            scene = self._table.scene(number, [frame, partner])
             views = posed_views(scene, options)
             if self._see_each_other(scene, views):
                 asked = write(*views, options, rng)
             if asked:
                 break
         return scene, views, asked
-
-    def _scene(self, number: int, frames: list[int]) -> ValidScene:
-        return validate_scene(self._table.row(number, frames))
 
     def _usable_frames(self, number: int) -> np.ndarray:
         """Indices of the frames of a scene that have what the task needs, as far as that is known without reading them."""
@@ -209,7 +201,7 @@ class VLM3Dataset(torch.utils.data.Dataset):
             )
         if scene.world_from_camera is not None:
             poses = np.stack([view.world_from_camera for view in views])
-        intrinsics = [rescaled_intrinsics(view.intrinsics, view.size, self.geometry_size) for view in views]
+        intrinsics = [resize_intrinsics(view.intrinsics, view.size, self.geometry_size) for view in views]
         return SpatialExample(
             sample_id=sample_id,
             scene_id=scene.scene_id,
@@ -218,7 +210,5 @@ class VLM3Dataset(torch.utils.data.Dataset):
             depth_metres=depth,
             intrinsics=np.stack(intrinsics).astype(np.float32),
             world_from_camera=poses,
-            conversation=tuple((one.question, one.answer) for one in asked),
-            question_types=tuple(one.question_type for one in asked),
-            references=tuple(one.reference for one in asked),
+            **turns_of(asked),
         )

@@ -1,6 +1,7 @@
 """Options of VLM3's questions: which task, how images are unified, which places and pairs are asked about."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from igep.focal_unification import MODES
 from igep.text_pixels import CORRESPONDENCE_STEPS, DEPTH_STEPS, OBJECT_STEPS
@@ -13,6 +14,9 @@ TASK_STEPS = {
     "pose": CORRESPONDENCE_STEPS,
     "objects": OBJECT_STEPS,
 }
+USAGE_FIELDS = (
+    *("focal_pixels", "focal_mode", "max_image_pixels", "canvas_size", "text_pixel_steps", "distance_kind", "think"),
+)
 
 
 @dataclass
@@ -117,6 +121,13 @@ class VLM3Options:
     def steps(self) -> int:
         """N of the text pixels."""
         return TASK_STEPS[self.task] if self.text_pixel_steps is None else self.text_pixel_steps
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """Those of `USAGE_FIELDS`, defaults filled in: what has to be the same when a model that was taught so is asked."""
+        canvas = None if self.canvas_size is None else list(self.canvas_size)
+        found = {name: vars(self)[name] for name in USAGE_FIELDS}
+        return found | {"text_pixel_steps": self.steps, "canvas_size": canvas}
 
     @property
     def images_per_row(self) -> int:

@@ -51,3 +51,19 @@ def test_lists_of_different_lengths_are_named():
     broken["frame_ids"] = broken["frame_ids"][:2]
     with pytest.raises(SpatialDataError, match="'desk': 2 `frame_ids` for 3 `frames`"):
         table(broken).row(0, [0])
+
+
+def test_messages_name_the_places_in_the_stored_scene():
+    broken = scene_row(4)
+    broken["intrinsics"][3] = np.diag([-5.0, 5, 1]).tolist()
+    read = table(broken)
+    assert read.scene(0, [0, 2]).frame_numbers == [0, 2]
+    with pytest.raises(SpatialDataError, match=r"`intrinsics\[3\]` has focal lengths -5.0"):
+        read.scene(0, [2, 3])
+
+
+def test_names_of_frames_that_come_twice_are_refused():
+    broken = scene_row(3)
+    broken["frame_ids"] = ["a", "b", "a"]
+    with pytest.raises(SpatialDataError, match="'desk': `frame_ids` has 'a' twice"):
+        table(broken).frame_ids(0)

@@ -1,4 +1,4 @@
-"""Tables that read well in a terminal and in Markdown."""
+"""Markdown of ours: tables that read well in a terminal too, and text of others within it."""
 
 from collections.abc import Sequence
 
@@ -18,3 +18,15 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def in_markdown(text: object) -> str:
+    """Text of others for a line or a cell of Markdown: it can neither end the cell nor bring HTML.
+
+    Args:
+        text (`object`): A name or a sentence.
+
+    Returns:
+        `str`: One line.
+    """
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;").replace("](", "] (")

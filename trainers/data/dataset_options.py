@@ -1,0 +1,49 @@
+"""Which dataset, and where it lies: the options that several loaders share."""
+
+from dataclasses import dataclass, field
+
+
+DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm")
+
+
+@dataclass
+class DatasetKind:
+    """Which loader reads the dataset.
+
+    Args:
+        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub` or `depthlm`.
+    """
+
+    dataset: str = field(
+        default="synthetic_rooms", metadata={"help": "Scenes to train on.", "choices": list(DATASETS)}
+    )
+
+
+@dataclass
+class DatasetPlace:
+    """Where a dataset lies that is not rendered.
+
+    Args:
+        dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
+            with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines.
+        image_folder (`str`, *optional*): `depthlm`: where the image paths of the file start; its own folder by default.
+    """
+
+    dataset_path: str | None = field(
+        default=None,
+        metadata={"help": "scannet: scene folder or folder of scenes; hub: dataset id or folder; depthlm: a file."},
+    )
+    image_folder: str | None = field(
+        default=None, metadata={"help": "depthlm: where image paths start (default: the folder of the file)."}
+    )
+
+
+def depth_kind_field() -> str | None:
+    """The option `depth_kind`, for loaders of files that do not say what their depths are."""
+    return field(
+        default=None,
+        metadata={
+            "help": "Depth along the optical axis or to the camera (scannet: z by default; depthlm: must be said).",
+            "choices": ["z", "euclidean"],
+        },
+    )

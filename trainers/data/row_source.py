@@ -1,0 +1,69 @@
+"""What rows to train on tell of themselves, whichever class they are of: their names, their task, how it wants to be asked."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from igep.trainers.data.scenes.spatial_example import SpatialExample
+
+
+@runtime_checkable
+class RowSource(Protocol):
+    """Rows to train on, as a mixture reads them and as cards report them. A dataset class of one's own needs these and no base."""
+
+    @property
+    def sample_ids(self) -> Sequence[str]:
+        """Names of the rows, in order, without reading them."""
+
+    @property
+    def task(self) -> str:
+        """What the rows ask, in a word or two: `questions` for those of people, or a task of VLM3, or words of one's own."""
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The options under which the questions of the task were written, without which a model would be asked differently
+        than it was taught (see `VLM3Options.usage`); empty where the questions are plain words."""
+
+    def __len__(self) -> int: ...
+
+    def example(self, row: int, draw: int) -> SpatialExample:
+        """The row as it is when it comes for the `draw`-th time, counted from 0."""
+
+
+class MapStyleRows:
+    """A map-style dataset of `SpatialExample` that tells nothing of itself, as a row source: its questions are plain words.
+
+    Args:
+        dataset (`torch.utils.data.Dataset`): The dataset.
+    """
+
+    task = "rows of a dataset class of the user's"
+    usage: dict[str, Any] = {}
+
+    def __init__(self, dataset: torch.utils.data.Dataset):
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    @property
+    def sample_ids(self) -> tuple[str, ...]:
+        """Numbers of the rows: names are not known without reading them."""
+        return tuple(str(row) for row in range(len(self)))
+
+    def example(self, row: int, draw: int) -> SpatialExample:
+        """The row, the same at every use."""
+        return self._dataset[row]
+
+
+def as_row_source(dataset: torch.utils.data.Dataset) -> RowSource:
+    """What a dataset tells of its rows.
+
+    Args:
+        dataset (`torch.utils.data.Dataset`): A row source, or any map-style dataset of `SpatialExample`.
+
+    Returns:
+        `RowSource`: The dataset itself if it is one.
+    """
+    return dataset if isinstance(dataset, RowSource) else MapStyleRows(dataset)
