@@ -105,6 +105,40 @@ def seconds_per_answer(
     return statistics.median(times[1:])  # the first call also pays for lazy initialisation
 
 
+def room_figures(answers: list[dict], probe_scores: dict[str, float], num_tokens: int) -> dict[str, Figure]:
+    """States what the scores of the rooms are.
+
+    Args:
+        answers (`list[dict]`): One row per question, as `answer_all` returns them.
+        probe_scores (`dict[str, float]`): `r2` and `delta_1` of the depth probe.
+        num_tokens (`int`): Tokens with known depth, which the probe was scored on.
+
+    Returns:
+        `dict[str, Figure]`: `exact match, <question type>`, `exact match, mean`, `depth probe, r2` and `depth probe, delta_1`.
+    """
+    asked = Counter(row["question_type"] for row in answers)
+    matches = {
+        f"exact match, {kind}": Figure(share, asked.get(kind, len(answers)), SHARE)
+        for kind, share in exact_match(answers).items()
+    }
+    scales = {"r2": R2, "delta_1": SHARE}
+    probed = {f"depth probe, {name}": Figure(probe_scores[name], num_tokens, scales[name]) for name in scales}
+    return matches | probed
+
+
+def protocol(num_rooms: int, num_questions: int) -> dict[str, str]:
+    """How the scores were measured, for whoever reads them on a card; see `BenchmarkResults`."""
+    return {
+        "dataset": "synthetic_rooms",
+        "dataset_name": "Synthetic rooms",
+        "split": f"held out: {num_rooms} rooms of seed {HELD_OUT_SEED}",
+        "inputs": f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else",
+        "questions": f"{num_questions} questions, each asked alone; greedy decoding, at most {ANSWER_TOKENS} tokens",
+        "metrics": "exact match: share of answers equal to the reference text, per question type and as their mean. "
+        "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, fitted on other rooms",
+    }
+
+
 def _stack_depth(rooms: list[SpatialExample]) -> np.ndarray:
     return np.concatenate([room.depth_metres for room in rooms])
 
@@ -140,31 +174,16 @@ def evaluate(
     probe = fit_depth_probe(fit_tokens.reshape(-1, width), token_depth(_stack_depth(fit_rooms), grid).reshape(-1))
     truth = token_depth(_stack_depth(rooms), grid).reshape(-1)
     probe_scores = score_depth_probe(probe, tokens.reshape(-1, width), truth)
-    asked = Counter(row["question_type"] for row in answers)
-    figures = {
-        f"exact match, {kind}": Figure(share, asked.get(kind, len(answers)), SHARE)
-        for kind, share in exact_match(answers).items()
-    }
-    known = int(np.isfinite(truth).sum())
-    for name, scale in (("r2", R2), ("delta_1", SHARE)):
-        figures[f"depth probe, {name}"] = Figure(probe_scores[name], known, scale)
-    protocol = {
-        "dataset": "synthetic_rooms",
-        "dataset_name": "Synthetic rooms",
-        "split": f"held out: {num_rooms} rooms of seed {HELD_OUT_SEED}",
-        "inputs": f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else",
-        "questions": f"{len(answers)} questions, each asked alone; greedy decoding, at most {ANSWER_TOKENS} tokens",
-        "metrics": "exact match: share of answers equal to the reference text, per question type and as their mean. "
-        "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, fitted on other rooms",
-    }
+    benchmark = BenchmarkResults(
+        protocol(num_rooms, len(answers)),
+        room_figures(answers, probe_scores, num_tokens=int(np.isfinite(truth).sum())),
+        {"rooms": num_rooms, "questions": len(answers)},
+    )
     facts = {
         "seconds_per_answer": seconds_per_answer(model, processor, rooms),
         "parameters_on_disk": parameters_on_disk(directory),
     }
-    rooms_facts = {"rooms": num_rooms, "questions": len(answers)}
-    results = ModelResults(
-        directory.resolve().name, weights, {BENCHMARK: BenchmarkResults(protocol, figures, rooms_facts)}, facts
-    )
+    results = ModelResults(directory.resolve().name, weights, {BENCHMARK: benchmark}, facts)
     if picture is not None:
         _draw(picture, model, processor, rooms[:4], tokens, probe, checkpoint)
     return results, answers

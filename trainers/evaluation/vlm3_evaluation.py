@@ -14,7 +14,7 @@ the scores, `*_predictions.jsonl` holds every question and answer.
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch.utils.data import Dataset, Subset
@@ -49,7 +49,7 @@ class ExampleSample(Sample):
         example (`SpatialExample`): Whose frames and questions they are; its answers are not shown to the model.
     """
 
-    example: SpatialExample | None = None
+    example: SpatialExample = field(kw_only=True)
 
 
 def answer_rows(
@@ -98,7 +98,7 @@ def _samples(rows: Sequence[SpatialExample], frames_as: str) -> Iterator[Example
     for number in range(len(rows)):
         example = rows[number]
         questions = [question for question, _ in example.conversation]
-        yield ExampleSample(example.sample_id, example.frames, questions, frames_as, example)
+        yield ExampleSample(example.sample_id, example.frames, questions, frames_as, example=example)
 
 
 def task_rows(options: EvaluationOptions, task: str, tables: SceneTableCache) -> Dataset:
