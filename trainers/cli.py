@@ -190,15 +190,15 @@ def _add_export(commands: argparse._SubParsersAction) -> None:
 def _export(options: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from igep.trainers.commands.ask import load_answering
     from igep.trainers.commands.export_vlm import export_vlm
+    from igep.trainers.evaluation.load_vlm import is_igep, load_for_answers
     from igep.trainers.publishing.published_folder import check_new_folder
 
     output = Path(options.output)
     check_new_folder(output)
     with contextlib.redirect_stdout(sys.stderr):
-        model, processor = load_answering(options.model, "cpu")
-    if model.config.model_type != "igep":
+        model, processor = load_for_answers(options.model, "cpu")
+    if not is_igep(model.config):
         raise ValueError(f"{options.model} is a plain {model.config.model_type} already: serve it as it is.")
     export_vlm(model, output, processor)
     print(output)

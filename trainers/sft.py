@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import HfApi
-from transformers import AutoModelForImageTextToText, PreTrainedConfig
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from igep.modeling_igep import IGEPForConditionalGeneration
@@ -27,6 +26,7 @@ from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
+from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_trainer import IGEPSFTTrainer
@@ -169,13 +169,7 @@ def load_model(model_args: ModelConfig, training_args: IGEPSFTConfig) -> IGEPFor
         **(training_args.model_init_kwargs or {}),
     }
     training_args.model_init_kwargs = None  # used up: TRL would warn that it ignores them
-    settings, _ = PreTrainedConfig.get_config_dict(name, revision=model_args.model_revision)
-    if settings.get("model_type") == "igep":
-        return IGEPForConditionalGeneration.from_pretrained(name, **options)
-    base = AutoModelForImageTextToText.from_pretrained(
-        name, trust_remote_code=training_args.trust_remote_code, **options
-    )
-    return IGEPForConditionalGeneration.from_base(base)
+    return load_vlm(name, wrapped=True, trust_remote_code=training_args.trust_remote_code, **options)
 
 
 def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) -> IGEPProcessor:

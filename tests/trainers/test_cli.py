@@ -132,7 +132,7 @@ def test_ask_pixel_prints_metres_and_draws(
 ) -> None:
     from igep.trainers.commands import ask as ask_module
 
-    monkeypatch.setattr(ask_module, "generate_text", lambda *_: "<think> far </think>\n\n<answer> 3.456 </answer>")
+    monkeypatch.setattr(ask_module, "generate_texts", lambda *_: ["<think> far </think>\n\n<answer> 3.456 </answer>"])
     output = photo.parent / "drawn" / "answer.png"
     arguments = pixel_arguments(
         checkpoint_folders["qwen3_vl"], photo, "--focal", "80", "--intrinsics", "70", "70", "32", "24"

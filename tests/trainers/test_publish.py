@@ -77,7 +77,7 @@ def test_dry_run_writes_a_model_that_loads(saved, tmp_path, capsys, real_loading
     assert all(name in shown for name in names)
     card = ModelCard.load(tmp_path / "dry" / "model" / "README.md")
     assert {result.metric_value for result in card.data.eval_results} == {0.5, 0.9}
-    assert "| exact match, mean | 0.500      | 0.400 |" in card.text
+    assert "| exact match, mean, rooms | share | higher | -       | 0.500      | 0.400 |" in card.text
     space = contents(tmp_path / "dry" / "space")
     assert space["app.py"] == (SPACE / "app.py").read_bytes()
     assert "user/rooms" in space["README.md"].decode()

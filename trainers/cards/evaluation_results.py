@@ -1,56 +1,60 @@
-"""Scores for a model card, read from the JSON files that this package's evaluations write.
+"""Scores for a model card, read from the results files of this package's evaluations.
 
-Two forms are known: that of `quickstart.py` (several runs beside each other, of which one is the model's) and that of
-`vlm3_evaluation.py` and `room_evaluation.py` (one model). Each states its protocol, which goes on the card with the scores,
-and the digest of the weights that it scored, which must be those of the model of the card.
+A file is that of one model (see `results_file`) or a comparison of `quickstart.py`, with several runs beside each other, of
+which one is the model's. Each states its protocol, which goes on the card with the scores, and the digest of the weights
+that it scored, which must be those of the model of the card. Files of older versions are read as well (`older_results`).
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import EvalResult
 
 from igep.trainers.cards.markdown import in_markdown, markdown_table
+from igep.trainers.cards.older_results import older_model_results
+from igep.trainers.cards.results_file import ModelResults
 from igep.trainers.cards.saved_weights import weights_sha256
+from igep.trainers.metrics.figure import Figure
 
 
-GROUPS = {"exact_match": "exact match", "depth_probe": "depth probe"}  # of a room evaluation's figures
-NOT_A_SCORE = ("image_sets", "count", "answers_per_second")
-PROTOCOL = ("dataset", "dataset_name", "split", "inputs", "questions", "metrics")
 TASK_TYPE = "visual-question-answering"
 THIS_MODEL = "this model"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one file says about a model.
+    """Scores that were measured in one way.
 
     Args:
-        protocol (`dict[str, str]`): `dataset`, `dataset_name`, `split`, `inputs`, `questions` and `metrics`.
-        scores (`dict[str, dict[str, float | None]]`): Metric to value for every model that was evaluated, `None` = not
-            measured; the first is the model of the card.
+        protocol (`dict[str, str]`): As in `BenchmarkResults`.
+        scores (`dict[str, dict[str, Figure]]`): Name to figure for every model that was evaluated; the first is the model of
+            the card.
         others (`dict[str, str]`, *optional*): What each of the other models is.
     """
 
     protocol: dict[str, str]
-    scores: dict[str, dict[str, float | None]]
+    scores: dict[str, dict[str, Figure]]
     others: dict[str, str] = field(default_factory=dict)
 
     @property
-    def own(self) -> dict[str, float | None]:
+    def own(self) -> dict[str, Figure]:
         """The scores of the card's model."""
         return next(iter(self.scores.values()))
 
     def table(self) -> str:
-        """All scores as a Markdown table: a row per metric, a column per model."""
+        """All scores as a Markdown table: a row per figure, with what it means, and a column per model."""
         _, *others = self.scores
-        rows = [["", THIS_MODEL, *(in_markdown(name) for name in others)]]
-        for metric in self.own:
-            cells = [figures.get(metric) for figures in self.scores.values()]
-            rows.append([in_markdown(metric), *("-" if cell is None else f"{cell:.3f}" for cell in cells)])
+        rows = [["", "unit", "better", "answers", THIS_MODEL, *(in_markdown(name) for name in others)]]
+        for name, own in self.own.items():
+            cells = [figures.get(name) for figures in self.scores.values()]
+            values = ["-" if cell is None or cell.value is None else f"{cell.value:.3f}" for cell in cells]
+            better = "higher" if own.scale.higher_is_better else "lower"
+            rows.append(
+                [in_markdown(name), in_markdown(own.scale.unit), better, f"{own.n:,}" if own.n else "-", *values]
+            )
         return markdown_table(rows)
 
     def eval_results(self) -> list[EvalResult]:
@@ -62,12 +66,12 @@ class Evaluation:
                 dataset_type=self.protocol["dataset"],
                 dataset_name=self.protocol["dataset_name"],
                 dataset_split=self.protocol["split"],
-                metric_type=metric.split(",")[0].replace(" ", "_"),
-                metric_name=metric,
-                metric_value=round(value, 4),
+                metric_type=name.split(",")[0].replace(" ", "_"),
+                metric_name=name,
+                metric_value=round(figure.value, 4),
             )
-            for metric, value in self.own.items()
-            if value is not None
+            for name, figure in self.own.items()
+            if figure.value is not None
         ]
 
 
@@ -80,36 +84,37 @@ def read_all_results(files: Sequence[Path], model_name: str, folder: Path) -> li
         folder (`Path`): The model.
 
     Returns:
-        `list[Evaluation]`: One per file.
+        `list[Evaluation]`: Of all files.
 
     Raises:
         ValueError: A file cannot be used, or two hold the same score.
         OSError: There is no such file.
     """
     weights = weights_sha256(folder) if files else None
-    evaluations = [_read_file(file, model_name, folder, weights) for file in files]
+    found = {file: _read_file(file, model_name, folder, weights) for file in files}
     holders: dict[tuple[str, ...], Path] = {}
-    for file, evaluation in zip(files, evaluations, strict=True):
-        data = tuple(evaluation.protocol[name] for name in ("dataset", "dataset_name", "split"))
-        for metric in evaluation.own:
-            first = holders.setdefault((*data, metric), file)
-            if first != file:
-                raise ValueError(
-                    f"{first} and {file} both hold {metric!r} on {', '.join(data[1:])}: give one of them."
-                )
-    return evaluations
+    for file, evaluations in found.items():
+        for evaluation in evaluations:
+            data = tuple(evaluation.protocol[name] for name in ("dataset", "dataset_name", "split"))
+            for name in evaluation.own:
+                first = holders.setdefault((*data, name), file)
+                if first != file:
+                    raise ValueError(
+                        f"{first} and {file} both hold {name!r} on {', '.join(data[1:])}: give one of them."
+                    )
+    return [evaluation for evaluations in found.values() for evaluation in evaluations]
 
 
-def read_results(file: Path, model_name: str, folder: Path | None = None) -> Evaluation:
+def read_results(file: Path, model_name: str, folder: Path | None = None) -> list[Evaluation]:
     """Reads a file of scores.
 
     Args:
-        file (`Path`): A `results.json` of the quickstart, or the output of `vlm3_evaluation.py` or `room_evaluation.py`.
+        file (`Path`): What an evaluation wrote about one model, or a `results.json` of the quickstart.
         model_name (`str`): Last name of the model's folder: which of several runs is meant.
         folder (`Path`, *optional*): The model, whose weights must be those that were scored; not compared unless given.
 
     Returns:
-        `Evaluation`
+        `list[Evaluation]`: One for all benchmarks that were measured in the same way.
 
     Raises:
         ValueError: The file is not one of these, states no protocol, or holds no run of this model; a score is impossible, or
@@ -119,60 +124,81 @@ def read_results(file: Path, model_name: str, folder: Path | None = None) -> Eva
     return _read_file(file, model_name, folder, None if folder is None else weights_sha256(folder))
 
 
-def _read_file(file: Path, model_name: str, folder: Path | None, weights: str | None) -> Evaluation:
+def _read_file(file: Path, model_name: str, folder: Path | None, weights: str | None) -> list[Evaluation]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{file} is not JSON ({error}): give the results that an evaluation wrote.") from error
     try:
-        run = _own_run(file, found, model_name)
-        evaluation = _evaluation(file, found, run, model_name)
-    except (KeyError, TypeError, AttributeError, OverflowError, IndexError) as error:
+        run = _own_run(file, found, model_name) if "runs" in found else found
+        own = _model_results(file, run)
+        others = _runs_beside(file, found, run) if "runs" in found else {}
+        if Path(own.model).name != model_name:
+            raise ValueError(
+                f"{file} has the scores of {own.model!r}, not of {model_name!r}: give those, or say --run."
+            )
+        evaluations = _evaluations(own, others, {name: _what(beside, run) for name, (beside, _) in others.items()})
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"{file} is not what an evaluation writes ({error!r}): evaluate again.") from error
-    if not any(value is not None for value in evaluation.own.values()):
+    if not any(figure.value is not None for evaluation in evaluations for figure in evaluation.own.values()):
         raise ValueError(f"{file} holds no scores of {model_name!r}: evaluate again.")
     if folder is not None:
-        _check_weights(file, run.get("weights_sha256"), folder, weights)
-    return evaluation
+        _check_weights(file, own.weights_sha256, folder, weights)
+    return evaluations
 
 
-def _own_run(file: Path, found: dict, model_name: str) -> dict:
-    """What a file says about one model alone."""
-    if "runs" in found:
-        names = [_name(run) for run in found["runs"]]
-        if model_name not in names:
-            raise ValueError(
-                f"{file} has no run of {model_name!r} but of {', '.join(names)}: publish one of these, or name it (--run)."
-            )
-        if names.count(model_name) > 1:
-            raise ValueError(f"{file} has {names.count(model_name)} runs of {model_name!r}: evaluate again.")
-        return found["runs"][names.index(model_name)]
-    _protocol(file, found)
-    if Path(found["model"]).name != model_name:
+def _model_results(file: Path, run: dict[str, Any]) -> ModelResults:
+    try:
+        return ModelResults.from_json(run) if "results_format" in run else older_model_results(run)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def _own_run(file: Path, found: dict[str, Any], model_name: str) -> dict[str, Any]:
+    """What a comparison says about one of its models."""
+    names = [_in_one_line(Path(run["model"]).name) for run in found["runs"]]
+    if model_name not in names:
         raise ValueError(
-            f"{file} has the scores of {found['model']!r}, not of {model_name!r}: give those, or say --run."
+            f"{file} has no run of {model_name!r} but of {', '.join(names)}: publish one of these, or name it (--run)."
         )
-    return found
+    if names.count(model_name) > 1:
+        raise ValueError(f"{file} has {names.count(model_name)} runs of {model_name!r}: evaluate again.")
+    return found["runs"][names.index(model_name)]
 
 
-def _evaluation(file: Path, found: dict, run: dict, model_name: str) -> Evaluation:
-    protocol = _protocol(file, run)
-    if "runs" in found:
-        others = [other for other in found["runs"] if other is not run and other["seed"] == run["seed"]]
-        return Evaluation(
-            protocol,
-            {_name(each): _room_scores(file, each) for each in (run, *others)},
-            {_name(other): _what(other, run) for other in others},
+def _runs_beside(
+    file: Path, found: dict[str, Any], run: dict[str, Any]
+) -> dict[str, tuple[dict[str, Any], ModelResults]]:
+    """The other runs of a comparison with the same seed, by the names of their models."""
+    others = [other for other in found["runs"] if other is not run and other["seed"] == run["seed"]]
+    read = [(other, _model_results(file, other)) for other in others]
+    return {Path(results.model).name: (other, results) for other, results in read}
+
+
+def _evaluations(
+    own: ModelResults, others: dict[str, tuple[dict[str, Any], ModelResults]], what: dict[str, str]
+) -> list[Evaluation]:
+    protocols: dict[tuple, list[str]] = {}
+    for name, benchmark in own.benchmarks.items():
+        protocols.setdefault(tuple(sorted(benchmark.protocol.items())), []).append(name)
+    models = {Path(own.model).name: own} | {name: results for name, (_, results) in others.items()}
+    return [
+        Evaluation(
+            own.benchmarks[names[0]].protocol,
+            {_in_one_line(model): _named_figures(results, names) for model, results in models.items()},
+            {_in_one_line(model): text for model, text in what.items()},
         )
-    if "exact_match" in run:
-        return Evaluation(protocol, {model_name: _room_scores(file, run)})
-    scores = {
-        _in_one_line(f"{name}, {task}"): _score(file, name, task, value)
-        for task, figures in run["scores"].items()
-        for name, value in figures.items()
-        if name not in NOT_A_SCORE
+        for names in protocols.values()
+    ]
+
+
+def _named_figures(results: ModelResults, benchmarks: Sequence[str]) -> dict[str, Figure]:
+    return {
+        _in_one_line(f"{title}, {name}"): figure
+        for name in benchmarks
+        if name in results.benchmarks
+        for title, figure in results.benchmarks[name].figures.items()
     }
-    return Evaluation(protocol, {model_name: scores})
 
 
 def _check_weights(file: Path, stated: object, folder: Path, weights: str | None) -> None:
@@ -189,10 +215,6 @@ def _check_weights(file: Path, stated: object, folder: Path, weights: str | None
         )
 
 
-def _name(run: dict) -> str:
-    return _in_one_line(run["model"])
-
-
 def _what(other: dict, run: dict) -> str:
     """What another run of a comparison is, as far as its file says."""
     trained, own = other.get("trained"), run.get("trained")
@@ -200,45 +222,6 @@ def _what(other: dict, run: dict) -> str:
     if is_same_base and len(trained["losses"]) == 1 < len(own["losses"]):
         return "the same base trained without geometry supervision"
     return "another run of the same comparison"
-
-
-def _protocol(file: Path, found: dict) -> dict[str, str]:
-    if set(PROTOCOL) - set(found.get("protocol") or ()):
-        raise ValueError(
-            f"{file} does not say how it was measured (`protocol` with {', '.join(PROTOCOL)}): give the JSON file that an "
-            "evaluation of this version wrote."
-        )
-    return {name: str(found["protocol"][name]) for name in PROTOCOL}
-
-
-def _room_scores(file: Path, run: dict) -> dict[str, float | None]:
-    return {
-        _in_one_line(f"{title}, {name}"): _score(file, name, title, value)
-        for group, title in GROUPS.items()
-        for name, value in run[group].items()
-    }
-
-
-def _score(file: Path, name: str, group: str, value: float | None) -> float | None:
-    """A number that the metric can be, or `None` for what was not measured."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is no score")
-    number = float(value)
-    low, high, words = _range(name)
-    if not low <= number <= high or math.isinf(number):
-        raise ValueError(f"{file}: {name} of {group} is {value}, which cannot be ({words}): evaluate again.")
-    return number
-
-
-def _range(name: str) -> tuple[float, float, str]:
-    """Lowest and highest value of a metric, and both in words; all that are no errors are shares."""
-    if name == "r2":
-        return -math.inf, 1, "at most 1"
-    if "error" in name or "abs_rel" in name:
-        return 0, math.inf, "at least 0"
-    return 0, 1, "between 0 and 1"
 
 
 def _in_one_line(name: str) -> str:

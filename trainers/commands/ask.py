@@ -4,21 +4,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    BatchFeature,
-    PreTrainedModel,
-)
 
 from igep.focal_unification import FOCAL_PIXELS, checked_intrinsics, intrinsics_from_field_of_view
-from igep.processing_igep import IGEPProcessor
 from igep.spatial_prompts import parse_depth
 from igep.text_pixels import DEPTH_STEPS
 from igep.trainers.cards.usage import read_usage, task_options
 from igep.trainers.commands.video_frames import DEFAULT_NUM_FRAMES, read_frames
+from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples, generate_texts
+from igep.trainers.evaluation.load_vlm import load_for_answers
 
 
 class UnparsedAnswerError(ValueError):
@@ -59,17 +52,17 @@ def ask(
     """
     if not question.strip():
         raise ValueError(f"The question is {question!r}: ask something.")
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens={max_new_tokens}: give 1 or more.")
+    options = AnsweringOptions(max_new_tokens=max_new_tokens)
     usage = read_usage(model_dir)
     # Models of VLM3's tasks alone were trained on single images, which says nothing of videos.
     trained = usage["num_frames"] if "questions" in usage.get("tasks", ()) else DEFAULT_NUM_FRAMES
     frames = read_frames(video, num_frames, at_most=trained)
     if frames_as is None:
         frames_as = "images" if len(frames) == 1 else usage.get("frames_as", "video")
-    model, processor = load_answering(model_dir, device)
-    inputs = processor.question_inputs(frames, question, frames_as=frames_as)
-    return generate_text(model, processor, inputs, max_new_tokens)
+    model, processor = load_for_answers(model_dir, device)
+    sample = Sample(str(video), frames, [question], frames_as)
+    ((_, (answer,)),) = answer_samples(model, processor, [sample], options)
+    return answer
 
 
 def ask_depth(
@@ -128,7 +121,7 @@ def ask_depth(
         intrinsics = intrinsics_from_field_of_view((frame.height, frame.width), field_of_view_degrees)
     if intrinsics is not None:
         intrinsics = checked_intrinsics(intrinsics, (frame.height, frame.width))
-    model, processor = load_answering(model_dir, device)
+    model, processor = load_for_answers(model_dir, device)
     inputs = processor.depth_question_inputs(
         frame,
         (column + 0.5, row + 0.5),
@@ -139,7 +132,7 @@ def ask_depth(
         steps=steps,
         frames_as=frames_as,
     )
-    answer = generate_text(model, processor, inputs, max_new_tokens)
+    (answer,) = generate_texts(model, processor, inputs, max_new_tokens)
     metres = parse_depth(answer)
     if metres is None:
         raise UnparsedAnswerError(
@@ -172,47 +165,3 @@ def depth_options(model_dir: str | Path) -> dict[str, Any]:
     if "frames_as" in usage:
         options["frames_as"] = usage["frames_as"]
     return options
-
-
-def load_answering(model_dir: str | Path, device: str | None = None) -> tuple[PreTrainedModel, IGEPProcessor]:
-    """Loads a saved model for answering.
-
-    Args:
-        model_dir (`str | Path`): Directory or Hub id of a saved IGEP model or of a plain VLM. Code that the model brings
-            along is run.
-        device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
-
-    Returns:
-        `tuple[PreTrainedModel, IGEPProcessor]`: The model in eval mode, and its processor.
-
-    Raises:
-        ValueError: A device that this machine does not have.
-        OSError: No model at `model_dir`.
-    """
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={device!r} cannot be used here ({error}). Try cpu.") from error
-    try:
-        config = AutoConfig.from_pretrained(model_dir, trust_remote_code=True)
-    except OSError as error:
-        raise OSError(
-            f"{model_dir}: no saved model in this directory, and no model of this name on the Hub or in its cache. Correct "
-            f"the path or the id. ({error})"
-        ) from error
-    processor = AutoProcessor.from_pretrained(model_dir, trust_remote_code=True)
-    if config.model_type != "igep":
-        processor = IGEPProcessor.from_base(processor)
-    model = AutoModelForImageTextToText.from_pretrained(model_dir, trust_remote_code=True, dtype="auto")
-    return model.to(device).eval(), processor
-
-
-def generate_text(model: PreTrainedModel, processor: IGEPProcessor, inputs: BatchFeature, max_new_tokens: int) -> str:
-    """Decodes a batch of one greedily and returns the text of the answer."""
-    inputs = inputs.to(model.device, dtype=model.dtype)
-    with torch.inference_mode():
-        tokens = model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)
-    answer = tokens[0, inputs["input_ids"].shape[1] :]
-    return processor.decode(answer, skip_special_tokens=True).strip()

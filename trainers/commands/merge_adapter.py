@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from peft import PeftModel
-from transformers import AutoModelForImageTextToText, PreTrainedConfig
 
-from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.model_card import model_card
 from igep.trainers.cards.saved_config import name_bases
 from igep.trainers.cards.saved_weights import parameters_on_disk
 from igep.trainers.cards.training_run import read_training_run, write_training_run
+from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.publishing.published_folder import check_new_folder
 
 
@@ -36,16 +35,11 @@ def merge_adapter(folder: str | Path, output: str | Path, base: str | None = Non
     name = base or run["base_model"]["name"]
     revision = run["recipe"].get("model_revision") if base is None else None
     try:
-        settings, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
+        model = load_vlm(name, wrapped=True, revision=revision, dtype="auto")
     except OSError as error:
         raise OSError(
             f"the base {name} is neither a folder here nor on the Hub: give its place with --base."
         ) from error
-    if settings.get("model_type") == "igep":
-        model = IGEPForConditionalGeneration.from_pretrained(name, revision=revision, dtype="auto")
-    else:
-        vlm = AutoModelForImageTextToText.from_pretrained(name, revision=revision, dtype="auto")
-        model = IGEPForConditionalGeneration.from_base(vlm)
     trained = run.get("model", {}).get("architecture")
     if trained not in (None, model.config.vlm_config.model_type):
         raise ValueError(

@@ -2,36 +2,41 @@
 
     python trainers/evaluation/room_evaluation.py --model outputs/quickstart/igep --output scores.json
 
-The model is loaded through the Auto classes with remote code, as a stranger would. With `--checkpoint` (the trainer
+The model runs the code that was saved beside it, as a stranger would run it. With `--checkpoint` (the trainer
 checkpoint that keeps the training heads) a picture of the geometry is drawn as well; scores never use them.
 """
 
 import argparse
-import json
 import statistics
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature, PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedModel
 
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, write_results
 from igep.trainers.cards.saved_weights import parameters_on_disk, weights_sha256
 from igep.trainers.data.rooms.room_questions import SPATIAL_QUESTION_TYPES
 from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples
 from igep.trainers.evaluation.depth_probe import DepthProbe, fit_depth_probe, score_depth_probe, token_depth
 from igep.trainers.evaluation.geometry_picture import draw_geometry
+from igep.trainers.evaluation.load_vlm import load_for_answers
 from igep.trainers.loop.training_heads_file import load_heads
+from igep.trainers.metrics.figure import R2, SHARE, Figure
 from igep.trainers.supervision.geometry_losses import igep_objective
 
 
+BENCHMARK = "rooms"
 IMAGE_SIZE = 64
 NUM_FRAMES = 2
-BATCH = 64
+BATCH = 64  # rooms that are encoded together
 ANSWER_TOKENS = 8
 PROBE_FIT_SEED = 777_001  # rooms nobody trains or tests on
 HELD_OUT_SEED = 777_002
@@ -49,22 +54,8 @@ def held_out_rooms(num_rooms: int, questions_per_room: int, seed: int = HELD_OUT
     return [rows[index] for index in range(len(rows))]
 
 
-def question_batch(processor: ProcessorMixin, rooms: list[SpatialExample], questions: list[str]) -> BatchFeature:
-    """Model inputs for one question about each room."""
-    prompts = [
-        processor.apply_chat_template(
-            [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]}],
-            add_generation_prompt=True,
-            tokenize=False,
-        )
-        for question in questions
-    ]
-    vision = processor.vision_inputs([list(room.frames) for room in rooms])
-    return processor(text=prompts, padding=True, padding_side="left", return_tensors="pt", **vision)
-
-
 @torch.inference_mode()
-def encoder_tokens(model: PreTrainedModel, processor: ProcessorMixin, rooms: list[SpatialExample]) -> np.ndarray:
+def encoder_tokens(model: PreTrainedModel, processor: IGEPProcessor, rooms: list[SpatialExample]) -> np.ndarray:
     """(rooms * frames, h, w, C) tokens of the saved model's last vision layer."""
     parts = []
     for start in tqdm(range(0, len(rooms), BATCH), desc="encoding rooms", unit="batch"):
@@ -74,31 +65,22 @@ def encoder_tokens(model: PreTrainedModel, processor: ProcessorMixin, rooms: lis
     return np.concatenate(parts)
 
 
-@torch.inference_mode()
-def answer_all(model: PreTrainedModel, processor: ProcessorMixin, rooms: list[SpatialExample]) -> list[dict]:
+def answer_all(model: PreTrainedModel, processor: IGEPProcessor, rooms: list[SpatialExample]) -> list[dict]:
     """Greedy answers to every question, each asked on its own."""
-    asked = [
-        (room, *turn, kind)
-        for room in rooms
-        for turn, kind in zip(room.conversation, room.question_types, strict=True)
+    samples = (Sample(room.scene_id, room.frames, [question for question, _ in room.conversation]) for room in rooms)
+    options = AnsweringOptions(max_new_tokens=ANSWER_TOKENS)
+    answered = answer_samples(model, processor, samples, options, progress="answering", total=len(rooms))
+    return [
+        {
+            "scene_id": room.scene_id,
+            "question_type": kind,
+            "question": question,
+            "answer": truth,
+            "prediction": text,
+        }
+        for room, (_, texts) in zip(rooms, answered, strict=True)
+        for (question, truth), kind, text in zip(room.conversation, room.question_types, texts, strict=True)
     ]
-    answers = []
-    for start in tqdm(range(0, len(asked), BATCH), desc="answering", unit="batch"):
-        part = asked[start : start + BATCH]
-        inputs = question_batch(processor, [room for room, *_ in part], [question for _, question, *_ in part])
-        generated = model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
-        replies = processor.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for (room, question, truth, kind), reply in zip(part, replies, strict=True):
-            answers.append(
-                {
-                    "scene_id": room.scene_id,
-                    "question_type": kind,
-                    "question": question,
-                    "answer": truth,
-                    "prediction": reply.strip(),
-                }
-            )
-    return answers
 
 
 def exact_match(answers: list[dict]) -> dict[str, float]:
@@ -110,19 +92,51 @@ def exact_match(answers: list[dict]) -> dict[str, float]:
     return {**scores, "mean": statistics.fmean(scores.values())}
 
 
-@torch.inference_mode()
 def seconds_per_answer(
-    model: PreTrainedModel, processor: ProcessorMixin, rooms: list[SpatialExample], repeats: int = 20
+    model: PreTrainedModel, processor: IGEPProcessor, rooms: list[SpatialExample], repeats: int = 20
 ) -> float:
     """Median time from frames and a question to the decoded answer, one at a time."""
     times = []
     for room in rooms[: repeats + 1]:
         start = time.perf_counter()
-        inputs = processor.question_inputs(list(room.frames), room.conversation[0][0])
-        generated = model.generate(**inputs, max_new_tokens=ANSWER_TOKENS, do_sample=False)
-        processor.batch_decode(generated[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        sample = Sample(room.scene_id, room.frames, [room.conversation[0][0]])
+        next(answer_samples(model, processor, [sample], AnsweringOptions(max_new_tokens=ANSWER_TOKENS)))
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])  # the first call also pays for lazy initialisation
+
+
+def room_figures(answers: list[dict], probe_scores: dict[str, float], num_tokens: int) -> dict[str, Figure]:
+    """States what the scores of the rooms are.
+
+    Args:
+        answers (`list[dict]`): One row per question, as `answer_all` returns them.
+        probe_scores (`dict[str, float]`): `r2` and `delta_1` of the depth probe.
+        num_tokens (`int`): Tokens with known depth, which the probe was scored on.
+
+    Returns:
+        `dict[str, Figure]`: `exact match, <question type>`, `exact match, mean`, `depth probe, r2` and `depth probe, delta_1`.
+    """
+    asked = Counter(row["question_type"] for row in answers)
+    matches = {
+        f"exact match, {kind}": Figure(share, asked.get(kind, len(answers)), SHARE)
+        for kind, share in exact_match(answers).items()
+    }
+    scales = {"r2": R2, "delta_1": SHARE}
+    probed = {f"depth probe, {name}": Figure(probe_scores[name], num_tokens, scales[name]) for name in scales}
+    return matches | probed
+
+
+def protocol(num_rooms: int, num_questions: int) -> dict[str, str]:
+    """How the scores were measured, for whoever reads them on a card; see `BenchmarkResults`."""
+    return {
+        "dataset": "synthetic_rooms",
+        "dataset_name": "Synthetic rooms",
+        "split": f"held out: {num_rooms} rooms of seed {HELD_OUT_SEED}",
+        "inputs": f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else",
+        "questions": f"{num_questions} questions, each asked alone; greedy decoding, at most {ANSWER_TOKENS} tokens",
+        "metrics": "exact match: share of answers equal to the reference text, per question type and as their mean. "
+        "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, fitted on other rooms",
+    }
 
 
 def _stack_depth(rooms: list[SpatialExample]) -> np.ndarray:
@@ -135,7 +149,7 @@ def evaluate(
     questions_per_room: int,
     checkpoint: Path | None = None,
     picture: Path | None = None,
-) -> tuple[dict, list[dict]]:
+) -> tuple[ModelResults, list[dict]]:
     """All scores of one saved model.
 
     Args:
@@ -146,11 +160,10 @@ def evaluate(
         picture (`Path`, *optional*): PNG to draw, needs `checkpoint`.
 
     Returns:
-        `tuple[dict, list[dict]]`: Scores, and one row per question.
+        `tuple[ModelResults, list[dict]]`: Scores, and one row per question.
     """
     weights = weights_sha256(directory)  # now: the folder may be trained on while its rooms are answered
-    processor = AutoProcessor.from_pretrained(directory, trust_remote_code=True)
-    model = AutoModelForImageTextToText.from_pretrained(directory, trust_remote_code=True).eval()
+    model, processor = load_for_answers(directory, "cpu")
     rooms = held_out_rooms(num_rooms, questions_per_room)
     answers = answer_all(model, processor, rooms)
 
@@ -159,39 +172,28 @@ def evaluate(
     tokens = encoder_tokens(model, processor, rooms)
     grid, width = tokens.shape[1:3], tokens.shape[-1]
     probe = fit_depth_probe(fit_tokens.reshape(-1, width), token_depth(_stack_depth(fit_rooms), grid).reshape(-1))
-    probe_scores = score_depth_probe(
-        probe, tokens.reshape(-1, width), token_depth(_stack_depth(rooms), grid).reshape(-1)
+    truth = token_depth(_stack_depth(rooms), grid).reshape(-1)
+    probe_scores = score_depth_probe(probe, tokens.reshape(-1, width), truth)
+    benchmark = BenchmarkResults(
+        protocol(num_rooms, len(answers)),
+        room_figures(answers, probe_scores, num_tokens=int(np.isfinite(truth).sum())),
+        {"rooms": num_rooms, "questions": len(answers)},
     )
-    scores = {
-        "exact_match": exact_match(answers),
-        "depth_probe": probe_scores,
+    facts = {
         "seconds_per_answer": seconds_per_answer(model, processor, rooms),
         "parameters_on_disk": parameters_on_disk(directory),
-        "model": directory.resolve().name,
-        "weights_sha256": weights,
-        "rooms": num_rooms,
-        "questions": len(answers),
-        "protocol": {
-            "dataset": "synthetic_rooms",
-            "dataset_name": "Synthetic rooms",
-            "split": f"held out: {num_rooms} rooms of seed {HELD_OUT_SEED}",
-            "inputs": f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else",
-            "questions": f"{len(answers)} questions, each asked alone; greedy decoding, at most {ANSWER_TOKENS} tokens",
-            "metrics": "exact match: share of answers equal to the reference text, per question type and as their mean. "
-            "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, fitted on other "
-            "rooms",
-        },
     }
+    results = ModelResults(directory.resolve().name, weights, {BENCHMARK: benchmark}, facts)
     if picture is not None:
         _draw(picture, model, processor, rooms[:4], tokens, probe, checkpoint)
-    return scores, answers
+    return results, answers
 
 
 @torch.inference_mode()
 def _draw(
     picture: Path,
     model: PreTrainedModel,
-    processor: ProcessorMixin,
+    processor: IGEPProcessor,
     rooms: list[SpatialExample],
     tokens: np.ndarray,
     probe: DepthProbe,
@@ -200,7 +202,9 @@ def _draw(
     model.add_training_heads(igep_objective)
     load_heads(model.training_heads, checkpoint)
     depth = np.stack([room.depth_metres for room in rooms])
-    inputs = question_batch(processor, rooms, [room.conversation[0][0] for room in rooms])
+    prompts = [processor.prompt_text([room.conversation[0][0]], NUM_FRAMES) for room in rooms]
+    vision = processor.vision_inputs([list(room.frames) for room in rooms])
+    inputs = processor(text=prompts, padding=True, return_tensors="pt", **vision)
     output = model(
         **inputs,
         depth_metres=torch.from_numpy(depth),
@@ -232,13 +236,10 @@ def main() -> None:
         parser.error(
             "--picture and --checkpoint go together: the depth verifier lives in a checkpoint, not in the model"
         )
-    scores, answers = evaluate(
+    results, answers = evaluate(
         options.model, options.rooms, options.questions_per_room, options.checkpoint, options.picture
     )
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(scores, indent=2) + "\n")
-    predictions = options.output.with_name(options.output.stem + "_predictions.jsonl")
-    predictions.write_text("".join(json.dumps(row) + "\n" for row in answers))
+    write_results(options.output, results, answers)
 
 
 if __name__ == "__main__":

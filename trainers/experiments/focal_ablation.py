@@ -31,7 +31,8 @@ from igep.trainers.data.vlm3.depth_questions import questions_at
 from igep.trainers.data.vlm3.scene_views import depth_rays, posed_views, surface_pixels
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 from igep.trainers.data.vlm3.written_rows import turns_of
-from igep.trainers.evaluation.vlm3_evaluation import answer_rows, load_for_answers, score_task
+from igep.trainers.evaluation.load_vlm import load_for_answers
+from igep.trainers.evaluation.vlm3_evaluation import answer_rows, score_task
 from igep.trainers.experiments.side_by_side import side_by_side
 from igep.trainers.experiments.tiny_vlm import IMAGE_SIZE
 from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
@@ -160,12 +161,12 @@ def run_arm(
     )
     trainer.train()
     trainer.save_model(str(output))
-    vlm, processor = load_for_answers(output)
+    model, processor = load_for_answers(output)
     scores = {}
     for name, focal_range in TEST_FOCAL.items():
         held_out = FocalRooms(rooms(held_out_rooms, TEST_SEEDS[name], focal_range), **options)
         answered = answer_rows(
-            vlm, processor, held_out, max_new_tokens=16, frames_as=training_args.frames_as, title=name
+            model, processor, held_out, max_new_tokens=16, frames_as=training_args.frames_as, title=name
         )
         scores[name] = score_task("depth", answered)
     return scores

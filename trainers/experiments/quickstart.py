@@ -81,12 +81,11 @@ def as_table(results: dict) -> str:
     """The comparison as a Markdown table: one column per run, one row per figure."""
     runs = results["runs"]
     rows = [["", *(f"{run['method']} (seed {run['seed']})" for run in runs)]]
-    kinds = list(runs[0]["exact_match"])
-    rows += [[f"exact match, {kind}", *(f"{run['exact_match'][kind]:.3f}" for run in runs)] for kind in kinds]
-    rows.append(["depth probe, R2 of log depth", *(f"{run['depth_probe']['r2']:.3f}" for run in runs)])
-    rows.append(["depth probe, delta_1", *(f"{run['depth_probe']['delta_1']:.3f}" for run in runs)])
-    rows.append(["seconds per answer", *(f"{run['seconds_per_answer']:.4f}" for run in runs)])
-    rows.append(["parameters on disk", *(f"{run['parameters_on_disk']:,}" for run in runs)])
+    figures = [run["benchmarks"]["rooms"]["figures"] for run in runs]
+    titles = {"depth probe, r2": "depth probe, R2 of log depth"}
+    rows += [[titles.get(name, name), *(f"{each[name]['value']:.3f}" for each in figures)] for name in figures[0]]
+    rows.append(["seconds per answer", *(f"{run['facts']['seconds_per_answer']:.4f}" for run in runs)])
+    rows.append(["parameters on disk", *(f"{run['facts']['parameters_on_disk']:,}" for run in runs)])
     return markdown_table(rows)
 
 

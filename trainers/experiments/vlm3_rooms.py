@@ -143,7 +143,9 @@ def score_all(task: str, output: Path, priors: dict[str, np.ndarray]) -> dict[st
     """Scores of the trained model, the base and the blind predictors on the questions that the models answered."""
     scores = {}
     for title, name in (("trained", "trained"), ("the base before training", "base")):
-        scores[title] = json.loads((output / f"{task}_{name}.json").read_text())["scores"][task]
+        figures = json.loads((output / f"{task}_{name}.json").read_text())["benchmarks"][task]["figures"]
+        scores[title] = {title: figure["value"] for title, figure in figures.items()}
+        scores[title]["count"] = figures["unparsed"]["n"]
     lines = (output / f"{task}_trained_predictions.jsonl").read_text().splitlines()
     asked = [json.loads(line) for line in lines]
     for name, answers in blind_answers(task, [row["question"] for row in asked], priors).items():

@@ -6,12 +6,16 @@ import math
 
 import pytest
 
-from igep.trainers.cards.evaluation_results import read_all_results, read_results
+from igep.trainers.cards.evaluation_results import Evaluation, read_all_results
+from igep.trainers.cards.evaluation_results import read_results as read_file
+from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, write_results
 from igep.trainers.cards.saved_weights import weights_sha256
 from igep.trainers.cards.training_run import REQUIRED
 from igep.trainers.evaluation.room_evaluation import evaluate
-from igep.trainers.evaluation.vlm3_evaluation import EvaluationOptions, protocol
+from igep.trainers.evaluation.vlm3_evaluation import protocol
+from igep.trainers.evaluation.vlm3_evaluation_options import EvaluationOptions
 from igep.trainers.experiments.quickstart import how_trained
+from igep.trainers.metrics.figure import SHARE, Figure, Scale
 from igep.trainers.package_files import TINY_BASE
 
 
@@ -23,6 +27,68 @@ def written(tmp_path, content, name: str = "results.json") -> object:
     file = tmp_path / name
     file.write_text(content if isinstance(content, str) else json.dumps(content))
     return file
+
+
+def read_results(file, model_name, folder=None) -> Evaluation:
+    """What a file says that holds one protocol."""
+    (evaluation,) = read_file(file, model_name, folder)
+    return evaluation
+
+
+def values(evaluation: Evaluation) -> dict[str, float | None]:
+    return {name: figure.value for name, figure in evaluation.own.items()}
+
+
+# ---- the format of today
+
+
+def a_figure(value: float, unit: str = "CIDEr-D x 100", highest: float = 1000, n: int = 4675) -> Figure:
+    return Figure(value, n, Scale(unit, 0, highest, higher_is_better=True))
+
+
+def test_a_benchmark_in_the_fields_own_coin(tmp_path):
+    """CIDEr 102.1 and BLEU 40.7 are no shares."""
+    figures = {
+        "CIDEr": a_figure(102.1),
+        "BLEU-4": a_figure(40.7, "per cent", 100),
+        "EM": a_figure(29.8, "per cent", 100),
+    }
+    results = ModelResults("out/m", None, {"scanqa": BenchmarkResults(PROTOCOL, figures)})
+    write_results(tmp_path / "results.json", results, [])
+    evaluation = read_results(tmp_path / "results.json", "m")
+    assert values(evaluation) == {"CIDEr, scanqa": 102.1, "BLEU-4, scanqa": 40.7, "EM, scanqa": 29.8}
+    assert "| CIDEr, scanqa  | CIDEr-D x 100 | higher | 4,675   | 102.100" in evaluation.table()
+    assert next((each.metric_type, each.metric_value) for each in evaluation.eval_results()) == ("CIDEr", 102.1)
+
+
+def test_benchmarks_that_were_measured_alike_share_a_table(tmp_path):
+    other = PROTOCOL | {"dataset": "scanqa"}
+    names = {"depth": PROTOCOL, "scanqa": other, "pose": PROTOCOL}
+    benchmarks = {name: BenchmarkResults(how, {"unparsed": Figure(0.5, 3, SHARE)}) for name, how in names.items()}
+    write_results(tmp_path / "results.json", ModelResults("m", None, benchmarks), [])
+    first, second = read_file(tmp_path / "results.json", "m")
+    assert (list(first.own), first.protocol) == (["unparsed, depth", "unparsed, pose"], PROTOCOL)
+    assert (list(second.own), second.protocol) == (["unparsed, scanqa"], other)
+
+
+def test_a_comparison_of_today(tmp_path):
+    runs = []
+    for model, value in (("igep_seed0", 0.5), ("cross_entropy_seed0", 0.4)):
+        benchmark = BenchmarkResults(PROTOCOL, {"exact match, mean": Figure(value, 64, SHARE)})
+        runs.append({"seed": 0, **ModelResults(model, None, {"rooms": benchmark}).as_json()})
+    evaluation = read_results(written(tmp_path, {"runs": runs}), "igep_seed0")
+    assert "| exact match, mean, rooms | share | higher | 64      | 0.500      | 0.400 " in evaluation.table()
+    assert evaluation.others == {"cross_entropy_seed0": "another run of the same comparison"}
+
+
+def test_a_figure_out_of_its_stated_range_is_refused(tmp_path):
+    content = ModelResults("m", None, {"scanqa": BenchmarkResults(PROTOCOL, {"EM": a_figure(29.8)})}).as_json()
+    content["benchmarks"]["scanqa"]["figures"]["EM"]["value"] = -1
+    with pytest.raises(ValueError, match=r"results\.json: EM of scanqa: value=-1 cannot be"):
+        read_file(written(tmp_path, content), "m")
+
+
+# ---- files of older versions
 
 
 def test_one_model_of_the_quickstart_beside_its_pair(tmp_path):
@@ -40,9 +106,13 @@ def test_one_model_of_the_quickstart_beside_its_pair(tmp_path):
     ]
     evaluation = read_results(written(tmp_path, {"runs": runs}), "igep_seed1")
     assert list(evaluation.scores) == ["igep_seed1", "cross_entropy_seed1"], "its own seed alone, itself first"
-    assert evaluation.own == {"exact match, mean": 0.5, "exact match, size": 0.25, "depth probe, r2": 0.9}
-    assert "| exact match, size | 0.250" in evaluation.table()
-    assert evaluation.table().splitlines()[0].split("|")[2].strip() == "this model"
+    assert values(evaluation) == {
+        "exact match, mean, rooms": 0.5,
+        "exact match, size, rooms": 0.25,
+        "depth probe, r2, rooms": 0.9,
+    }
+    assert "| exact match, size, rooms | share | higher | -       | 0.250" in evaluation.table()
+    assert evaluation.table().splitlines()[0].split("|")[5].strip() == "this model"
     without = "the same base trained without geometry supervision"
     assert evaluation.others == {"cross_entropy_seed1": without}
     other_way = read_results(written(tmp_path, {"runs": runs}), "cross_entropy_seed1")
@@ -61,8 +131,8 @@ def test_scores_of_vlm3(tmp_path):
         },
     }
     evaluation = read_results(written(tmp_path, found), "m")
-    assert evaluation.own == {"delta_1, depth": 0.7, "abs_rel, depth": None}, "a count is no score"
-    assert "| abs_rel, depth | -          |" in evaluation.table()
+    assert values(evaluation) == {"delta_1, depth": 0.7, "abs_rel, depth": None}, "a count is no score"
+    assert "| abs_rel, depth | ratio | lower  | 40      | -          |" in evaluation.table()
     (result,) = evaluation.eval_results()
     assert (result.metric_type, result.metric_value) == ("delta_1", 0.7)
     assert evaluation.protocol["split"] == "rooms of seed 7"
@@ -76,12 +146,13 @@ def test_a_room_evaluation_states_its_protocol(tmp_path):
 
     IGEPForConditionalGeneration.from_base(TINY_BASE).save_pretrained(tmp_path / "model")
     IGEPProcessor.from_base(TINY_BASE).save_pretrained(tmp_path / "model")
-    scores, _ = evaluate(tmp_path / "model", 8, 2)
-    evaluation = read_results(written(tmp_path, scores), "model", tmp_path / "model")
-    assert scores["parameters_on_disk"] > 1000
+    results, _ = evaluate(tmp_path / "model", 8, 2)
+    evaluation = read_results(written(tmp_path, results.as_json()), "model", tmp_path / "model")
+    assert results.facts["parameters_on_disk"] > 1000
     assert "8 rooms" in evaluation.protocol["split"]
     assert "2 RGB frames of 64 x 64" in evaluation.protocol["inputs"]
-    assert "depth probe, r2" in evaluation.own
+    assert evaluation.own["exact match, mean, rooms"].n == 16
+    assert evaluation.own["depth probe, r2, rooms"].scale.lowest is None
 
 
 @pytest.mark.parametrize(
@@ -89,21 +160,27 @@ def test_a_room_evaluation_states_its_protocol(tmp_path):
     [
         ("{", "is not JSON"),
         ("[1]", "is not what an evaluation writes"),
-        ({"scores": {"depth": {"delta_1": 0.5}}}, "does not say how it was measured"),
+        ({"model": "m", "scores": {"depth": {"delta_1": 0.5}}}, "do not say how they were measured"),
         ({"protocol": PROTOCOL, "model": "m"}, "is not what an evaluation writes"),
         ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": 0.5}}, "is not what an evaluation writes"),
-        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": "high"}}}, "'high' is no score"),
+        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": "high"}}}, "value='high'"),
         ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": None}}}, "holds no scores of 'm'"),
-        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": 10**400}}}, "is not what"),
-        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": -0.1}}}, "delta_1 of depth is -0.1"),
-        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": math.nan}}}, "delta_1 of depth is nan"),
-        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": math.inf}}}, "delta_1 of depth is inf"),
-        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"abs_rel": -1}}}, "abs_rel of depth is -1"),
+        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": 10**400}}}, "cannot be"),
+        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": -0.1}}}, "delta_1 of depth: value=-0.1"),
+        (
+            {"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": math.nan}}},
+            "delta_1 of depth: value=nan",
+        ),
+        (
+            {"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"delta_1": math.inf}}},
+            "delta_1 of depth: value=inf",
+        ),
+        ({"protocol": PROTOCOL, "model": "m", "scores": {"depth": {"abs_rel": -1}}}, "abs_rel of depth: value=-1"),
         ({"protocol": PROTOCOL, "model": "m", "scores": {"pose": {"yaw_error_degrees": -1}}}, "at least 0"),
         ({"protocol": PROTOCOL, "model": "m", "exact_match": {"mean": 123.4}, "depth_probe": {}}, "between 0 and 1"),
         ({"protocol": PROTOCOL, "model": "m", "exact_match": {}, "depth_probe": {"r2": 1.2}}, "at most 1"),
         ({"protocol": PROTOCOL, "model": "a/else", "scores": {}}, "has the scores of 'a/else', not of 'm'"),
-        ({"protocol": {"dataset": "x"}, "scores": {}}, "does not say how it was measured"),
+        ({"protocol": {"dataset": "x"}, "scores": {}}, "do not say how they were measured"),
         ({"protocol": 3}, "is not what an evaluation writes"),
         ({"runs": None}, "is not what an evaluation writes"),
         ({"runs": [None]}, "is not what an evaluation writes"),
@@ -127,9 +204,10 @@ def test_no_file(tmp_path):
 def test_errors_may_be_large_and_a_probe_may_be_worse_than_the_mean(tmp_path):
     scores = {"correspondence": {"end_point_error_mean": 300.0, "pck_1": 1.0}, "pose": {"yaw_error_degrees": 90}}
     found = read_results(written(tmp_path, {"protocol": PROTOCOL, "model": "m", "scores": scores}), "m")
-    assert found.own["end_point_error_mean, correspondence"] == 300
+    error = found.own["end_point_error_mean, correspondence"]
+    assert (error.value, error.scale.unit, error.scale.higher_is_better) == (300, "text steps", False)
     room = {"protocol": PROTOCOL, "model": "m", "exact_match": {"mean": 0}, "depth_probe": {"r2": -3.5}}
-    assert read_results(written(tmp_path, room), "m").own["depth probe, r2"] == -3.5
+    assert read_results(written(tmp_path, room), "m").own["depth probe, r2, rooms"].value == -3.5
 
 
 def test_names_of_others_keep_the_table_whole(tmp_path):
@@ -137,7 +215,7 @@ def test_names_of_others_keep_the_table_whole(tmp_path):
     evaluation = read_results(written(tmp_path, {"protocol": PROTOCOL, "model": "m", "scores": scores}), "m")
     assert len(evaluation.table().splitlines()) == 3
     assert "<b>" not in evaluation.table()
-    assert evaluation.table().splitlines()[2].replace("\\|", "").count("|") == 3
+    assert evaluation.table().splitlines()[2].replace("\\|", "").count("|") == 6
     (result,) = evaluation.eval_results()
     assert "\n" not in result.metric_name
 
@@ -186,7 +264,7 @@ def test_scores_of_the_same_weights_are_taken(tmp_path, shards):
     model = a_model(tmp_path / "m", shards=shards)
     file = written(tmp_path, results_of(model))
     (evaluation,) = read_all_results([file], "m", model)
-    assert evaluation.own == {"delta_1, depth": 0.5}
+    assert values(evaluation) == {"delta_1, depth": 0.5}
 
 
 def test_scores_of_a_namesake_are_refused(tmp_path):

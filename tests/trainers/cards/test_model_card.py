@@ -24,6 +24,7 @@ from igep.trainers.cards.evaluation_results import Evaluation
 from igep.trainers.cards.licences import licence_of
 from igep.trainers.cards.model_card import model_card
 from igep.trainers.cards.training_run import read_training_run
+from igep.trainers.metrics.figure import R2, SHARE, Figure
 from igep.trainers.package_files import PACKAGE
 
 
@@ -176,12 +177,16 @@ def a_run(**fields) -> dict:
 
 
 def test_scores_become_a_table_and_metadata_of_the_hub():
-    scores = {"rooms": {"exact match, mean": 0.46918, "depth probe, r2": 0.874}, "before": {"exact match, mean": 0.4}}
+    match = Figure(0.46918, 512, SHARE)
+    scores = {
+        "rooms": {"exact match, mean": match, "depth probe, r2": Figure(0.874, 4096, R2)},
+        "before": {"exact match, mean": Figure(0.4, 512, SHARE)},
+    }
     others = {"before": "another run of the same comparison"}
     card = ModelCard(model_card(a_run(), repo_id="user/rooms", evaluations=[Evaluation(PROTOCOL, scores, others)]))
-    assert "|                   | this model | before |" in card.text
-    assert "| exact match, mean | 0.469      | 0.400  |" in card.text
-    assert "| depth probe, r2   | 0.874      | -      |" in card.text
+    assert "|                   | unit  | better | answers | this model | before |" in card.text
+    assert "| exact match, mean | share | higher | 512     | 0.469      | 0.400  |" in card.text
+    assert "| depth probe, r2   | R2    | higher | 4,096   | 0.874      | -      |" in card.text
     assert "- before: another run of the same comparison.\n" in card.text
     assert "2 RGB frames" in card.text
     found = {result.metric_name: result for result in card.data.eval_results}

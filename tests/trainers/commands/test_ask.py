@@ -117,9 +117,9 @@ def test_a_pixel_is_asked_about_at_the_unified_focal_length(
 
     def answer(model, processor, inputs, max_new_tokens):
         seen.update(text=processor.tokenizer.decode(inputs["input_ids"][0]), grid=inputs["image_grid_thw"].tolist())
-        return depth_answer(2.37)
+        return [depth_answer(2.37)]
 
-    monkeypatch.setattr(ask_module, "generate_text", answer)
+    monkeypatch.setattr(ask_module, "generate_texts", answer)
     # Half a field of view of 90 degrees: fx = 32 becomes 64, so the image doubles to 96 x 128, 12 x 16 patches.
     metres = ask_depth(
         checkpoint_folders["qwen3_vl"], photo, (16, 36), field_of_view_degrees=90, focal_pixels=64, device="cpu"

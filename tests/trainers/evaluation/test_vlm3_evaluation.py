@@ -5,16 +5,16 @@ import torch
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.cards.results_file import PROTOCOL, BenchmarkResults, ModelResults
 from igep.trainers.cards.saved_weights import weights_sha256
 from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
+from igep.trainers.evaluation.load_vlm import load_for_answers
 from igep.trainers.evaluation.vlm3_evaluation import (
-    answer_example,
     answer_rows,
     as_table,
-    load_for_answers,
     main,
     parse,
     protocol,
@@ -22,6 +22,7 @@ from igep.trainers.evaluation.vlm3_evaluation import (
     task_rows,
 )
 from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
+from igep.trainers.metrics.figure import SHARE, Figure, error_scale
 from igep.trainers.package_files import RECIPES
 
 
@@ -50,7 +51,8 @@ def rows_of(task: str, rooms: int = 4) -> VLM3Dataset:
 def test_answers_are_those_of_each_question_alone(saved, task, frames_as):
     vlm, processor = load_for_answers(saved / "plain", "cpu")
     example = rows_of(task)[1]
-    together = answer_example(vlm, processor, example, max_new_tokens=6, frames_as=frames_as)
+    answered = answer_rows(vlm, processor, [example], max_new_tokens=6, frames_as=frames_as)
+    together = [row["prediction"] for row in answered]
     assert len(together) == len(example.conversation) == 5
     for (question, _), answer in zip(example.conversation, together, strict=True):
         inputs = processor.question_inputs(list(example.frames), question, frames_as=frames_as)
@@ -98,14 +100,15 @@ def test_the_command_writes_scores_and_predictions(saved, tmp_path, capsys):
         + ["--num_rooms", "3", "--max_rows", "2", "--max_new_tokens", "4", "--output", str(output)]
     )
     results = json.loads(output.read_text())
-    assert set(results["scores"]) == {"depth", "correspondence"}
-    assert results["scores"]["depth"]["image_sets"] == 2
-    assert results["scores"]["depth"]["unparsed"] == 1  # nobody has trained it
-    assert results["scores"]["depth"]["abs_rel"] is None  # and JSON has no NaN
+    assert set(results["benchmarks"]) == {"depth", "correspondence"}
+    depth = results["benchmarks"]["depth"]
+    assert depth["facts"]["image_sets"] == 2
+    assert depth["figures"]["unparsed"]["value"] == 1  # nobody has trained it
+    assert depth["figures"]["abs_rel"]["value"] is None  # and JSON has no NaN
     assert results["weights_sha256"] == weights_sha256(saved / "plain")
-    assert results["protocol"]["dataset_name"] == "synthetic rooms"
+    assert depth["protocol"]["dataset_name"] == "synthetic rooms"
     lines = [json.loads(line) for line in output.with_name("scores_predictions.jsonl").read_text().splitlines()]
-    assert len(lines) == sum(scores["count"] for scores in results["scores"].values())
+    assert len(lines) == sum(each["figures"]["unparsed"]["n"] for each in results["benchmarks"].values())
     assert {line["question_type"] for line in lines} == {"metric_depth", "pixel_correspondence"}
     assert all(isinstance(line["prediction"], str) for line in lines)
     assert "delta_1" in capsys.readouterr().out
@@ -245,7 +248,9 @@ def test_a_processor_that_would_resize_unified_images_is_refused(saved):
 
 
 def test_table_has_a_line_per_figure():
-    table = as_table({"depth": {"delta_1": 0.5, "count": 12}})
+    figures = {"delta_1": Figure(0.5, 12, SHARE), "abs_rel": Figure(None, 12, error_scale("ratio"))}
+    how = {name: name for name in PROTOCOL}
+    table = as_table(ModelResults("m", None, {"depth": BenchmarkResults(how, figures)}))
     assert len({len(line) for line in table.splitlines()}) == 1
-    assert "0.5000" in table
-    assert " 12 " in table
+    assert "0.5000 | share | 12 " in table
+    assert "| -      | ratio | 12 " in table

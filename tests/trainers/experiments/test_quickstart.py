@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from igep.trainers.cards.evaluation_results import read_results
 from igep.trainers.evaluation.geometry_picture import draw_geometry
 from igep.trainers.evaluation.room_evaluation import exact_match
 from igep.trainers.experiments.quickstart import as_table
@@ -28,15 +29,21 @@ def test_the_whole_quickstart_at_three_steps(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     plain, igep = results["runs"]
     assert (plain["method"], igep["method"]) == ("cross_entropy", "igep")
-    assert plain["parameters_on_disk"] == igep["parameters_on_disk"]
-    assert plain["questions"] == igep["questions"] > 60
-    assert 0 < igep["depth_probe"]["r2"] < 1
+    assert plain["facts"]["parameters_on_disk"] == igep["facts"]["parameters_on_disk"]
+    rooms = igep["benchmarks"]["rooms"]
+    assert plain["benchmarks"]["rooms"]["facts"] == rooms["facts"]
+    assert rooms["facts"]["questions"] > 60
+    figures = {name: figure["value"] for name, figure in rooms["figures"].items()}
+    assert 0 < figures["depth probe, r2"] < 1
     assert (tmp_path / "results.md").read_text().strip() in done.stdout
     with Image.open(tmp_path / "geometry_seed0.png") as picture:
         assert picture.width > 800
         assert len(np.unique(np.asarray(picture.convert("L")))) > 50
     predictions = (tmp_path / "igep_seed0_scores_predictions.jsonl").read_text().splitlines()
-    assert exact_match([json.loads(line) for line in predictions]) == igep["exact_match"]
+    matches = exact_match([json.loads(line) for line in predictions])
+    assert {f"exact match, {kind}": share for kind, share in matches.items()}.items() <= figures.items()
+    (evaluation,) = read_results(tmp_path / "results.json", "igep_seed0", tmp_path / "igep_seed0")
+    assert list(evaluation.scores) == ["igep_seed0", "cross_entropy_seed0"]
 
 
 @pytest.mark.slow
@@ -49,17 +56,16 @@ def test_a_failing_run_stops_the_quickstart(tmp_path):
 
 
 def test_table_has_a_column_per_run():
-    run = {
-        "exact_match": {"distance": 0.25, "mean": 0.25},
-        "depth_probe": {"r2": 0.5, "delta_1": 0.75},
-        "seconds_per_answer": 0.01,
-        "parameters_on_disk": 1234,
-    }
+    values = {"exact match, mean": 0.25, "depth probe, r2": 0.5, "depth probe, delta_1": 0.75}
+    figures = {name: {"value": value} for name, value in values.items()}
+    facts = {"seconds_per_answer": 0.01, "parameters_on_disk": 1234}
+    run = {"benchmarks": {"rooms": {"figures": figures}}, "facts": facts}
     table = as_table({"runs": [{"method": "cross_entropy", "seed": 0, **run}, {"method": "igep", "seed": 0, **run}]})
     lines = table.splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[0].count("|") == 4
     assert "1,234" in table
+    assert "depth probe, R2 of log depth | 0.500" in table
 
 
 def test_exact_match_is_the_mean_over_question_types():
