@@ -10,6 +10,7 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.model_card import model_card
 from igep.trainers.cards.saved_weights import parameters_on_disk
 from igep.trainers.cards.training_run import read_training_run, write_training_run
+from igep.trainers.package_files import find_model
 from igep.trainers.publishing.published_folder import check_new_folder, name_bases
 
 
@@ -35,6 +36,7 @@ def merge_adapter(folder: str | Path, output: str | Path, base: str | None = Non
     name = base or run["base_model"]["name"]
     revision = run["recipe"].get("model_revision") if base is None else None
     try:
+        name = find_model(name)
         settings, _ = PreTrainedConfig.get_config_dict(name, revision=revision)
     except OSError as error:
         raise OSError(

@@ -1,0 +1,42 @@
+"""`igep export`: the plain base VLM of a saved model."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `igep export`.
+
+    Args:
+        arguments (`Sequence[str]`, *optional*): The command line; that of the process unless given.
+
+    Returns:
+        `int`: 0.
+
+    Raises:
+        ValueError: The model is plain already, or the folder holds something.
+        OSError: There is no model of the name.
+    """
+    parser = argparse.ArgumentParser(
+        prog="igep export",
+        description="Write the plain base VLM with its processor: what `transformers serve` and vLLM load.",
+    )
+    parser.add_argument("model", help="directory or Hub id of a model that igep trained; code it brings is run")
+    parser.add_argument("output", help="new folder to write to")
+    options = parser.parse_args(arguments)
+    # Imported here: loading transformers takes seconds, and `--help` needs none of it.
+    from igep.trainers.commands.ask import load_answering
+    from igep.trainers.publishing.published_folder import check_new_folder
+
+    output = Path(options.output)
+    check_new_folder(output)
+    with contextlib.redirect_stdout(sys.stderr):
+        model, processor = load_answering(options.model, "cpu")
+    if model.config.model_type != "igep":
+        raise ValueError(f"{options.model} is a plain {model.config.model_type} already: serve it as it is.")
+    model.export_vlm(output, processor)
+    print(output)
+    return 0
