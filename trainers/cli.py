@@ -1,11 +1,47 @@
-"""The `igep` command: each subcommand is a thin front of a module that works from Python as well."""
+"""The `igep` command: a table of what it does. Each entry is a module whose `main` takes the words that follow."""
 
 import argparse
-import contextlib
+import importlib
 import sys
 from collections.abc import Sequence
 
 from safetensors import SafetensorError
+
+from igep import __version__
+
+
+# Of these, whatever a user can correct is told in one line here. Modules are named, not imported: loading torch and transformers
+# takes seconds, and `igep --help` needs none of it.
+COMMANDS = {
+    "check": ("commands.check", "verify the geometry of posed RGB-D scenes before training on them"),
+    "ask": ("commands.ask_options", "answer a question about a video, or how far a pixel is, with a saved model"),
+    "demo": ("commands.demo", "show a saved model in the browser: the Space, on this machine"),
+    "export": ("commands.export", "write the plain base VLM of a saved model, for servers that run no remote code"),
+    "merge": ("commands.merge", "write the whole model of a folder that holds an adapter alone"),
+    "launch": ("commands.launch", "train on several devices: `accelerate launch` with a launch plan found by name"),
+}
+# These are scripts as well, which say themselves what is wrong.
+SCRIPTS = {
+    "sft": ("sft", "fine-tune a video VLM on questions about posed RGB-D scenes"),
+    "publish": ("publish", "put a trained model on the Hub, with its card and a Space"),
+    "publish-scenes": ("publish_scenes", "put converted scenes on the Hub as tables with a card"),
+}
+EXPERIMENTS = {
+    "quickstart": ("experiments.quickstart", "train with and without geometry, and compare"),
+    "demo-rooms": ("experiments.demo_rooms", "train the model that `igep demo` shows best"),
+    "vlm3-rooms": ("experiments.vlm3_rooms", "train and score VLM3's tasks on synthetic rooms"),
+    "focal-ablation": (
+        "experiments.focal_ablation",
+        "compare training with and without one focal length for all images",
+    ),
+    "pretrain-tiny": ("experiments.pretrain_tiny", "make the tiny base anew"),
+}
+GROUPS = {
+    "scenes and saved models": COMMANDS,
+    "training and publishing": SCRIPTS,
+    "experiments, on synthetic rooms and two processor cores": EXPERIMENTS,
+}
+ALL = COMMANDS | SCRIPTS | EXPERIMENTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,9 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error says what).
     """
     options = _parser().parse_args(arguments)
+    module, _ = ALL[options.command]
     try:
-        return options.run(options)
+        return importlib.import_module(f"igep.trainers.{module}").main(options.words) or 0
     except (ValueError, OSError, SafetensorError, ModuleNotFoundError) as error:
+        if options.command not in COMMANDS:
+            raise
         print(f"igep {options.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
 
@@ -29,224 +68,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="igep",
-        description="Video language models that understand 3D from RGB, trained under geometry supervision.",
+        usage="igep COMMAND ...",
+        description="Video language models that understand 3D from RGB, trained under geometry supervision.\n\n"
+        + _table(),
+        epilog="`igep COMMAND --help` says more about each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_ask(commands)
-    _add_check(commands)
-    _add_export(commands)
-    _add_merge(commands)
-    _add_demo(commands)
+    parser.add_argument("--version", action="version", version=f"igep {__version__}")
+    parser.add_argument("command", metavar="COMMAND", choices=ALL, help=argparse.SUPPRESS)
+    parser.add_argument("words", metavar="...", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
 
 
-def _add_ask(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "ask",
-        help="answer a question about a video, or how far a pixel is, with a saved model",
-        description="Answer a question about a video, or how far a pixel of an image is, from RGB. The answer alone goes "
-        "to standard output; of a pixel, the metres.",
-    )
-    parser.add_argument("question", nargs="?", help="the question, in quotes; not with --pixel")
-    parser.add_argument("--model", required=True, help="directory or Hub id of a saved model; code it brings is run")
-    parser.add_argument("--video", required=True, help="video (mp4, mov, gif, ...), folder of images, or an image")
-    parser.add_argument("--frames", type=int, help="frames to look at, spread evenly (default: as trained, or all)")
-    parser.add_argument(
-        "--frames-as", choices=("video", "images"), help="how the model sees the frames (default: as trained)"
-    )
-    parser.add_argument("--max-new-tokens", type=int, help="longest answer in tokens (default: 64; 128 of a pixel)")
-    parser.add_argument("--device", help="torch device (default: cuda if there is one, else cpu)")
-    pixel = parser.add_argument_group("how far a pixel is", "with VLM3's prompt; the model must have learned it")
-    pixel.add_argument("--pixel", type=int, nargs=2, metavar=("X", "Y"), help="column and row, counted from 0")
-    camera = pixel.add_mutually_exclusive_group()
-    camera.add_argument(
-        "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"), help="camera, in pixels of the image"
-    )
-    camera.add_argument("--field-of-view", type=float, metavar="DEGREES", help="horizontal; 60 unless given")
-    pixel.add_argument("--focal", type=float, help="unified focal length (default: as trained; 0 = none)")
-    pixel.add_argument(
-        "--canvas", type=int, nargs=2, metavar=("H", "W"), help="crop or pad to this (default: as trained)"
-    )
-    pixel.add_argument("--steps", type=int, help="text pixels per axis (default: as trained)")
-    pixel.add_argument("--output", help="draw the point and its distance on the image, to this PNG file")
-    parser.set_defaults(run=_ask)
-
-
-PIXEL_OPTIONS = ("intrinsics", "field_of_view", "focal", "canvas", "steps", "output")
-
-
-def _ask(options: argparse.Namespace) -> int:
-    if options.pixel is not None:
-        return _ask_pixel(options)
-    given = [name for name in PIXEL_OPTIONS if vars(options)[name] is not None]
-    if given:
-        raise ValueError(f"--{given[0].replace('_', '-')} is about a pixel: give --pixel X Y.")
-    if options.question is None:
-        raise ValueError("there is nothing to answer: give a question, or --pixel X Y.")
-    # Imported here: loading transformers takes seconds, and `igep --help` needs none of it.
-    from igep.trainers.commands.ask import ask
-
-    # Whatever a library prints while the model loads must not mix with the answer.
-    with contextlib.redirect_stdout(sys.stderr):
-        answer = ask(
-            options.model,
-            options.video,
-            options.question,
-            options.frames,
-            max_new_tokens=64 if options.max_new_tokens is None else options.max_new_tokens,
-            device=options.device,
-            frames_as=options.frames_as,
-        )
-    print(answer)
-    return 0
-
-
-def _ask_pixel(options: argparse.Namespace) -> int:
-    if options.question is not None:
-        raise ValueError(f"a question ({options.question!r}) and --pixel: give one of them.")
-    if options.frames is not None:
-        raise ValueError("--frames is about videos: a pixel is asked about in one image.")
-    import numpy as np
-
-    from igep.trainers.commands.ask import ask_depth, depth_options
-    from igep.trainers.commands.point_picture import save_point_picture
-
-    intrinsics = None
-    if options.intrinsics is not None:
-        fx, fy, cx, cy = options.intrinsics
-        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
-    # What is not given is as the model was trained or, where it does not say, the default of `ask_depth`.
-    given = {
-        "focal_pixels": options.focal,
-        "canvas_size": None if options.canvas is None else tuple(options.canvas),
-        "steps": options.steps,
-        "max_new_tokens": options.max_new_tokens,
-        "frames_as": options.frames_as,
-    }
-    given = depth_options(options.model) | {name: value for name, value in given.items() if value is not None}
-    if options.focal == 0:
-        given["focal_pixels"] = None
-    with contextlib.redirect_stdout(sys.stderr):
-        metres = ask_depth(
-            options.model,
-            options.video,
-            tuple(options.pixel),
-            intrinsics=intrinsics,
-            field_of_view_degrees=options.field_of_view,
-            device=options.device,
-            **given,
-        )
-    if options.output is not None:
-        save_point_picture(options.video, tuple(options.pixel), metres, options.output)
-    print(f"{metres:.2f}")
-    return 0
-
-
-def _add_check(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "check",
-        help="verify the geometry of posed RGB-D scenes before training on them",
-        description="Carry the depth of each frame into its neighbours and compare. Names likely mistakes in poses, "
-        "intrinsics and units. Exit code 1 when a scene is wrong.",
-    )
-    parser.add_argument(
-        "scenes", help="scene folder, folder of scene folders, or (--dataset hub) dataset id or folder"
-    )
-    parser.add_argument("--dataset", choices=("scannet", "hub"), default="scannet", help="format (default: scannet)")
-    parser.add_argument(
-        "--gaps", type=int, nargs="+", default=[1, 2, 5, 10], help="frame gaps to compare (default: 1 2 5 10)"
-    )
-    parser.add_argument("--output", help="write a picture of one warped pair per scene to this PNG file")
-    parser.set_defaults(run=_check)
-
-
-def _check(options: argparse.Namespace) -> int:
-    from igep.trainers.data.load_scenes import SceneSource, load_scenes
-    from igep.trainers.scene_check.check_picture import save_picture
-    from igep.trainers.scene_check.check_scenes import check_folder, check_scenes, format_reports
-
-    if options.dataset == "scannet":
-        reports = check_folder(options.scenes, gaps=options.gaps)
-    else:
-        scenes, _ = load_scenes(SceneSource(dataset="hub", dataset_path=options.scenes))
-        reports = check_scenes(scenes, gaps=options.gaps)
-    print(format_reports(reports, options.gaps))
-    if options.output is not None:
-        save_picture(reports, options.output)
-    return int(any(report.verdict == "wrong" for report in reports))
-
-
-def _add_export(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "export",
-        help="write the plain base VLM of a saved model, for servers that run no remote code",
-        description="Write the plain base VLM with its processor: what `transformers serve` and vLLM load.",
-    )
-    parser.add_argument("model", help="directory or Hub id of a model that igep trained; code it brings is run")
-    parser.add_argument("output", help="new folder to write to")
-    parser.set_defaults(run=_export)
-
-
-def _export(options: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from igep.trainers.commands.export_vlm import export_vlm
-    from igep.trainers.evaluation.load_vlm import is_igep, load_for_answers
-    from igep.trainers.publishing.published_folder import check_new_folder
-
-    output = Path(options.output)
-    check_new_folder(output)
-    with contextlib.redirect_stdout(sys.stderr):
-        model, processor = load_for_answers(options.model, "cpu")
-    if not is_igep(model.config):
-        raise ValueError(f"{options.model} is a plain {model.config.model_type} already: serve it as it is.")
-    export_vlm(model, output, processor)
-    print(output)
-    return 0
-
-
-def _add_merge(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "merge",
-        help="write the whole model of a folder that holds an adapter alone",
-        description="Merge an adapter, as training with merge_adapter_at_save: false saves it, into its base.",
-    )
-    parser.add_argument("model", help="folder that training saved")
-    parser.add_argument("output", help="new folder to write to")
-    parser.add_argument("--base", help="folder or Hub id of the base (default: what training named)")
-    parser.set_defaults(run=_merge)
-
-
-def _merge(options: argparse.Namespace) -> int:
-    from igep.trainers.commands.merge_adapter import merge_adapter
-
-    with contextlib.redirect_stdout(sys.stderr):
-        merge_adapter(options.model, options.output, options.base)
-    print(options.output)
-    return 0
-
-
-def _add_demo(commands: argparse._SubParsersAction) -> None:
-    parser = commands.add_parser(
-        "demo",
-        help="show a saved model in the browser: the Space, on this machine",
-        description="Start the Gradio Space on this machine. Upload a video or pick an example, and ask.",
-    )
-    parser.add_argument(
-        "--model",
-        help="directory or Hub id of a model that igep trained; code it brings is run (default: the quickstart's)",
-    )
-    parser.add_argument("--port", type=int, default=7860, help="port (default: 7860)")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)"
-    )
-    parser.set_defaults(run=_demo)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from igep.trainers.commands.demo import demo
-
-    return demo(options.model, options.port, options.host)
+def _table() -> str:
+    """The commands with their meaning, group by group."""
+    width = max(map(len, ALL))
+    groups = [
+        f"{title}:\n" + "\n".join(f"  {name:<{width}}  {meaning}" for name, (_, meaning) in group.items())
+        for title, group in GROUPS.items()
+    ]
+    return "\n\n".join(groups)
 
 
 if __name__ == "__main__":

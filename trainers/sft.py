@@ -27,6 +27,7 @@ from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, loa
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
+from igep.trainers.package_files import find_model, find_recipe
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_trainer import IGEPSFTTrainer
@@ -88,8 +89,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, 
         SystemExit: An unknown key or flag, a recipe that is not there, or a bad value; the message says which.
     """
     parser = _parser()
-    arguments = _split_config(sys.argv[1:] if arguments is None else arguments)
     try:
+        arguments = _split_config(sys.argv[1:] if arguments is None else arguments)
         _check_keys(arguments)
         return parser.parse_args_and_config(arguments)
     except (ValueError, OSError) as error:
@@ -123,8 +124,12 @@ def _parser() -> TrlParser:
 
 
 def _split_config(arguments: Sequence[str]) -> list[str]:
-    """The words of a command line as TRL's parser takes them: a recipe as a word of its own."""
-    return [part for word in arguments for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+    """The words of a command line as TRL's parser takes them: a recipe as a word of its own, and where it lies."""
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+    if "--config" in words[:-1]:
+        place = words.index("--config") + 1
+        words[place] = str(find_recipe(words[place]))
+    return words
 
 
 def _check_keys(arguments: Sequence[str]) -> None:
@@ -145,6 +150,13 @@ def _recipe_file(arguments: Sequence[str]) -> Path | None:
     return Path(arguments[arguments.index("--config") + 1]) if "--config" in arguments[:-1] else None
 
 
+def _model_name(model_args: ModelConfig) -> str:
+    """Where the model lies that is to be trained."""
+    if model_args.model_name_or_path is None:
+        raise ValueError("model_name_or_path is not set: give the Hub id or folder of a video VLM.")
+    return find_model(model_args.model_name_or_path)
+
+
 def load_model(model_args: ModelConfig, training_args: IGEPSFTConfig) -> IGEPForConditionalGeneration:
     """Loads a plain VLM and wraps it, or a model that IGEP saved.
 
@@ -158,9 +170,7 @@ def load_model(model_args: ModelConfig, training_args: IGEPSFTConfig) -> IGEPFor
     Raises:
         ValueError: No model is named, or it cannot be supervised.
     """
-    name = model_args.model_name_or_path
-    if name is None:
-        raise ValueError("model_name_or_path is not set: give the Hub id or folder of a video VLM.")
+    name = _model_name(model_args)
     options = {
         "revision": model_args.model_revision,
         "dtype": model_args.dtype,
@@ -185,7 +195,7 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
     Raises:
         ValueError: A limit is set and the processor has none.
     """
-    processor = IGEPProcessor.from_pretrained(model_args.model_name_or_path, revision=model_args.model_revision)
+    processor = IGEPProcessor.from_pretrained(_model_name(model_args), revision=model_args.model_revision)
     limits = {"shortest_edge": script_args.image_min_pixels, "longest_edge": script_args.image_max_pixels}
     limits = {name: pixels for name, pixels in limits.items() if pixels is not None}
     if limits:
@@ -311,7 +321,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     script_args, training_args, model_args = parse(arguments)
     recipe = given_options(arguments, (script_args, training_args, model_args))
     train_dataset, eval_dataset = load_datasets(script_args, training_args)
-    processor = load_processor(script_args, model_args)
+    try:
+        processor = load_processor(script_args, model_args)
+    except (ValueError, OSError) as error:  # a model that is nowhere, above all
+        sys.exit(f"sft.py: error: model_name_or_path={model_args.model_name_or_path}: {' '.join(str(error).split())}")
     if isinstance(train_dataset, MixtureDataset):
         check_image_sizes(train_dataset, processor)
     api = HfApi(token=training_args.hub_token)

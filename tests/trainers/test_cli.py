@@ -12,10 +12,12 @@ from scene_folders import scene_row, write_exported
 from tiny_checkpoints import random_frames
 from transformers import AutoModelForImageTextToText
 
+from igep import __version__
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers import cli
 from igep.trainers.commands.point_picture import save_point_picture
+from igep.trainers.package_files import PACKAGE
 
 
 @pytest.fixture
@@ -27,21 +29,95 @@ def clip(tmp_path: Path) -> Path:
     return folder
 
 
-def test_help_is_quick_and_names_the_subcommands(capsys: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "igep.trainers.cli", "--help"]
+HEAVY = ("torch", "transformers", "datasets", "gradio", "accelerate", "numpy")
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in cli.COMMANDS)], ids=" ".join)
+def test_help_waits_for_no_library(words: list[str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "igep.trainers.cli", *words, "--help"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    text = done.stdout
-    assert "argparse" in done.stderr  # where Python lists what it imports
-    assert "torch" not in done.stderr
-    assert "transformers" not in done.stderr
-    assert "ask" in text
-    assert "check" in text
-    for name, words in (("ask", ["--model", "--video", "--frames"]), ("check", ["--gaps", "--output"])):
-        with pytest.raises(SystemExit) as caught:
-            cli.main([name, "--help"])
-        assert caught.value.code == 0
-        shown = capsys.readouterr().out
-        assert all(word in shown for word in words)
+    imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "argparse" in imported  # standard error is where Python lists what it imports
+    assert not imported.intersection(HEAVY)
+    assert done.stdout.startswith(" ".join(["usage: igep", *words]))
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for name, (_, meaning) in cli.ALL.items():
+        assert any(line.split() == [name, *meaning.split()] for line in shown.splitlines()), name
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ask", ["--model", "--video", "--frames", "--pixel"]),
+        ("check", ["--gaps", "--output"]),
+        ("demo", ["--model", "--port", "--host"]),
+        ("export", ["output"]),
+        ("merge", ["--base"]),
+        ("launch", ["PLAN", "--num_processes"]),
+        ("sft", ["--config", "--geometry_weight", "--dataset_path", "--learning_rate"]),
+        ("publish", ["--repo-id", "--dry-run", "--space"]),
+        ("publish-scenes", ["--repo-id", "--dataset_path", "--licence"]),
+        ("quickstart", ["--seeds", "--held_out_rooms"]),
+        ("demo-rooms", ["--output"]),
+        ("vlm3-rooms", ["--ablation"]),
+        ("focal-ablation", ["--unified_focal"]),
+        ("pretrain-tiny", ["--question_steps"]),
+    ],
+)
+def test_each_command_shows_its_own_help(name: str, shown: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([name, "--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in shown)
+
+
+def test_every_script_and_command_is_in_the_table() -> None:
+    """A new launcher or experiment is a word of `igep` too."""
+    launchers = {
+        path.relative_to(PACKAGE / "trainers").with_suffix("").as_posix().replace("/", ".")
+        for folder in ("trainers", "trainers/experiments", "trainers/commands")
+        for path in (PACKAGE / folder).glob("*.py")
+        if "\ndef main(" in path.read_text(encoding="utf-8") and path.stem != "cli"
+    }
+    assert {module for module, _ in cli.ALL.values()} == launchers
+
+
+@pytest.mark.parametrize("name", [*cli.SCRIPTS, *cli.EXPERIMENTS])
+def test_scripts_get_every_word_and_say_themselves_what_is_wrong(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def script(words: list[str]) -> None:
+        given.append(words)
+        if words == ["--wrong"]:
+            raise ValueError("of the script's own")
+
+    monkeypatch.setattr(f"igep.trainers.{cli.ALL[name][0]}.main", script)
+    words = ["--config", "a.yaml", "--flag=1", "-x", "--", "ask", "--help"]
+    assert cli.main([name, *words]) == 0
+    with pytest.raises(ValueError, match="of the script's own"):
+        cli.main([name, "--wrong"])
+    assert given == [words, ["--wrong"]]
+
+
+def test_an_unknown_command_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["train"])
+    assert caught.value.code == 2
+    assert "invalid choice: 'train' (choose from 'check', 'ask'" in capsys.readouterr().err
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"igep {__version__}\n"
 
 
 def test_ask_prints_the_answer_alone(
@@ -83,6 +159,7 @@ def test_user_errors_are_one_line(clip: Path, tmp_path: Path, capsys: pytest.Cap
         (["check", str(tmp_path)], "no scene here"),
         (["check", str(tmp_path), "--gaps", "0"], "gaps=[0]"),
         (["check", "--dataset", "hub", str(tmp_path)], "igep check: "),
+        (["launch", "no.yaml", "sft"], "no launch plan no.yaml"),
     ):
         assert cli.main(arguments) == 2
         captured = capsys.readouterr()

@@ -1,5 +1,6 @@
 """Every recipe parses, names only what exists, and fits the model it is for at its real size."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -12,15 +13,14 @@ from trl import get_peft_config
 
 from igep.configuration_igep import SUPERVISION_FIELDS, IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
-from igep.trainers import sft
+from igep.trainers import cli, package_files, sft
 from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.geometry_losses import igep_objective
 from igep.trainers.supervision.teacher import TeacherGeometry
 
 
-TRAINERS = Path(sft.__file__).resolve().parent
-RECIPES = sorted((TRAINERS / "recipes").glob("*.yaml"))
-LAUNCHES = sorted((TRAINERS / "launch").glob("*.yaml"))
+RECIPES = sorted(package_files.RECIPES.glob("*.yaml"))
+LAUNCHES = sorted(package_files.LAUNCH_PLANS.glob("*.yaml"))
 BILLION = 10**9
 
 
@@ -120,7 +120,7 @@ def test_model_of_the_recipe_at_its_real_size(recipe):
     """On the meta device, so that billions of parameters cost nothing."""
     _, args, model_args = parsed(recipe)
     if model_args.model_name_or_path not in BASES:
-        assert model_args.model_name_or_path == "trainers/tiny_base"
+        assert package_files.find_model(model_args.model_name_or_path) == str(package_files.TINY_BASE)
         return
     config, billions = BASES[model_args.model_name_or_path]
     fields = {name: vars(args)[name] for name in SUPERVISION_FIELDS}
@@ -179,12 +179,23 @@ def test_launch_plan_is_one_that_accelerate_reads(launch):
     assert config.num_processes == settings["num_processes"]
 
 
-def test_recipes_name_the_launch_plan_and_command_that_exist():
-    for recipe in RECIPES:
-        text = recipe.read_text()
-        command = TRAINERS / "experiments" / f"{recipe.stem}.py"  # of a recipe that one command runs several times
-        by_itself = command.exists() and f"python trainers/experiments/{command.name}" in text
-        assert by_itself or f"--config trainers/recipes/{recipe.name}" in text
-        for word in text.split():
-            if word.startswith("trainers/launch/"):
-                assert (TRAINERS.parent / word).exists(), f"{recipe.name}: {word}"
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_begins_with_a_command_that_runs_it(recipe):
+    (command,) = re.findall(r"^#   igep (.*)$", recipe.read_text().split("\nmodel_name_or_path")[0], re.MULTILINE)[:1]
+    name, *words = command.split()
+    if name in cli.EXPERIMENTS:  # of a recipe that one command runs several times
+        assert package_files.RECIPES / f"{cli.EXPERIMENTS[name][0].split('.')[-1]}.yaml" == recipe
+        return
+    if name == "launch":
+        plan, *words = words
+        assert package_files.find_launch_plan(plan) in LAUNCHES
+        words = words[words.index("sft") :]
+    else:
+        words = [name, *words]
+    assert words[:2] == ["sft", "--config"]
+    assert package_files.find_recipe(words[2]) == recipe
+
+
+@pytest.mark.parametrize("launch", LAUNCHES, ids=lambda path: path.stem)
+def test_a_launch_plan_says_how_it_is_used(launch):
+    assert f"# igep launch {launch.name} " in launch.read_text()

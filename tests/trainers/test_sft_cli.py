@@ -84,7 +84,7 @@ def test_bad_recipe(tmp_path, content, message):
 def test_unknown_flag_and_missing_recipe(tmp_path):
     with pytest.raises(SystemExit, match=r"unknown flag: 'num_framez'. Did you mean 'num_frames'"):
         sft.parse(["--num_framez", "3"])
-    with pytest.raises(SystemExit, match=r"No such file.*nowhere.yaml"):
+    with pytest.raises(SystemExit, match=r"there is no recipe .*nowhere.yaml"):
         sft.parse(["--config", str(tmp_path / "nowhere.yaml")])
 
 

@@ -1,20 +1,20 @@
 """Starts the Space on this machine, on a saved model; by default that of the quickstart."""
 
+import argparse
 import importlib.util
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from igep.trainers.package_files import PACKAGE, SPACE
+from igep.trainers.package_files import PACKAGE, SPACE, find_model
 
 
 APP = SPACE / "app.py"
 QUICKSTART_MODEL = Path("outputs/quickstart/igep_seed0")
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 NEEDED = ("gradio", "plotly")
 
 
@@ -28,22 +28,16 @@ def demo_model(model: str | None) -> str:
         `str`: The id, or the absolute path of the folder.
 
     Raises:
-        FileNotFoundError: The quickstart has not been run, and no model is given.
+        FileNotFoundError: The quickstart has not been run and no model is given, or there is none of the name.
     """
     if model is None:
         for folder in (Path.cwd(), PACKAGE):
             if (folder / QUICKSTART_MODEL / "config.json").is_file():
                 return str(folder / QUICKSTART_MODEL)
         raise FileNotFoundError(
-            f"{QUICKSTART_MODEL} is not there: run `make quickstart` first (about five minutes), or give --model."
+            f"{QUICKSTART_MODEL} is not there: run `igep quickstart` first (about five minutes), or give --model."
         )
-    if Path(model).is_dir():
-        return str(Path(model).resolve())
-    if HUB_ID.fullmatch(model) is None:
-        raise FileNotFoundError(
-            f"--model {model}: there is no such folder, and no id on the Hub is written like this."
-        )
-    return model
+    return str(Path(model).resolve()) if Path(model).is_dir() else find_model(model)
 
 
 def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") -> int:
@@ -73,9 +67,7 @@ def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") ->
             raise ValueError(f"--host {host} --port {port}: {error.strerror}. Give another.") from error
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        raise ModuleNotFoundError(
-            f"{', '.join(missing)} is not installed: run `pip install -e '.[spaces]'` in igep's repository."
-        )
+        raise ModuleNotFoundError(f"{', '.join(missing)} is not installed: run `pip install 'igep[spaces]'`.")
     environment = {
         **os.environ,
         "MODEL_ID": demo_model(model),
@@ -93,3 +85,33 @@ def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") ->
             return 0
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `igep demo`.
+
+    Args:
+        arguments (`Sequence[str]`, *optional*): The command line; that of the process unless given.
+
+    Returns:
+        `int`: Exit code of the Space.
+
+    Raises:
+        FileNotFoundError: There is no model.
+        ModuleNotFoundError: The packages of the Space are not installed.
+        ValueError: The port is none, or taken.
+    """
+    parser = argparse.ArgumentParser(
+        prog="igep demo",
+        description="Start the Gradio Space on this machine. Upload a video or pick an example, and ask.",
+    )
+    parser.add_argument(
+        "--model",
+        help="directory or Hub id of a model that igep trained; code it brings is run (default: the quickstart's)",
+    )
+    parser.add_argument("--port", type=int, default=7860, help="port (default: 7860)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)"
+    )
+    options = parser.parse_args(arguments)
+    return demo(options.model, options.port, options.host)

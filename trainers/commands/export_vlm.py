@@ -6,6 +6,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from transformers.conversion_mapping import get_model_conversion_mapping
 
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.evaluation.load_vlm import is_igep
 
 
 def export_vlm(model: PreTrainedModel, save_directory: str | Path, processor: ProcessorMixin | None = None) -> None:
@@ -19,7 +20,7 @@ def export_vlm(model: PreTrainedModel, save_directory: str | Path, processor: Pr
     Raises:
         ValueError: The model is a plain VLM already.
     """
-    if model.config.model_type != "igep":
+    if not is_igep(model.config):
         raise ValueError(f"the model is a plain {model.config.model_type} already: serve it as it is.")
     vlm = model.vlm
     vlm.generation_config = model.generation_config

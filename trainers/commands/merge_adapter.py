@@ -10,6 +10,7 @@ from igep.trainers.cards.saved_config import name_bases
 from igep.trainers.cards.saved_weights import parameters_on_disk
 from igep.trainers.cards.training_run import read_training_run, write_training_run
 from igep.trainers.evaluation.load_vlm import load_vlm
+from igep.trainers.package_files import find_model
 from igep.trainers.publishing.published_folder import check_new_folder
 
 
@@ -35,7 +36,7 @@ def merge_adapter(folder: str | Path, output: str | Path, base: str | None = Non
     name = base or run["base_model"]["name"]
     revision = run["recipe"].get("model_revision") if base is None else None
     try:
-        model = load_vlm(name, wrapped=True, revision=revision, dtype="auto")
+        model = load_vlm(find_model(name), wrapped=True, revision=revision, dtype="auto")
     except OSError as error:
         raise OSError(
             f"the base {name} is neither a folder here nor on the Hub: give its place with --base."

@@ -12,6 +12,7 @@ from igep.trainers.cards.given_options import given_flags, read_recipe
 from igep.trainers.cards.usage import read_usage, task_options
 from igep.trainers.data.training_rows import RowOptions
 from igep.trainers.data.vlm3.vlm3_options import TASK_STEPS, VLM3_TASKS
+from igep.trainers.package_files import find_recipe
 
 
 DESCRIPTION = "Scores a saved model on VLM3's tasks: questions written from posed RGB-D scenes, answered from RGB."
@@ -92,7 +93,7 @@ def parse(arguments: Sequence[str] | None = None) -> EvaluationOptions:
     parser = HfArgumentParser(EvaluationOptions, description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--config", help="recipe of sft.py: scenes, questions and frames_as are taken from it")
     config = parser.parse_known_args(arguments)[0].config
-    recipe = {} if config is None else recipe_options(Path(config))
+    recipe = {} if config is None else recipe_options(find_recipe(config))
     parser.set_defaults(**recipe)
     found = parser.parse_known_args(arguments)[0]
     given = {*recipe, *given_flags(parser, (EvaluationOptions,), arguments)}

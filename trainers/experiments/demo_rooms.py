@@ -9,6 +9,7 @@ quickstart's questions and VLM3's depth questions, under IGEP's losses.
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from igep.trainers import sft
@@ -27,12 +28,15 @@ def write_base(folder: Path) -> None:
     shutil.copyfile(Path(TINY_BASE) / "README.md", folder / "README.md")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], epilog="Any other flag goes to sft.py.", allow_abbrev=False
+        prog="demo_rooms.py",
+        description=__doc__.split("\n")[0],
+        epilog="Any other flag goes to sft.py.",
+        allow_abbrev=False,
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/demo_rooms"), help="folder for base and model")
-    options, overrides = parser.parse_known_args()
+    options, overrides = parser.parse_known_args(arguments)
     base, model = options.output / "tiny_base_vlm3", options.output / "model"
     write_base(base)
     sft.main(

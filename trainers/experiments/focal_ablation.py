@@ -225,9 +225,11 @@ def report(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> None:
     print(as_table(scores))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], epilog="Any other flag goes to sft.py, for both arms alike."
+        prog="focal_ablation.py",
+        description=__doc__.split("\n")[0],
+        epilog="Any other flag goes to sft.py, for both arms alike.",
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/focal_ablation"), help="folder for everything")
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms per range of focal lengths")
@@ -238,7 +240,7 @@ def main() -> None:
         help="focal length of the unified arm over the image width",
     )
     parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the base that lies in the folder")
-    options, overrides = parser.parse_known_args()
+    options, overrides = parser.parse_known_args(arguments)
     output = options.output.resolve()
     if options.arm is None:
         report(output, options.held_out_rooms, ["--unified_focal", str(options.unified_focal), *overrides])

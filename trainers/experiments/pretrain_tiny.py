@@ -9,7 +9,7 @@ one sequence: each sees the frames and itself only.
 
 import argparse
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from igep.trainers.data.rooms.room_questions import PLANAR_QUESTION_TYPES, PLANA
 from igep.trainers.data.rooms.room_renderer import COLOURS, SHAPES, RenderedRooms, RoomSpec
 from igep.trainers.data.rooms.synthetic_rooms import rendered_chunks
 from igep.trainers.experiments.tiny_vlm import build_model, build_processor
-from igep.trainers.package_files import TINY_BASE
 
 
 BLOCK = 18  # tokens per question and answer; the longest pair of these families takes 16
@@ -273,9 +272,11 @@ def pretrain(
     return model, processor, exact_match(model, held_out)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--output", type=Path, default=TINY_BASE, help="directory for weights and processor")
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="pretrain_tiny.py", description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "--output", type=Path, default=Path("outputs/tiny_base"), help="directory for weights and processor"
+    )
     parser.add_argument("--rooms", type=int, default=8192, help="training rooms")
     parser.add_argument("--questions_per_room", type=int, default=12, help="2D questions per room")
     parser.add_argument("--naming_steps", type=int, default=200, help="steps of the encoder on colours and shapes")
@@ -283,7 +284,7 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=32, help="rooms per step; twice as many while naming")
     parser.add_argument("--learning_rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=11, help="seed of rooms, initialisation and order")
-    options = vars(parser.parse_args())
+    options = vars(parser.parse_args(arguments))
     output = options.pop("output")
     model, processor, scores = pretrain(**options)
     model.eval().save_pretrained(output)

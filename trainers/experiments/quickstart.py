@@ -10,6 +10,7 @@ model is then loaded in a fresh process through the Auto classes and answers hel
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from igep.trainers.cards.markdown import markdown_table
@@ -89,16 +90,18 @@ def as_table(results: dict) -> str:
     return markdown_table(rows)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], epilog="Any other flag goes to sft.py, for both methods alike."
+        prog="quickstart.py",
+        description=__doc__.split("\n")[0],
+        epilog="Any other flag goes to sft.py, for both methods alike.",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/quickstart"), help="folder for everything written"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one pair of runs per seed")
     parser.add_argument("--held_out_rooms", type=int, default=512, help="rooms to score on")
-    options, overrides = parser.parse_known_args()
+    options, overrides = parser.parse_known_args(arguments)
     output = options.output.resolve()
     begin = time.perf_counter()
     results = compare(output, options.seeds, options.held_out_rooms, overrides)

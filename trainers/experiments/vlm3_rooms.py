@@ -166,16 +166,18 @@ def as_table(task: str, scores: dict[str, dict[str, float]]) -> str:
     return markdown_table(table)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], epilog="Any other flag goes to sft.py, for all runs alike."
+        prog="vlm3_rooms.py",
+        description=__doc__.split("\n")[0],
+        epilog="Any other flag goes to sft.py, for all runs alike.",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/vlm3_rooms"), help="folder for everything written"
     )
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms to score on")
     parser.add_argument("--ablation", choices=["focal"], help="compare with and without focal unification instead")
-    options, overrides = parser.parse_known_args()
+    options, overrides = parser.parse_known_args(arguments)
     output = options.output.resolve()
     begin = time.perf_counter()
     if options.ablation == "focal":

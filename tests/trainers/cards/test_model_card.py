@@ -112,7 +112,7 @@ def test_its_code_asks_how_far_a_pixel_is_where_that_was_learned(tmp_path):
     assert run["recipe"]["task"] == "depth"
     assert run["recipe"]["max_steps"] == 2, "a flag wins over the recipe"
     assert run["base_model"]["licence"] == {"name": "apache-2.0", "link": None}
-    assert run["recipe"]["model_name_or_path"] == "trainers/tiny_base", "a file of this repository is named as it is"
+    assert run["recipe"]["model_name_or_path"] == "tiny_base", "a file of this package is named as it is"
     assert ModelCard.load(tmp_path / "depth" / "README.md").data.license == "apache-2.0"
     card = ModelCard.load(tmp_path / "depth" / "README.md").text
     assert "60 degrees" not in card, "no focal length is unified: no field of view is assumed"

@@ -26,7 +26,7 @@ def test_without_it_the_command_says_what_to_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(demo, "PACKAGE", tmp_path)
     assert cli.main(["demo"]) == 2
-    assert "make quickstart" in capsys.readouterr().err
+    assert "igep quickstart" in capsys.readouterr().err
 
 
 def test_a_folder_becomes_absolute_and_an_id_stays(tmp_path, monkeypatch):
@@ -54,7 +54,7 @@ def test_a_port_in_use_is_told(capsys):
 def test_missing_packages_are_named(monkeypatch, capsys):
     monkeypatch.setattr(demo, "NEEDED", ("gradio", "no_such_package"))
     assert cli.main(["demo", "--model", "x"]) == 2
-    assert "no_such_package is not installed: run `pip install -e '.[spaces]'`" in capsys.readouterr().err
+    assert "no_such_package is not installed: run `pip install 'igep[spaces]'`." in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,0 +1,120 @@
+"""`igep ask`: its options, and what they ask for."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+
+
+PIXEL_OPTIONS = ("intrinsics", "field_of_view", "focal", "canvas", "steps", "output")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `igep ask`.
+
+    Args:
+        arguments (`Sequence[str]`, *optional*): The command line; that of the process unless given.
+
+    Returns:
+        `int`: 0.
+
+    Raises:
+        ValueError: Options that do not go together, or what `ask` and `ask_depth` raise.
+        OSError: There is no model of the name.
+    """
+    options = _parser().parse_args(arguments)
+    if options.pixel is not None:
+        return _ask_pixel(options)
+    given = [name for name in PIXEL_OPTIONS if vars(options)[name] is not None]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} is about a pixel: give --pixel X Y.")
+    if options.question is None:
+        raise ValueError("there is nothing to answer: give a question, or --pixel X Y.")
+    # Imported here: loading transformers takes seconds, and neither `--help` nor a wrong option needs it.
+    from igep.trainers.commands.ask import ask
+
+    # Whatever a library prints while the model loads must not mix with the answer.
+    with contextlib.redirect_stdout(sys.stderr):
+        answer = ask(
+            options.model,
+            options.video,
+            options.question,
+            options.frames,
+            max_new_tokens=64 if options.max_new_tokens is None else options.max_new_tokens,
+            device=options.device,
+            frames_as=options.frames_as,
+        )
+    print(answer)
+    return 0
+
+
+def _ask_pixel(options: argparse.Namespace) -> int:
+    if options.question is not None:
+        raise ValueError(f"a question ({options.question!r}) and --pixel: give one of them.")
+    if options.frames is not None:
+        raise ValueError("--frames is about videos: a pixel is asked about in one image.")
+    import numpy as np
+
+    from igep.trainers.commands.ask import ask_depth, depth_options
+    from igep.trainers.commands.point_picture import save_point_picture
+
+    intrinsics = None
+    if options.intrinsics is not None:
+        fx, fy, cx, cy = options.intrinsics
+        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    # What is not given is as the model was trained or, where it does not say, the default of `ask_depth`.
+    given = {
+        "focal_pixels": options.focal,
+        "canvas_size": None if options.canvas is None else tuple(options.canvas),
+        "steps": options.steps,
+        "max_new_tokens": options.max_new_tokens,
+        "frames_as": options.frames_as,
+    }
+    given = depth_options(options.model) | {name: value for name, value in given.items() if value is not None}
+    if options.focal == 0:
+        given["focal_pixels"] = None
+    with contextlib.redirect_stdout(sys.stderr):
+        metres = ask_depth(
+            options.model,
+            options.video,
+            tuple(options.pixel),
+            intrinsics=intrinsics,
+            field_of_view_degrees=options.field_of_view,
+            device=options.device,
+            **given,
+        )
+    if options.output is not None:
+        save_point_picture(options.video, tuple(options.pixel), metres, options.output)
+    print(f"{metres:.2f}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="igep ask",
+        description="Answer a question about a video, or how far a pixel of an image is, from RGB. The answer alone goes "
+        "to standard output; of a pixel, the metres.",
+    )
+    parser.add_argument("question", nargs="?", help="the question, in quotes; not with --pixel")
+    parser.add_argument("--model", required=True, help="directory or Hub id of a saved model; code it brings is run")
+    parser.add_argument("--video", required=True, help="video (mp4, mov, gif, ...), folder of images, or an image")
+    parser.add_argument("--frames", type=int, help="frames to look at, spread evenly (default: as trained, or all)")
+    parser.add_argument(
+        "--frames-as", choices=("video", "images"), help="how the model sees the frames (default: as trained)"
+    )
+    parser.add_argument("--max-new-tokens", type=int, help="longest answer in tokens (default: 64; 128 of a pixel)")
+    parser.add_argument("--device", help="torch device (default: cuda if there is one, else cpu)")
+    pixel = parser.add_argument_group("how far a pixel is", "with VLM3's prompt; the model must have learned it")
+    pixel.add_argument("--pixel", type=int, nargs=2, metavar=("X", "Y"), help="column and row, counted from 0")
+    camera = pixel.add_mutually_exclusive_group()
+    camera.add_argument(
+        "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"), help="camera, in pixels of the image"
+    )
+    camera.add_argument("--field-of-view", type=float, metavar="DEGREES", help="horizontal; 60 unless given")
+    pixel.add_argument("--focal", type=float, help="unified focal length (default: as trained; 0 = none)")
+    pixel.add_argument(
+        "--canvas", type=int, nargs=2, metavar=("H", "W"), help="crop or pad to this (default: as trained)"
+    )
+    pixel.add_argument("--steps", type=int, help="text pixels per axis (default: as trained)")
+    pixel.add_argument("--output", help="draw the point and its distance on the image, to this PNG file")
+    return parser
