@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 from gradio_client import Client, handle_file
 
 from igep.modeling_igep import IGEPForConditionalGeneration
@@ -52,7 +53,7 @@ def space(model: Path) -> Iterator[Client]:
                 try:
                     client = Client(f"http://127.0.0.1:{port}", verbose=False)
                     break
-                except OSError:
+                except httpx.TransportError:
                     time.sleep(0.5)
             yield client
         finally:
