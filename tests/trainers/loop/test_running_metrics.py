@@ -1,6 +1,7 @@
 """Means weighted by what they were taken over, and sums that survive an interruption exactly."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -42,3 +43,18 @@ def test_restored_sums_go_on_bit_for_bit(accelerator):
     for value in values[7:]:
         second.add("loss", value, 1 / 3)
     assert second.reduced(accelerator) == whole.reduced(accelerator)
+
+
+def test_restored_sums_count_on_the_first_rank_alone(accelerator):
+    """Every rank restores what was summed over all of them; every rank must know the names, as they are exchanged."""
+    saved = {"loss": (3.0, 4.0), "accuracy": (1.0, 2.0)}
+    ranks = []
+    for is_main_process in (True, False):
+        metrics = RunningMetrics()
+        metrics.restore(saved, SimpleNamespace(is_main_process=is_main_process, device=torch.device("cpu")))
+        metrics.add("loss", 0.5, 1.0)
+        ranks.append(metrics.reduced(accelerator))  # of a single process: its own sums
+    assert ranks == [
+        {"loss": (3.5, 5.0), "accuracy": (1.0, 2.0)},
+        {"loss": (0.5, 1.0), "accuracy": (0.0, 0.0)},
+    ]
