@@ -257,9 +257,8 @@ def answer_questions(
     )
     ends = torch.tensor([len(ids) for ids in questions], device=device).cumsum(0) - 1 + prefix["input_ids"].shape[1]
     hidden = output.last_hidden_state[0, ends]
-    # As `generate` counts on: behind the largest position so far, which in a long Qwen2.5-VL video is not the last.
-    last_of_prefix = positions[..., key_block == PREFIX].max()
-    positions = positions[..., ends].clamp(min=last_of_prefix) + 1
+    # As `generate` and training count on: behind the last token, though a long Qwen2.5-VL video has larger times.
+    positions = positions[..., ends] + 1
     running = torch.arange(1, len(questions) + 1, device=device)
     answers: list[list[int]] = [[] for _ in questions]
     stops = torch.tensor(eos_token_ids, device=device)

@@ -401,8 +401,8 @@ def test_offsets_restart_where_a_set_begins_with_the_block_of_the_one_before():
     assert offsets_in_blocks(sets, blocks).tolist() == [[0, 1, 0, 1, 0]]
 
 
-def test_answers_about_a_long_video_go_on_behind_its_last_second():
-    """The times of a long Qwen2.5-VL video run past the positions of the text behind it; `generate` counts on from there."""
+def test_answers_about_a_long_video_go_on_behind_the_question():
+    """The times of a long Qwen2.5-VL video run past the positions of the text behind it; answers follow the text."""
     model, processor = build("qwen2_5_vl")
     frames, question = random_frames(40), TURNS[0][0]
     prefix, ids = processor.packed_question_inputs(frames, [question, TURNS[1][0]])
