@@ -230,9 +230,8 @@ def answer_questions(
     # The last token of each question tells the first of its answer.
     ends = torch.tensor([len(ids) for ids in questions], device=device).cumsum(0) - 1 + prefix["input_ids"].shape[1]
     hidden = output.last_hidden_state[0, ends]  # (K, C)
-    # As `generate` counts on: behind the largest position so far, which in a long Qwen2.5-VL video is not the last.
-    last_of_prefix = positions[..., key_block == PREFIX].max()
-    positions = positions[..., ends].clamp(min=last_of_prefix) + 1  # (1, K) or (3, 1, K)
+    # As `generate` and training count on: behind the last token, though a long Qwen2.5-VL video has larger times.
+    positions = positions[..., ends] + 1  # (1, K) or (3, 1, K)
 
     # Decode: every step is one row with the next token of each running answer; finished ones leave it.
     answers: list[list[int]] = [[] for _ in questions]

@@ -157,9 +157,9 @@ def build(family: str) -> tuple[IGEPForConditionalGeneration, IGEPProcessor]:
     return IGEPForConditionalGeneration.from_base(vlm), IGEPProcessor.from_base(processor)
 
 
-def example(questions: int) -> SpatialExample:
+def example(questions: int, image_size: tuple[int, int]) -> SpatialExample:
     """One image of noise with so many depth questions."""
-    noise = torch.randint(0, 256, (*IMAGE_SIZE, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    noise = torch.randint(0, 256, (*image_size, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     turns = tuple(
         (depth_question(((37 * number + 5) % 2000, (91 * number + 17) % 2000)), depth_answer(1 + 0.37 * number))
         for number in range(questions)
@@ -176,13 +176,14 @@ class Work:
         questions (`int`): K.
         device (`str`): Torch device.
         new_tokens (`int`): Tokens of every answer.
+        image_size (`tuple[int, int]`): Height and width of the image.
     """
 
-    def __init__(self, family: str, questions: int, device: str, new_tokens: int):
+    def __init__(self, family: str, questions: int, device: str, new_tokens: int, image_size: tuple[int, int]):
         self.model, self.processor = build(family)
         self.model.to(device)
         self.new_tokens = new_tokens
-        self.asked = example(questions)
+        self.asked = example(questions, image_size)
         self.names = (
             "sample_ids",
             "scene_ids",
@@ -226,7 +227,7 @@ class Work:
         )
 
     def answer_separately(self) -> list[list[int]]:
-        """One `generate` per question."""
+        """One `generate` per question; the token that ends an answer ends none, in both ways of answering."""
         self.model.eval()
         answers = []
         for question, _ in self.asked.conversation:
@@ -236,7 +237,7 @@ class Work:
             length = inputs["input_ids"].shape[1]
             with torch.no_grad():
                 tokens = self.model.generate(
-                    **inputs, max_new_tokens=self.new_tokens, min_new_tokens=self.new_tokens, do_sample=False
+                    **inputs, max_new_tokens=self.new_tokens, eos_token_id=-1, do_sample=False
                 )
             answers.append(tokens[0, length:].tolist())
         return answers
@@ -264,12 +265,13 @@ def peak_gibibytes(options: argparse.Namespace, family: str, job: str) -> float:
     command = [sys.executable, __file__, "--family", family, "--memory_of", job]
     for name in ("questions", "new_tokens", "device", "threads"):
         command += [f"--{name}", str(vars(options)[name])]
+    command += ["--image_size", *map(str, options.image_size)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def memory_of(options: argparse.Namespace) -> float:
-    work = Work(options.family, options.questions, options.device, options.new_tokens)
+    work = Work(options.family, options.questions, options.device, options.new_tokens, tuple(options.image_size))
     if options.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -314,6 +316,10 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=10, help="K, questions about the image")
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the median is reported")
     parser.add_argument("--new_tokens", type=int, default=24, help="tokens of every answer")
+    parser.add_argument(
+        "--image_size", type=int, nargs=2, default=IMAGE_SIZE, metavar=("H", "W"), help="height and width of the image"
+    )
+    parser.add_argument("--no_memory", action="store_true", help="leave out peak memory: a process for every job")
     parser.add_argument("--threads", type=int, default=2, help="threads of the processor")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--family", choices=FAMILIES, help="one family alone")
@@ -328,7 +334,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|")
     for family in [options.family] if options.family else FAMILIES:
-        work = Work(family, options.questions, options.device, options.new_tokens)
+        work = Work(family, options.questions, options.device, options.new_tokens, tuple(options.image_size))
         jobs = work.jobs()
         if abs(jobs["train, packed"]() - jobs["train, separate"]()) > 1e-4:
             raise AssertionError("the packed loss is not that of separate questions")
@@ -345,10 +351,10 @@ def main() -> None:
         per_question = int((blocks == 1).sum())
         for name in jobs:
             ratio = rates[name] / rates[name.replace("packed", "separate")]
-            memory = peak_gibibytes(options, family, name)
+            memory = "-" if options.no_memory else f"{peak_gibibytes(options, family, name):.2f}"
             shown = f"{ratio:.1f}x" if "packed" in name else ""
             print(
-                f"| {family} | {vision} | {per_question} | {name} | {rates[name]:.2f} | {memory:.2f} | {shown} |",
+                f"| {family} | {vision} | {per_question} | {name} | {rates[name]:.2f} | {memory} | {shown} |",
                 flush=True,
             )
 

@@ -20,8 +20,8 @@ def rooms_per_second(work, rooms: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rooms", type=int, default=512)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rooms", type=int, default=512, help="rooms of each size")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the processor")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"{options.rooms} rooms, 2 frames, {options.threads} threads\n")

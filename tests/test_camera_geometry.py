@@ -288,3 +288,13 @@ def test_registration_drops_invalid_measurements():
 def test_bad_input_is_named_with_its_value(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_registering_pixels_that_are_not_square_leaves_no_holes():
+    """The depth camera resolves twice as many rows as the colour camera and as many columns: each axis by its own ratio."""
+    depth = torch.full((48, 64), 2.0)
+    depth_camera = camera(60.0, 48, 64)
+    colour_camera = resize_intrinsics(depth_camera, (48, 64), (24, 64))
+    colour_from_depth = pose(0.05, 0, 0)  # the wall moves 1.5 pixels to the right
+    registered = register_depth(depth, depth_camera, colour_camera, (24, 64), colour_from_depth)
+    assert (registered[:, 2:] == 2).all()

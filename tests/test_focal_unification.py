@@ -253,3 +253,26 @@ def test_a_depth_model_without_field_of_view_is_named():
 def test_bad_cameras_are_named(intrinsics, options, message):
     with pytest.raises(ValueError, match=message):
         unify_focal_length(gradient(80, 60), intrinsics, **options)
+
+
+def test_a_budget_that_is_not_reached_changes_nothing():
+    frame = gradient(30, 20)
+    view = unify_focal_length(frame, camera(50, 50, 15, 10), focal_pixels=50, max_pixels=10_000)
+    assert view.frame.size == (30, 20)
+    assert view.offset == (0, 0)
+    assert view.intrinsics[:2, 2].tolist() == [15, 10]
+
+
+def test_boxes_are_clipped_to_the_width_and_the_height_each():
+    wide = unify_focal_length(
+        gradient(200, 40), camera(50, 50, 100, 20), focal_pixels=50, boxes=np.array([[150.0, 10.0, 190.0, 30.0]])
+    )
+    assert wide.boxes.tolist() == [[150, 10, 190, 30]]
+    cropped = unify_focal_length(
+        gradient(200, 40),
+        camera(50, 50, 100, 20),
+        focal_pixels=50,
+        canvas_size=(20, 120),
+        boxes=np.array([[150.0, 0.0, 190.0, 39.0]]),
+    )
+    assert cropped.boxes.tolist() == [[110, 0, 120, 20]]

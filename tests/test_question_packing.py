@@ -397,3 +397,29 @@ def test_the_cache_bears_the_name_that_the_model_knows(name, monkeypatch):
     monkeypatch.setattr(decoder, "forward", signatures[name])
     assert cache_argument(model.vlm) == name
     assert answer_questions(model.vlm, prefix, ids, max_new_tokens=4, eos_token_ids=[-1]) == expected
+
+
+def test_offsets_restart_where_a_set_begins_with_the_block_of_the_one_before():
+    sets, blocks = torch.tensor([[0, 0, 1, 1, 1]]), torch.tensor([[0, 0, 0, 0, 1]])
+    assert offsets_in_blocks(sets, blocks).tolist() == [[0, 1, 0, 1, 0]]
+
+
+def test_answers_about_a_long_video_go_on_behind_the_question():
+    """The times of a long Qwen2.5-VL video run past the positions of the text behind it; answers follow the text."""
+    model, processor = build("qwen2_5_vl")
+    frames, question = random_frames(40), TURNS[0][0]
+    prefix, ids = processor.packed_question_inputs(frames, [question, TURNS[1][0]])
+    inputs = processor.question_inputs(frames, question)
+    counted = []
+    model.vlm.get_decoder().register_forward_hook(
+        lambda _, args, kwargs, output: counted.append(kwargs["position_ids"]), with_kwargs=True
+    )
+    answers = answer_questions(model.vlm, prefix, ids, max_new_tokens=4, eos_token_ids=[-1])
+    first, *later = counted
+    counted.clear()
+    alone = model.generate(**inputs, max_new_tokens=4, eos_token_id=-1, do_sample=False)
+    assert answers[0] == alone[0, inputs["input_ids"].shape[1] :].tolist()
+    assert first.max() > first[..., -1].max() + 1, "the video must be long for this test to mean anything"
+    assert [step[-3:, 0, :1].flatten().tolist() for step in later] == [
+        step[-3:, 0].flatten().tolist() for step in counted[1:]
+    ]

@@ -170,3 +170,22 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch, bad_videos):
         with pytest.raises(VideoError):
             read_video(path, 2)
     assert list(Path(tmp_path / "temporary").iterdir()) == []
+
+
+def test_frames_that_a_file_stores_out_of_order_come_back_in_theirs(tmp_path):
+    """Cameras write B-frames: a packet may be shown before the one that is stored ahead of it."""
+    path = tmp_path / "video.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "1", "bf": "3", "b-adapt": "0"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number, pixels in enumerate(numbered_frames(30)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with av.open(str(path)) as container:
+        stored = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert stored != sorted(stored), "the file must store B-frames for this test to mean anything"
+    video = read_video(path, 30)
+    assert numbers_of(video.frames) == list(range(30))
+    assert video.seconds == pytest.approx(30 / 25)

@@ -305,3 +305,18 @@ def test_the_same_run_twice_is_refused(tmp_path):
         read_all_results([first, second], "m", model)
     on_others = written(tmp_path, results_of(model, protocol=PROTOCOL | {"split": "another"}), "c.json")
     assert len(read_all_results([first, on_others], "m", model)) == 2
+
+
+def test_a_pair_of_two_bases_is_not_called_the_same_base(tmp_path):
+    runs = [
+        {
+            "seed": 0,
+            "model": model,
+            "trained": {"base_model": base, "losses": losses},
+            "protocol": PROTOCOL,
+            **ROOM_SCORES,
+        }
+        for model, base, losses in (("plain", "small_base", ["ce"]), ("igep", "tiny_base", ["ce", "depth"]))
+    ]
+    evaluation = read_results(written(tmp_path, {"runs": runs}), "igep")
+    assert evaluation.others == {"plain": "another run of the same comparison"}

@@ -285,7 +285,7 @@ def test_the_software_is_cited_as_its_citation_file_says():
 def test_the_packages_it_tells_to_install_have_the_bounds_of_this_project():
     root = PACKAGE
     bounds = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
-    (line,) = [line for line in model_card(a_run(), repo_id="user/x").splitlines() if line.startswith("pip install")]
+    line, _ = [line for line in model_card(a_run(), repo_id="user/x").splitlines() if line.startswith("pip install")]
     wanted = shlex.split(line)[2:]
     assert set(wanted) <= set(bounds)
     assert {re.split(">=", package)[0] for package in wanted} == {
@@ -385,7 +385,15 @@ def test_what_was_trained_before_is_told(base, tmp_path):
     first.train()
     first.save_model()
     run = training_run.training_run(
-        first.args, {}, first.train_dataset, base_model=str(tmp_path / "first"), steps=3, tags=[]
+        first.args,
+        {},
+        first.train_dataset,
+        samples_per_step=first.args.samples_per_step,
+        losses=first.args.losses,
+        frames_as=first.args.frames_as,
+        base_model=str(tmp_path / "first"),
+        steps=3,
+        tags=[],
     )
     assert [before["steps"] for before in run["earlier"]] == [1]
     card = model_card(run, repo_id="user/rooms")

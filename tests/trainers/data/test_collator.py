@@ -218,3 +218,33 @@ def test_collator_travels_to_workers(processors):
     expected = collator([make_example()])
     received = pickle.loads(pickle.dumps(collator))([make_example()])
     assert torch.equal(received["input_ids"], expected["input_ids"])
+
+
+def test_origin_is_the_first_camera_with_a_pose(processors):
+    poses = np.tile(np.eye(4), (3, 1, 1))
+    poses[0] = np.nan
+    poses[1:, :3, 3] = [[5e5, -3e5, 10], [5e5 + 0.001, -3e5, 10]]
+    example = make_example(num_frames=3, world_from_camera=poses)
+    found = IGEPDataCollator(processors["qwen3_vl"], SIZE)([example])["world_from_camera"][0]
+    assert found[0].isnan().all()
+    assert found[1, :3, 3].tolist() == [0, 0, 0]
+    torch.testing.assert_close(found[2, :3, 3], torch.tensor([0.001, 0, 0]), rtol=1e-4, atol=1e-7)
+
+
+def test_a_cut_conversation_is_said_once(processors, caplog):
+    processor = processors["llava_onevision"]
+    length = IGEPDataCollator(processor, SIZE)([make_example()])["input_ids"].shape[1] - 4
+    collator = IGEPDataCollator(processor, SIZE, max_length=length)
+    for number in range(3):
+        collator([make_example(sample_id=f"long-{number}")])
+    assert [record.args[0] for record in caplog.records] == ["long-0"]
+
+
+def test_padding_of_packed_rows_belongs_to_no_set(processors):
+    collator = IGEPDataCollator(processors["qwen3_vl"], SIZE, pack_questions=True)
+    batch = collator([make_example(), make_example(TWO_TURNS[:1])])
+    lengths = batch["attention_mask"].sum(1)
+    assert lengths[0] > lengths[1]
+    assert (batch["set_index"][1, lengths[1] :] == -1).all()
+    assert batch["attention_mask"][1].tolist() == [1] * lengths[1] + [0] * (lengths[0] - lengths[1])
+    assert (batch["labels"][1, lengths[1] :] == -100).all()

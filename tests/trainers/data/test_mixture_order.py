@@ -63,3 +63,29 @@ def test_parts_are_shuffled_and_mixed():
     assert 120 < sum(a != b for a, b in itertools.pairwise(parts)) < 280  # neither sorted nor alternating
     epochs = [[order.place(sample).row for sample in range(start, start + 400)] for start in (0, 400)]
     assert epochs[0] != epochs[1]
+
+
+def test_every_epoch_of_a_part_has_an_order_of_its_own():
+    order = order_of([40], [1.0])
+    epochs = [[order.place(sample).row for sample in range(start, start + 40)] for start in (0, 40, 80)]
+    assert all(sorted(rows) == list(range(40)) for rows in epochs)
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+
+
+def test_order_within_a_part_depends_on_its_name_and_not_on_the_other_parts():
+    def rows(names, part):
+        order = MixtureOrder(names, [30] * len(names), [20] * len(names), np.ones(len(names)) / len(names), 5)
+        places = [place for place in map(order.place, range(20 * len(names) * 2)) if place.part == part]
+        return [place.row for place in places[:20]]
+
+    alone = rows(["depth"], 0)
+    assert rows(["depth", "pose"], 0) == alone
+    assert rows(["pose", "depth"], 1) == alone
+    assert rows(["pose", "depth"], 0) != alone
+
+
+def test_counts_of_the_first_block_are_rounded_by_the_seed():
+    """A share of 19.2 samples in a block is 19 or 20: over many seeds as often as keeps the mean."""
+    counts = [order_of([7, 7], [0.3, 0.7], seed).counts(BLOCK)[0] for seed in range(400)]
+    assert set(counts) == {19, 20}
+    assert abs(np.mean(counts) - 19.2) < 0.08  # four standard errors

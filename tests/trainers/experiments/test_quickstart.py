@@ -1,15 +1,18 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from igep.trainers import sft
 from igep.trainers.cards.evaluation_results import read_results
 from igep.trainers.evaluation.geometry_picture import draw_geometry
 from igep.trainers.evaluation.room_evaluation import exact_match
-from igep.trainers.experiments.quickstart import as_table
+from igep.trainers.experiments import quickstart
+from igep.trainers.experiments.quickstart import as_table, compare
 from igep.trainers.package_files import PACKAGE
 
 
@@ -29,6 +32,8 @@ def test_the_whole_quickstart_at_three_steps(tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     plain, igep = results["runs"]
     assert (plain["method"], igep["method"]) == ("cross_entropy", "igep")
+    assert plain["trained"]["losses"] == ["cross-entropy of the answers"]
+    assert len(igep["trained"]["losses"]) == 4
     assert plain["facts"]["parameters_on_disk"] == igep["facts"]["parameters_on_disk"]
     rooms = igep["benchmarks"]["rooms"]
     assert plain["benchmarks"]["rooms"]["facts"] == rooms["facts"]
@@ -92,3 +97,33 @@ def test_unknown_depth_is_blank_in_the_picture(tmp_path):
     )
     with Image.open(path) as picture:
         assert picture.size[0] > picture.size[1]
+
+
+def test_both_runs_differ_in_the_weights_of_the_losses_alone(tmp_path, monkeypatch):
+    """What the table in the README compares: cross-entropy alone with no weight left on geometry, all else equal."""
+
+    class Stop(Exception):
+        pass
+
+    def record(*commands):
+        started.extend(commands[:2])
+        raise Stop
+
+    started: list[list[str]] = []
+    monkeypatch.setattr(quickstart, "side_by_side", record)
+    with pytest.raises(Stop):
+        compare(tmp_path, [3], 16, ["--num_rooms", "64"])
+    options = []
+    for script, *arguments in started:
+        assert script == "trainers/sft.py"
+        parsed = sft.parse([*arguments, "--use_cpu", "true"])
+        options.append({one.name: vars(part)[one.name] for part in parsed for one in fields(part)})
+    igep, plain = sorted(options, key=lambda values: "cross_entropy" in values["output_dir"])
+    weights = ("geometry_weight", "cross_view_weight", "global_weight")
+    assert [plain[name] for name in weights] == [0, 0, 0]
+    assert all(igep[name] > 0 for name in weights)
+    assert igep["seed"] == 3
+    assert igep["num_rooms"] == 64
+    # Where a run writes is its own, and so is what a library derives from that.
+    own = {name for name in igep if str(igep["output_dir"]) in str(igep[name])}
+    assert {name for name in igep if igep[name] != plain[name]} - own == set(weights)

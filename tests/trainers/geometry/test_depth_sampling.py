@@ -115,3 +115,16 @@ def test_maps_of_two_pixels_still_show_their_step():
 def test_bad_input_is_named_with_its_value(depth, places, message):
     with pytest.raises(ValueError, match=message):
         sample_inverse_depth(depth, places)
+
+
+def test_a_rounding_error_beyond_the_outermost_centre_is_still_read():
+    """A pixel centre that returns from another view comes back as 0.4999 or, on the other side, as W - 0.4999."""
+    depth = plane(6, 8)
+    for slack, is_read in ((5e-4, True), (5e-3, False)):
+        places = torch.tensor(
+            [[0.5 - slack, 3.0], [7.5 + slack, 3.0], [3.0, 0.5 - slack], [3.0, 5.5 + slack]]
+        ).double()
+        sampled = sample_inverse_depth(depth, places)
+        assert sampled.valid.tolist() == [is_read] * 4
+        if is_read:
+            torch.testing.assert_close(1 / sampled.depth_metres, inverse_on_plane(places), rtol=1e-5, atol=0)

@@ -51,3 +51,13 @@ def test_checkpoint_that_is_written_again_is_not_whole_meanwhile(tmp_path):
     mark_incomplete(checkpoint)
     with pytest.raises(FileNotFoundError):
         require_complete(checkpoint)
+
+
+def test_a_checkpoint_that_is_written_again_is_whole_again(tmp_path):
+    checkpoint = make_checkpoint(tmp_path, 4)
+    (checkpoint / "optimizer.pt").write_bytes(b"1234567")
+    mark_complete(checkpoint)
+    assert require_complete(checkpoint) == checkpoint
+    (checkpoint / "optimizer.pt").unlink()
+    with pytest.raises(FileNotFoundError, match="optimizer.pt is missing"):
+        require_complete(checkpoint)

@@ -45,15 +45,16 @@ def test_restored_sums_go_on_bit_for_bit(accelerator):
     assert second.reduced(accelerator) == whole.reduced(accelerator)
 
 
-def test_what_is_restored_counts_once_over_the_ranks():
-    sums = {"loss": (3.0, 2.0), "num_tokens": (40.0, 4.0)}
-    found = []
-    for rank in range(2):
-        accelerator = SimpleNamespace(is_main_process=rank == 0, num_processes=1, device=torch.device("cpu"))
+def test_restored_sums_count_on_the_first_rank_alone(accelerator):
+    """Every rank restores what was summed over all of them; every rank must know the names, as they are exchanged."""
+    saved = {"loss": (3.0, 4.0), "accuracy": (1.0, 2.0)}
+    ranks = []
+    for is_main_process in (True, False):
         metrics = RunningMetrics()
-        metrics.restore(sums, accelerator)
-        found.append(metrics.reduced(accelerator))
-    assert found == [
-        sums,
-        dict.fromkeys(sums, (0.0, 0.0)),
-    ]  # every rank has every name: they are exchanged in one piece
+        metrics.restore(saved, SimpleNamespace(is_main_process=is_main_process, device=torch.device("cpu")))
+        metrics.add("loss", 0.5, 1.0)
+        ranks.append(metrics.reduced(accelerator))  # of a single process: its own sums
+    assert ranks == [
+        {"loss": (3.5, 5.0), "accuracy": (1.0, 2.0)},
+        {"loss": (0.5, 1.0), "accuracy": (0.0, 0.0)},
+    ]

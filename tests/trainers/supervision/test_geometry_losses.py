@@ -368,3 +368,51 @@ def test_verifier_metrics_are_the_usual_ones():
     assert metrics["delta_1"].item() == pytest.approx(2 / 3)
     assert metrics["measured_pixels"] == 3
     assert [value.item() for value in verifier_metrics(predicted, torch.zeros_like(truth)).values()] == [0, 0, 0]
+
+
+def test_measured_depth_hides_on_both_sides_of_the_surface():
+    """Between measurements, standing in front of the other frame's surface is as wrong as standing behind it."""
+    measured = torch.full((1, 2, 2, 16), 4.0, dtype=torch.float64)
+    measured[:, 1, :, 6:9] = 2.0  # frame 1 measures a post that frame 0, at the same time, does not
+    intrinsics = camera(8.0, 2, 16).expand(1, 2, 3, 3)
+    poses = torch.eye(4, dtype=torch.float64).repeat(1, 2, 1, 1)
+    poses[:, 1, 0, 3] = 1.0  # the wall moves 2 pixels, the post 4
+    predicted = measured.clone()
+    predicted[:, 0] *= 1.01
+    predicted.requires_grad_()
+    loss, coverage = cross_view_loss(predicted, intrinsics, poses, ONTO_FIRST, measured)
+    loss.sum().backward()
+    # 14 columns stay in view; 3 are the post, 2 of the wall land behind it.
+    expected = torch.ones(2, 16, dtype=torch.bool)
+    expected[:, 14:] = expected[:, 6:9] = expected[:, 9:11] = False
+    assert torch.equal(predicted.grad[0, 1] != 0, expected)
+    torch.testing.assert_close(coverage, torch.tensor([9 / 16], dtype=torch.float64))
+    torch.testing.assert_close(loss.detach(), torch.tensor([0.04], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_a_pair_of_which_one_frame_alone_is_measured_reads_the_predictions(known):
+    depth, intrinsics, poses = views(AnalyticScene(), SIZE)
+    predicted = depth.clone()
+    predicted[:, 0] *= 1.02
+    measured = torch.zeros_like(depth)
+    measured[:, known] = depth[:, known]
+    expected = cross_view_loss(predicted, intrinsics, poses, ONTO_FIRST)
+    assert expected[1] > 0.5
+    torch.testing.assert_close(cross_view_loss(predicted, intrinsics, poses, ONTO_FIRST, measured), expected)
+
+
+def test_measured_depth_says_where_its_edges_are():
+    """A prediction without the step must not be compared across it, where a reading is of neither side."""
+    measured = torch.full((1, 2, 4, 12), 2.0, dtype=torch.float64)
+    measured[..., 6:] = 2.16
+    intrinsics = camera(8.0, 4, 12).expand(1, 2, 3, 3)
+    poses = torch.eye(4, dtype=torch.float64).repeat(1, 2, 1, 1)
+    poses[:, 1, 0, 3] = -0.125  # every pixel lands about half a pixel to the left
+    predicted = torch.full_like(measured, 2.05)
+    predicted[:, 0] *= 1.01
+    predicted.requires_grad_()
+    cross_view_loss(predicted, intrinsics, poses, ONTO_FIRST, measured)[0].sum().backward()
+    expected = torch.ones(4, 12, dtype=torch.bool)
+    expected[:, 0] = expected[:, 6] = False  # leaves the frame; lands between the sides of the step
+    assert torch.equal(predicted.grad[0, 1] != 0, expected)
