@@ -1,9 +1,9 @@
 """3D boxes, axis-aligned and oriented, and the exact volume that two of them share.
 
-A box is six numbers, `[x, y, z, w, h, l]`: its centre, then its full sizes along the x, y and z axes of the frame it is given in, all in
-metres. An oriented box is nine: `[x, y, z, w, h, l, yaw, pitch, roll]`, angles in degrees, and its sizes lie along axes of its
-own. `frame_from_box = Ry(yaw) Rx(pitch) Rz(roll)`, the one angle convention of `camera_angles`; with angles of 0 the nine numbers
-are the box of the first six.
+A box is six numbers, `[x, y, z, w, h, l]`: its centre, then its full sizes along the x, y and z axes of the frame it
+is given in, all in metres. An oriented box is nine: `[x, y, z, w, h, l, yaw, pitch, roll]`, angles in degrees, and its
+sizes lie along axes of its own. `frame_from_box = Ry(yaw) Rx(pitch) Rz(roll)`, the one angle convention of
+`camera_angles`; with angles of 0 the nine numbers are the box of the first six.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,8 @@ def checked_box(box: Sequence[float]) -> np.ndarray:
     problem = box_problem(box)
     if problem:
         raise ValueError(
-            f"The box {list(box)} {problem}: give [x, y, z, w, h, l] in metres, or these and yaw, pitch and roll in degrees."
+            f"The box {list(box)} {problem}: give [x, y, z, w, h, l] in metres, "
+            "or these and yaw, pitch and roll in degrees."
         )
     return np.concatenate([np.asarray(box, dtype=np.float64), np.zeros(9 - len(box))])
 
@@ -126,8 +127,8 @@ def box_corners(box: Sequence[float]) -> np.ndarray:
         box (`Sequence[float]`): Six or nine numbers.
 
     Returns:
-        `np.ndarray`: (8, 3) float64 in the box's frame of reference; corner i lies at the upper end of the box's own axis a
-        where bit a of i is set.
+        `np.ndarray`: (8, 3) float64 in the box's frame of reference; corner i lies at the upper end of the box's own
+        axis a where bit a of i is set.
 
     Raises:
         ValueError: No box.
@@ -202,7 +203,7 @@ def _cut_edges(box: np.ndarray, cutter: np.ndarray) -> np.ndarray:
     along = local[EDGES[:, 1]] - starts
     half = cutter[3:6] / 2
     half = half + ROUNDING * max(half.max(), np.abs(local).max())
-    # Where the line of an edge enters and leaves each slab |x| <= half; parallel to a slab it is within it everywhere or nowhere.
+    # Where the line of an edge enters and leaves each slab |x| <= half; parallel to it, within everywhere or nowhere.
     with np.errstate(divide="ignore", invalid="ignore"):
         walls = np.sort(np.stack([(-half - starts) / along, (half - starts) / along]), axis=0)
     within = np.where(np.abs(starts) <= half, np.inf, -np.inf)

@@ -1,4 +1,4 @@
-"""When a short answer counts as one of the true ones: LEO's cleaning, which the 3D-VLM papers score with, and a plain one."""
+"""When a short answer counts as a true one: LEO's cleaning, which the 3D-VLM papers score with, and a plain one."""
 
 import re
 import unicodedata
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 
 NUMBERS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen twenty"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty"
 )
 TENS = "thirty forty fifty sixty seventy eighty ninety"
 UP_TO_TWENTY = {word: value for value, word in enumerate(NUMBERS.split())}
@@ -35,8 +35,9 @@ LEO_NUMBERS = {str(value): word for word, value in UP_TO_TWENTY.items()} | {"non
 def leo_clean_answer(text: str) -> str:
     r"""Cleans an answer like `clean_answer` of LEO (embodied-generalist, commit 477dc44), in its order.
 
-    Where it looks wrong: punctuation goes after the ends were stripped, so "yes ." keeps a space; points go before numbers are read, so
-    "2.0" is "twenty" and "3.5" is "35"; it is not idempotent; letters that are not ASCII vanish; "let" becomes "left".
+    Where it looks wrong: punctuation goes after the ends were stripped, so "yes ." keeps a space; points go before
+    numbers are read, so "2.0" is "twenty" and "3.5" is "35"; it is not idempotent; letters that are not ASCII vanish;
+    "let" becomes "left".
 
     Args:
         text (`str`): Answer.
@@ -75,8 +76,8 @@ def leo_refined_match(answer: str, true_answers: Sequence[str]) -> bool:
 def normalise_answer(text: str) -> str:
     """Writes an answer plainly: lower case, no punctuation, no articles, numbers in digits, single spaces. Idempotent.
 
-    A point or comma within a number belongs to it (2.0 is 2, 1,000 is 1000); apostrophes vanish; other marks separate words. An answer that
-    is nothing but articles keeps them. Letters of any script stay.
+    A point or comma within a number belongs to it (2.0 is 2, 1,000 is 1000); apostrophes vanish; other marks separate
+    words. An answer that is nothing but articles keeps them. Letters of any script stay.
 
     Args:
         text (`str`): Answer.

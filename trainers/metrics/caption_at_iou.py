@@ -1,4 +1,4 @@
-"""Captions of objects that had to be found, as on Scan2Cap: captioning scores, where only a good enough box earns its caption."""
+"""Captions of objects that had to be found, as on Scan2Cap: captioning scores, where a caption counts with its box."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,30 +14,35 @@ from igep.trainers.metrics.sample_pairs import NULLABLE_TEXT, check_protocol, pa
 
 
 PROTOCOLS = ("peer", "standard")
-DESCRIPTION = """Scores one caption per object; where its box overlaps the object's by less than the threshold, the caption counts as empty.
+DESCRIPTION = """Scores one caption per object, which counts as empty where its box overlaps the object's too little.
 
-`protocol="peer"` is `llava/eval/eval_scan2cap.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share. Where it looks wrong: "sos" and "eos" stand
-around every caption and count as words, so an empty one still earns BLEU, ROUGE-L and METEOR; points and commas are words;
-ROUGE-L counts double spaces as words; words are not tokenised otherwise. Its companion `model_scan2cap.py` writes the references of the
-sample before to a sample without a box; that is not imitated: each sample has its own.
-`protocol="standard"` is the definition of Scan2Cap: a caption without its box earns nothing. Penn Treebank tokens, nothing around them.
-In both, the objects whose box is not found stay in every mean, and the threshold itself is enough.
+`protocol="peer"` is `llava/eval/eval_scan2cap.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share. Where
+it looks wrong: "sos" and "eos" stand around every caption and count as words, so an empty one still earns BLEU,
+ROUGE-L and METEOR; points and commas are words; ROUGE-L counts double spaces as words; words are not tokenised
+otherwise. Its companion `model_scan2cap.py` writes the references of the sample before to a sample without a box; that
+is not imitated: each sample has its own.
+`protocol="standard"` is the definition of Scan2Cap: a caption without its box earns nothing. Penn Treebank tokens,
+nothing around them. In both, the objects whose box is not found stay in every mean, and the threshold itself is
+enough.
 """
 CITATION = "Chen et al., Scan2Cap: Context-aware Dense Captioning in RGB-D Scans, 2021 (arXiv 2012.02206)."
 INPUTS = """
 Args:
-    predictions (`list[dict]`): Of each object `sample_id` (`str`), `caption` and `iou`, that of the box it was written for with the object's; 0 where
-        there was no box. `iou=None` in `peer`: the caption counts as it stands, for the peers' files hold no overlap.
+    predictions (`list[dict]`): Of each object `sample_id` (`str`), `caption` and `iou`, that of the box it was written
+        for with the object's; 0 where there was no box. `iou=None` in `peer`: the caption counts as it stands, for the
+        peers' files hold no overlap.
     references (`list[dict]`): `sample_id` and `captions`, at least one.
     protocol (`str`, *optional*, defaults to `"standard"`): `peer` or `standard`.
     meteor (`bool`, *optional*, defaults to `False`): Also METEOR; needs pycocoevalcap and Java.
 
 Returns:
-    `cider_25`, `bleu_1_25` to `bleu_4_25`, `rouge_l_25`, `meteor_25` if asked for, and the same at `_50`: times 100, as papers print them.
+    `cider_25`, `bleu_1_25` to `bleu_4_25`, `rouge_l_25`, `meteor_25` if asked for, and the same at `_50`: times 100,
+    as papers print them.
     `found_25`, `found_50`: per cent of the objects whose box is good enough, which bounds the rest.
-    `missing`: objects without a caption, scored as empty. `invalid`: overlaps that are no number from 0 to 1 (`None` too in `standard`), taken
-    for no box.
-    `duplicates`: predictions beyond an object's first (an error in `standard`; in `peer` the last counts). `count`: number of objects.
+    `missing`: objects without a caption, scored as empty. `invalid`: overlaps that are no number from 0 to 1 (`None`
+    too in `standard`), taken for no box.
+    `duplicates`: predictions beyond an object's first (an error in `standard`; in `peer` the last counts). `count`:
+    number of objects.
 """
 
 
@@ -56,7 +61,8 @@ def caption_at_iou_scores(
         `dict[str, float]`
 
     Raises:
-        ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without captions.
+        ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without
+        captions.
     """
     check_protocol(protocol, PROTOCOLS)
     peer = protocol == "peer"

@@ -1,12 +1,15 @@
 """BLEU, CIDEr-D and ROUGE-L of captions with several references, in the form of the COCO caption evaluation.
 
-Written from the papers and from the definitions of the COCO evaluation, because no maintained library gives its numbers without its
-100 MB of Java: sacrebleu and NLTK know BLEU without COCO's tiny constants, which show in small sets and single items;
-rouge-score and torchmetrics take the best reference where COCO takes the best precision and the best recall; none has CIDEr-D.
+Written from the papers and from the definitions of the COCO evaluation, because no maintained library gives its
+numbers without its 100 MB of Java: sacrebleu and NLTK know BLEU without COCO's tiny constants, which show in small
+sets and single items; rouge-score and torchmetrics take the best reference where COCO takes the best precision and the
+best recall; none has CIDEr-D.
 
-Captions are lists of tokens: how text becomes tokens is the caller's protocol. Scores are in [0, 1], CIDEr-D in [0, 10].
+Captions are lists of tokens: how text becomes tokens is the caller's protocol. Scores are in [0, 1], CIDEr-D in [0,
+10].
 
-Sources: Papineni et al. 2002; Vedantam et al., CIDEr, 2015 (arXiv 1411.5726); Lin, ROUGE, 2004; Chen et al. 2015 (arXiv 1504.00325).
+Sources: Papineni et al. 2002; Vedantam et al., CIDEr, 2015 (arXiv 1411.5726); Lin, ROUGE, 2004; Chen et al. 2015
+(arXiv 1504.00325).
 """
 
 import math
@@ -30,8 +33,9 @@ def corpus_scores(
     Args:
         candidates (`Sequence[str]`): One caption per item.
         references (`Sequence[Sequence[str]]`): At least one per item.
-        single_spaces (`bool`, *optional*, defaults to `False`): ROUGE-L splits at every single space, as COCO's does: two in a row then
-            hold an empty token, which matches other empty tokens, and an empty caption is one such token.
+        single_spaces (`bool`, *optional*, defaults to `False`): ROUGE-L splits at every single space, as COCO's does:
+            two in a row then hold an empty token, which matches other empty tokens, and an empty caption is one such
+            token.
 
     Returns:
         `dict[str, float]`: `cider`, `bleu_1`, `bleu_2`, `bleu_3`, `bleu_4`, `rouge_l`, all times 100.
@@ -62,7 +66,8 @@ def bleu(
         references (`Sequence[Sequence[Tokens]]`): At least one per item.
 
     Returns:
-        `tuple[list[float], list[list[float]]]`: Four scores of the whole set, whose counts are summed first, and four of each item.
+        `tuple[list[float], list[list[float]]]`: Four scores of the whole set, whose counts are summed first, and four
+        of each item.
 
     Raises:
         ValueError: No items, or an item without a reference.
@@ -88,7 +93,8 @@ def bleu(
 def cider_d(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> tuple[float, list[float]]:
     """CIDEr-D, with document frequencies from the references of the set that is scored.
 
-    A subset of a benchmark therefore has another score than its items have within the whole, and a set of one item has 0.
+    A subset of a benchmark therefore has another score than its items have within the whole, and a set of one item has
+    0.
 
     Args:
         candidates (`Sequence[Tokens]`): One caption per item.

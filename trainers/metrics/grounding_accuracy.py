@@ -1,4 +1,4 @@
-"""One object grounded by a 3D box, as on ScanRefer: accuracy at IoU .25 and .5, overall and for unique and multiple objects."""
+"""One object grounded by a 3D box, as on ScanRefer: accuracy at IoU .25 and .5, for unique and multiple objects."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,27 +15,30 @@ THRESHOLDS = {"25": 0.25, "50": 0.5}
 ROUNDING = 1e-9  # an IoU that is a threshold on paper counts, whatever its last digits became
 DESCRIPTION = """Scores one predicted 3D box per description against the box of the object that is meant.
 
-`protocol="peer"` is `llava/eval/eval_scanrefer.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share, to the digit. Where it looks
-wrong: it adds 1e-8 to the union, so an IoU of exactly .5 misses unless the boxes are tens of metres wide; it takes a negative
-size for its absolute value; it says nothing of predictions that are missing or not finite (here they are misses, and counted).
-`protocol="standard"` computes the exact IoU, of oriented boxes too, counts an IoU that equals the threshold, and takes a box
-with a negative size for none. "all" is the mean over samples in both.
+`protocol="peer"` is `llava/eval/eval_scanrefer.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share, to
+the digit. Where it looks wrong: it adds 1e-8 to the union, so an IoU of exactly .5 misses unless the boxes are tens of
+metres wide; it takes a negative size for its absolute value; it says nothing of predictions that are missing or not
+finite (here they are misses, and counted).
+`protocol="standard"` computes the exact IoU, of oriented boxes too, counts an IoU that equals the threshold, and takes
+a box with a negative size for none. "all" is the mean over samples in both.
 """
 CITATION = (
     "Chen et al., ScanRefer: 3D Object Localization in RGB-D Scans using Natural Language, 2020 (arXiv 1912.08830)."
 )
 INPUTS = """
 Args:
-    predictions (`list[dict]`): Of each sample `sample_id` (`str`) and `box`: `[x, y, z, w, h, l]` in metres (`standard` also takes nine numbers,
-        with yaw, pitch and roll in degrees); empty or `None` where none was predicted.
+    predictions (`list[dict]`): Of each sample `sample_id` (`str`) and `box`: `[x, y, z, w, h, l]` in metres
+        (`standard` also takes nine numbers, with yaw, pitch and roll in degrees); empty or `None` where none was
+        predicted.
     references (`list[dict]`): `sample_id`, `box` and `question_type` (`unique` or `multiple`, or names of your own).
     protocol (`str`, *optional*, defaults to `"standard"`): `peer` or `standard`.
 
 Returns:
     `accuracy_25`, `accuracy_50`: per cent of the samples with an IoU of at least .25, .5. `<question_type>_accuracy_25`,
     `<question_type>_accuracy_50`, `<question_type>_count`: likewise for each type.
-    `missing`: samples without a box, `invalid`: predicted boxes that are none (not finite, wrong length, in `standard` a negative
-    size), `duplicates`: predictions beyond a sample's first (an error in `standard`; `peer` counts each). All but duplicates are misses.
+    `missing`: samples without a box, `invalid`: predicted boxes that are none (not finite, wrong length, in `standard`
+    a negative size), `duplicates`: predictions beyond a sample's first (an error in `standard`; `peer` counts each).
+    All but duplicates are misses.
     `count`: number of scored predictions.
 """
 
@@ -61,7 +64,14 @@ def peer_iou(first: Sequence[float], second: Sequence[float]) -> float:
 
 
 def peer_box_problem(box: Sequence[float]) -> str | None:
-    """What keeps numbers from being a box for the peers: another count than six, or one that is not finite. `None` for a box."""
+    """What keeps numbers from being a box for the peers: a count other than six, or one that is not finite.
+
+    Args:
+        box (`Sequence[float]`): The numbers; sizes may be negative.
+
+    Returns:
+        `str` or `None`: The problem in a few words; `None` for a box.
+    """
     problem = box_problem([*box[:3], *(abs(size) if size is not None else size for size in box[3:6]), *box[6:]])
     return problem or (f"has {len(box)} numbers, not 6" if len(box) != 6 else None)
 
@@ -80,7 +90,8 @@ def grounding_scores(
         `dict[str, float]`
 
     Raises:
-        ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without a box or type.
+        ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without a box
+        or type.
     """
     check_protocol(protocol, PROTOCOLS)
     peer = protocol == "peer"

@@ -1,7 +1,8 @@
 """METEOR 1.5 of captions, where a user has installed pycocoevalcap and Java.
 
-It needs WordNet and a table of five million paraphrases, which pycocoevalcap brings along with its program (LGPL, 100 MB); nothing on the Python
-index gives the same number without them (NLTK's METEOR is that of 2005). So it is asked for by name, and absent otherwise.
+It needs WordNet and a table of five million paraphrases, which pycocoevalcap brings along with its program (LGPL, 100
+MB); nothing on the Python index gives the same number without them (NLTK's METEOR is that of 2005). So it is asked for
+by name, and absent otherwise.
 """
 
 import importlib.util

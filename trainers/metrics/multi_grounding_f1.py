@@ -1,4 +1,4 @@
-"""Any number of objects grounded by 3D boxes, as on Multi3DRefer: F1 at IoU .25 and .5, overall and per question type."""
+"""Any number of objects grounded by 3D boxes, as on Multi3DRefer: F1 at IoU .25 and .5, per question type."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,30 +23,34 @@ CUMULATIVE_MASS = 0.4
 DESCRIPTION = """Scores the set of boxes predicted for a description that fits no, one or several objects.
 
 F1 of a sample is 2 TP / (predicted + true), 1 where nothing is predicted and nothing meant; means are over samples.
-`protocol="peer"` is `llava/eval/eval_multi3drefer.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share. Where it looks wrong: boxes are
-matched once, by the largest total IoU, and the pairs are then held against both thresholds, which can lose a true positive that
-another matching has; IoU is rounded to float32, so what misses .5 by 1e-8 on ScanRefer counts here; a box that is not finite stops it
-(here: a false positive, counted). `protocol="standard"` computes exact IoU, of oriented boxes too, and matches for each threshold by itself,
-with the most true positives.
+`protocol="peer"` is `llava/eval/eval_multi3drefer.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share.
+Where it looks wrong: boxes are matched once, by the largest total IoU, and the pairs are then held against both
+thresholds, which can lose a true positive that another matching has; IoU is rounded to float32, so what misses .5 by
+1e-8 on ScanRefer counts here; a box that is not finite stops it (here: a false positive, counted).
+`protocol="standard"` computes exact IoU, of oriented boxes too, and matches for each threshold by itself, with the
+most true positives.
 """
 CITATION = "Zhang et al., Multi3DRefer: Grounding Text Description to Multiple 3D Objects, 2023 (arXiv 2309.05251)."
 INPUTS = """
 Args:
-    predictions (`list[dict]`): Of each sample `sample_id` (`str`) and `boxes`: each `[x, y, z, w, h, l]` in metres (`standard` also takes nine
-        numbers, with yaw, pitch and roll in degrees). `scores`: one similarity per box and last that of the zero target;
-        then the boxes are proposals, of which `select_proposals` takes some. `scores=None` = the boxes are chosen already;
-        `boxes=None` = no prediction.
-    references (`list[dict]`): `sample_id`, `boxes` (may be empty) and `question_type` (`zt_wo_d`, `zt_w_d`: zero target without and
-        with distractors; `st_wo_d`, `st_w_d`: single target; `mt`: multiple; or names of your own).
+    predictions (`list[dict]`): Of each sample `sample_id` (`str`) and `boxes`: each `[x, y, z, w, h, l]` in metres
+        (`standard` also takes nine numbers, with yaw, pitch and roll in degrees). `scores`: one similarity per box and
+        last that of the zero target; then the boxes are proposals, of which `select_proposals` takes some.
+        `scores=None` = the boxes are chosen already; `boxes=None` = no prediction.
+    references (`list[dict]`): `sample_id`, `boxes` (may be empty) and `question_type` (`zt_wo_d`, `zt_w_d`: zero
+        target without and with distractors; `st_wo_d`, `st_w_d`: single target; `mt`: multiple; or names of your own).
     protocol (`str`, *optional*, defaults to `"standard"`): `peer` or `standard`.
     temperature (`float`, *optional*, defaults to `0.07`): Of `select_proposals`.
     cumulative_mass (`float`, *optional*, defaults to `0.4`): Of `select_proposals`.
 
 Returns:
-    `f1_25`, `f1_50`: mean F1 over samples, per cent. `<question_type>_f1_25`, `<question_type>_f1_50`, `<question_type>_count`: of each type.
-    `missing`: samples without a prediction, of F1 0 even where nothing is meant. `invalid`: predicted boxes that are none; each is
-    a false positive. `invalid_scores`: samples whose scores are not finite or not one more than their boxes, of F1 0.
-    `duplicates`: predictions beyond a sample's first (an error in `standard`; `peer` counts each). `count`: number of scored predictions.
+    `f1_25`, `f1_50`: mean F1 over samples, per cent. `<question_type>_f1_25`, `<question_type>_f1_50`,
+    `<question_type>_count`: of each type.
+    `missing`: samples without a prediction, of F1 0 even where nothing is meant. `invalid`: predicted boxes that are
+    none; each is a false positive. `invalid_scores`: samples whose scores are not finite or not one more than their
+    boxes, of F1 0.
+    `duplicates`: predictions beyond a sample's first (an error in `standard`; `peer` counts each). `count`: number of
+    scored predictions.
 """
 
 
@@ -55,8 +59,9 @@ def select_proposals(
 ) -> list[int]:
     """The boxes that similarities point to, as Video-3D LLM's evaluator chooses them.
 
-    Nothing, if the zero target scores highest. Otherwise boxes in falling order of their probability (a softmax over boxes
-    and zero target, in float32) until the sum of those taken reaches `cumulative_mass`; at least one. Equal scores keep their order.
+    Nothing, if the zero target scores highest. Otherwise boxes in falling order of their probability (a softmax over
+    boxes and zero target, in float32) until the sum of those taken reaches `cumulative_mass`; at least one. Equal
+    scores keep their order.
 
     Args:
         scores (`Sequence[float]`): One similarity per proposal, and last that of the zero target.
@@ -137,8 +142,8 @@ def multi_grounding_scores(
         `dict[str, float]`
 
     Raises:
-        ValueError: An unknown protocol, nothing to score, sample ids that do not match, a reference that is no list of boxes or
-            has no type, or options out of range.
+        ValueError: An unknown protocol, nothing to score, sample ids that do not match, a reference that is no list of
+            boxes or has no type, or options out of range.
     """
     check_protocol(protocol, PROTOCOLS)
     peer = protocol == "peer"

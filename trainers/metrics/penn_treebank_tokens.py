@@ -1,19 +1,21 @@
 """Captions as the tokens that the COCO caption evaluation counts: Penn Treebank, lower-case, without punctuation.
 
-COCO pipes captions through Stanford CoreNLP 3.4.1 (`PTBTokenizer -preserveLines -lowerCase`) and drops a list of punctuation. No Python
-library gives these tokens: NLTK's `TreebankWordTokenizer` splits otherwise at slashes, numbers, joined words and abbreviations. The rules
-here are those of the Penn Treebank as that program was seen to apply them; what it does with rarer abbreviations and markup is not imitated.
+COCO pipes captions through Stanford CoreNLP 3.4.1 (`PTBTokenizer -preserveLines -lowerCase`) and drops a list of
+punctuation. No Python library gives these tokens: NLTK's `TreebankWordTokenizer` splits otherwise at slashes, numbers,
+joined words and abbreviations. The rules here are those of the Penn Treebank as that program was seen to apply them;
+what it does with rarer abbreviations and markup is not imitated.
 
-Two quirks of COCO's list are kept, because references and candidates are counted with them: brackets stay, as `-lrb-` and
-`-rrb-` (the list names them in capitals), and so do several marks in a row, like `?!`.
+Two quirks of COCO's list are kept, because references and candidates are counted with them: brackets stay, as `-lrb-`
+and `-rrb-` (the list names them in capitals), and so do several marks in a row, like `?!`.
 """
 
 import re
 
 
 ABBREVIATIONS = (
-    "mr|mrs|ms|dr|prof|st|ave|rd|blvd|vs|etc|jr|sr|inc|co|corp|ltd|ft|est|dept|jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|mon|"
-    "tue|wed|thu|fri|gen|col|sgt|capt|lt|maj|rev|hon|gov|sen|rep|pres|al|cf|bldg|tel|ext"
+    "mr|mrs|ms|dr|prof|st|ave|rd|blvd|vs|etc|jr|sr|inc|co|corp|ltd|ft|est|dept|"
+    "jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec|"
+    "mon|tue|wed|thu|fri|gen|col|sgt|capt|lt|maj|rev|hon|gov|sen|rep|pres|al|cf|bldg|tel|ext"
 )
 BEFORE_NUMBERS = "no|nos|fig|pp|ca"  # abbreviations only where a number follows
 SPLIT_WORDS = {

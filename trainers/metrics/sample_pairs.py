@@ -1,4 +1,4 @@
-"""A benchmark's predictions beside its references, matched by sample id, with what is missing or double said instead of dropped."""
+"""A benchmark's predictions beside its references, matched by sample id; nothing that is missing or double is dropped."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -34,12 +34,13 @@ def pair_samples(
     Args:
         predictions (`Sequence[Mapping]`): Rows with a `sample_id`.
         references (`Sequence[Mapping]`): Rows with a `sample_id`.
-        keep_duplicates (`bool`, *optional*, defaults to `False`): Several predictions for one sample become several pairs, as in
-            evaluators that count records. Otherwise they are an error.
+        keep_duplicates (`bool`, *optional*, defaults to `False`): Several predictions for one sample become several
+            pairs, as in evaluators that count records. Otherwise they are an error.
 
     Returns:
-        `tuple[list[SamplePair], dict[str, int]]`: The pairs in the order of the references, those of one sample in the order
-        of its predictions; and `missing`, the samples without a prediction, and `duplicates`, the predictions beyond a sample's first.
+        `tuple[list[SamplePair], dict[str, int]]`: The pairs in the order of the references, those of one sample in the
+        order of its predictions; and `missing`, the samples without a prediction, and `duplicates`, the predictions
+        beyond a sample's first.
 
     Raises:
         ValueError: Nothing to score, a row without an id, a prediction for an unknown sample, duplicates that are not
@@ -114,7 +115,7 @@ def question_type_of(pair: SamplePair) -> str:
     question_type = pair.reference.get("question_type")
     if not isinstance(question_type, str) or question_type in ("", "all"):
         raise ValueError(
-            f"references: question_type={question_type!r} of sample {pair.sample_id!r} must be a name other than 'all'."
+            f"references: question_type={question_type!r} of sample {pair.sample_id!r} must be a name, and not 'all'."
         )
     return question_type
 

@@ -28,15 +28,19 @@ PROTOCOLS = ("peer", "official", "leo", "standard")
 PEER_ID = re.compile(r"(scanqa_.+)_\d+")  # of the processed file: the last number is that of an answer
 DESCRIPTION = """Scores short answers of which several are true. Numbers of different protocols are not comparable.
 
-`peer`: `llava/eval/eval_scanqa.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share. Where it looks wrong: exact match
-is case-sensitive and keeps a final point that the captioning scores take off; captions are neither lower-cased nor tokenised; ROUGE-L counts
-double spaces as words; of two predictions for one sample exact match counts both, the captioning scores the last.
-`official`: `scripts/score.py` of ScanQA (ATR-DBI, commit 422dde5): exact match of raw text, Penn Treebank tokens. Its accuracy of ten guesses and
-its F-value (WordNet lemmas) are left out: these models give one answer. Where it looks wrong: exact match is case-sensitive.
-`leo`: `llava/eval/scanqa_evaluator.py` of LLaVA-3D (commit 91d979d), from LEO; Chat-Scene alike: LEO's cleaning, then Penn Treebank tokens. Where it
-looks wrong: see `answer_matching.py`; an empty answer is a refined match of everything (a missing one, here, of nothing).
-`standard`: exact and refined match of plainly normalised words (`normalise_answer`), where an empty answer matches nothing; Penn Treebank tokens of
-the raw text, so that its captioning scores are those of `official` wherever no text is empty.
+`peer`: `llava/eval/eval_scanqa.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share. Where it looks
+wrong: exact match is case-sensitive and keeps a final point that the captioning scores take off; captions are neither
+lower-cased nor tokenised; ROUGE-L counts double spaces as words; of two predictions for one sample exact match counts
+both, the captioning scores the last.
+`official`: `scripts/score.py` of ScanQA (ATR-DBI, commit 422dde5): exact match of raw text, Penn Treebank tokens. Its
+accuracy of ten guesses and its F-value (WordNet lemmas) are left out: these models give one answer. Where it looks
+wrong: exact match is case-sensitive.
+`leo`: `llava/eval/scanqa_evaluator.py` of LLaVA-3D (commit 91d979d), from LEO; Chat-Scene alike: LEO's cleaning, then
+Penn Treebank tokens. Where it looks wrong: see `answer_matching.py`; an empty answer is a refined match of everything
+(a missing one, here, of nothing).
+`standard`: exact and refined match of plainly normalised words (`normalise_answer`), where an empty answer matches
+nothing; Penn Treebank tokens of the raw text, so that its captioning scores are those of `official` wherever no text
+is empty.
 """
 CITATION = "Azuma et al., ScanQA: 3D Question Answering for Spatial Scene Understanding, 2022 (arXiv 2112.10482)."
 INPUTS = """
@@ -50,7 +54,8 @@ Returns:
     `exact_match` and, under `leo` and `standard`, `refined_exact_match`: per cent of the predictions.
     `cider`, `bleu_1` to `bleu_4`, `rouge_l`, and `meteor` if asked for: times 100, as papers print them.
     `missing`: samples without an answer, scored as empty text that matches nothing. `empty`: answers without a word.
-    `duplicates`: predictions beyond a sample's first (an error in all protocols but `peer`). `count`: number of scored predictions.
+    `duplicates`: predictions beyond a sample's first (an error in all protocols but `peer`). `count`: number of scored
+    predictions.
 """
 
 
@@ -69,7 +74,8 @@ def scanqa_scores(
         `dict[str, float]`
 
     Raises:
-        ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without answers.
+        ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without
+        answers.
     """
     check_protocol(protocol, PROTOCOLS)
     peer = protocol == "peer"

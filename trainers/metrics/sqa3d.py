@@ -25,27 +25,30 @@ from igep.trainers.metrics.sample_pairs import (
 PROTOCOLS = ("peer", "leo", "standard")
 DESCRIPTION = """Scores short answers by exact match. The benchmark is the test split, with one true answer each.
 
-`peer`: `llava/eval/eval_sqa3d.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share: equality after LEO's cleaning. Where it looks wrong: see
-`leo_clean_answer` in `answer_matching.py` ("yes ." is wrong where "yes" is meant, "TV2" where "TV" is). The question types in their files come from
-the first letters of the question, so that "Isolated ..." is an `is`.
-`leo`: `llava/eval/sqa3d_evaluator.py` of LLaVA-3D (commit 91d979d), from LEO: the same, and refined match. Where it looks wrong: an empty answer is a
-refined match of everything (a missing one, here, of nothing); it adds 1e-10 to the size of each type (not imitated).
-`standard`: exact and refined match of plainly normalised words (`normalise_answer`); an empty answer matches nothing but an empty one.
-"all" is the mean over samples in every protocol.
+`peer`: `llava/eval/eval_sqa3d.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share: equality after LEO's
+cleaning. Where it looks wrong: see `leo_clean_answer` in `answer_matching.py` ("yes ." is wrong where "yes" is meant,
+"TV2" where "TV" is). The question types in their files come from the first letters of the question, so that
+"Isolated ..." is an `is`.
+`leo`: `llava/eval/sqa3d_evaluator.py` of LLaVA-3D (commit 91d979d), from LEO: the same, and refined match. Where it
+looks wrong: an empty answer is a refined match of everything (a missing one, here, of nothing); it adds 1e-10 to the
+size of each type (not imitated).
+`standard`: exact and refined match of plainly normalised words (`normalise_answer`); an empty answer matches nothing
+but an empty one. "all" is the mean over samples in every protocol.
 """
 CITATION = "Ma et al., SQA3D: Situated Question Answering in 3D Scenes, 2023 (arXiv 2210.07474)."
 INPUTS = """
 Args:
     predictions (`list[dict]`): Of each sample `sample_id` (`str`) and `answer`; `None` where there is none.
-    references (`list[dict]`): `sample_id`, `answers` (at least one) and `question_type` (`what`, `is`, `how`, `can`, `which`, `others`, or names
-        of your own).
+    references (`list[dict]`): `sample_id`, `answers` (at least one) and `question_type` (`what`, `is`, `how`, `can`,
+        `which`, `others`, or names of your own).
     protocol (`str`, *optional*, defaults to `"standard"`): `peer`, `leo` or `standard`.
 
 Returns:
-    `exact_match` and, under `leo` and `standard`, `refined_exact_match`: per cent of the predictions. `<question_type>_exact_match`,
-    `<question_type>_refined_exact_match`, `<question_type>_count`: likewise for each type.
+    `exact_match` and, under `leo` and `standard`, `refined_exact_match`: per cent of the predictions.
+    `<question_type>_exact_match`, `<question_type>_refined_exact_match`, `<question_type>_count`: likewise for each type.
     `missing`: samples without an answer, which are wrong. `empty`: answers without a word.
-    `duplicates`: predictions beyond a sample's first (`peer` counts each; an error otherwise). `count`: number of scored predictions.
+    `duplicates`: predictions beyond a sample's first (`peer` counts each; an error otherwise). `count`: number of
+    scored predictions.
 """
 
 
@@ -63,7 +66,8 @@ def sqa3d_scores(
         `dict[str, float]`
 
     Raises:
-        ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without an answer or type.
+        ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without an
+        answer or type.
     """
     check_protocol(protocol, PROTOCOLS)
     pairs, counts = pair_samples(predictions, references, keep_duplicates=protocol == "peer")

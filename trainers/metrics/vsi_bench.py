@@ -21,29 +21,37 @@ NUMBERS = ("object_abs_distance", "object_counting", "object_size_estimation", "
 CONFIDENCES = np.linspace(0.5, 0.95, 10)
 ROUNDING = 1e-9  # a relative error that is a threshold on paper counts, whatever its last digits became
 LMMS_EVAL_VALUES = {**VALUES, "hundred": 100, "thousand": 1000}
-DESCRIPTION = """Scores VSI-Bench. A number's relative accuracy is the share of the ten thresholds 0.5, 0.45, ..., 0.05 that its relative error does not
-exceed (the authors' code; their paper has "is below").
+DESCRIPTION = """Scores VSI-Bench. A number's relative accuracy is the share of ten thresholds, 0.5, 0.45, ..., 0.05, that its
+relative error does not exceed (the authors' code; their paper has "is below").
 
-`peer`: the authors' `lmms_eval/tasks/vsibench/utils.py` (thinking-in-space, commit e6a72f3): the first word up to a space, without final points. Where it
-looks wrong: "three", "2.5m", "about 3" are 0, as are "A)" and "The answer is A"; of the direction types, one without questions counts as 0.
-`lmms_eval`: the file of that name in lmms-eval 0.7.3: the same letters, but the first number or number word anywhere. Where it looks wrong: "1,200" is 1,
-".5" is 5; without a direction type it stops (here: the mean of those there are).
-`standard`: numbers as in lmms_eval with these two mended; a letter alone, in brackets, before a mark, or named as the answer.
-The table of a paper says which parser it was made with, or should: the first costs a talkative model several points.
+`peer`: the authors' `lmms_eval/tasks/vsibench/utils.py` (thinking-in-space, commit e6a72f3): the first word up to a
+space, without final points. Where it looks wrong: "three", "2.5m", "about 3" are 0, as are "A)" and "The answer is A";
+of the direction types, one without questions counts as 0.
+`lmms_eval`: the file of that name in lmms-eval 0.7.3: the same letters, but the first number or number word anywhere.
+Where it looks wrong: "1,200" is 1, ".5" is 5; without a direction type it stops (here: the mean of those there are).
+`standard`: numbers as in lmms_eval with these two mended; a letter alone, in brackets, before a mark, or named as the
+answer. The first parser costs a talkative model several points, so a score without its protocol says little.
 """
-CITATION = "Yang et al., Thinking in Space: How Multimodal Large Language Models See, Remember and Recall Spaces, 2025 (arXiv 2412.14171)."
+CITATION = (
+    "Yang et al., Thinking in Space: How Multimodal Large Language Models See, Remember and Recall Spaces, 2025 "
+    "(arXiv 2412.14171)."
+)
 INPUTS = """
 Args:
-    predictions (`list[dict]`): Of each question `sample_id` (`str`) and `answer`, as the model wrote it; `None` where there is none.
-    references (`list[dict]`): `sample_id`, `question_type` (one of the benchmark's ten) and `ground_truth` (a letter, or a number as text).
+    predictions (`list[dict]`): Of each question `sample_id` (`str`) and `answer`, as the model wrote it; `None` where
+        there is none.
+    references (`list[dict]`): `sample_id`, `question_type` (one of the benchmark's ten) and `ground_truth` (a letter,
+        or a number as text).
     protocol (`str`, *optional*, defaults to `"standard"`): `peer`, `lmms_eval` or `standard`.
 
 Returns:
-    `<question_type>`: per cent; accuracy of the letters of `object_rel_distance`, `route_planning`, `obj_appearance_order` and the three direction
-    types, mean relative accuracy of `object_abs_distance`, `object_counting`, `object_size_estimation`, `room_size_estimation`.
-    `object_rel_direction`: mean of its three types. `overall`: mean over the tasks, of which the benchmark has eight. `tasks`: how many of them have questions.
-    `<question_type>_count`: questions. `missing`: questions without an answer. `unparsed`: answers without a letter or number where
-    one was asked for. Both are 0. `count`: number of questions.
+    `<question_type>`: per cent; accuracy of the letters of `object_rel_distance`, `route_planning`,
+    `obj_appearance_order` and the three direction types, mean relative accuracy of `object_abs_distance`,
+    `object_counting`, `object_size_estimation`, `room_size_estimation`.
+    `object_rel_direction`: mean of its three types. `overall`: mean over the tasks, of which the benchmark has eight.
+    `tasks`: how many of them have questions.
+    `<question_type>_count`: questions. `missing`: questions without an answer. `unparsed`: answers without a letter or
+    number where one was asked for. Both are 0. `count`: number of questions.
 """
 
 
@@ -56,7 +64,7 @@ def peer_number(text: str) -> float | None:
 
 
 def lmms_eval_number(text: str) -> float | None:
-    """Reads a number as lmms-eval 0.7.3 does: the first digits, or the first run of number words if that stands before.
+    """Reads a number as lmms-eval 0.7.3 does: the first digits, or the first run of number words if that is earlier.
 
     Args:
         text (`str`): Answer.
@@ -145,8 +153,8 @@ def vsi_bench_scores(
         `dict[str, float]`
 
     Raises:
-        ValueError: An unknown protocol or question type, nothing to score, sample ids that do not match, or a true answer that is no
-            letter or no positive number.
+        ValueError: An unknown protocol or question type, nothing to score, sample ids that do not match, or a true
+            answer that is no letter or no positive number.
     """
     check_protocol(protocol, PROTOCOLS)
     pairs, _ = pair_samples(predictions, references)
@@ -189,7 +197,8 @@ def _truth(pair: SamplePair) -> tuple[str, str | float]:
         return question_type, number
     if question_type not in (*CHOICES, *NUMBERS):
         raise ValueError(
-            f"references: question_type={question_type!r} of sample {pair.sample_id!r} is none of {', '.join((*CHOICES, *NUMBERS))}."
+            f"references: question_type={question_type!r} of sample {pair.sample_id!r} is none of "
+            f"{', '.join((*CHOICES, *NUMBERS))}."
         )
     kind = "a letter" if question_type in CHOICES else "a positive number"
     raise ValueError(f"references: ground_truth={text!r} of sample {pair.sample_id!r} must be {kind}, as text.")
