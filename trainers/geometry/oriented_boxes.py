@@ -137,62 +137,57 @@ def box_corners(box: Sequence[float]) -> np.ndarray:
     return box[:3] + (SIGNS * box[3:6] / 2) @ box_rotation(box).T
 
 
-def axis_aligned_ious(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """IoU of every axis-aligned box of one set with every one of another.
+def box_ious(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> np.ndarray:
+    """IoU of every box of one set with every one of another, exact up to rounding.
+
+    Every vertex of what two turned boxes share lies at an end of an edge of one of them, cut by the other; the volume is
+    that of the vertices' convex hull (Qhull).
 
     Args:
-        first (`np.ndarray`): (N, 6).
-        second (`np.ndarray`): (M, 6).
+        first (`Sequence[Sequence[float]]`): N boxes of six or nine numbers.
+        second (`Sequence[Sequence[float]]`): M boxes in the same frame.
 
     Returns:
         `np.ndarray`: (N, M) float64 in [0, 1]; 0 where a box has no volume.
 
     Raises:
-        ValueError: No boxes of six numbers.
+        ValueError: No box.
     """
     first, second = (np.array([checked_box(box) for box in boxes]).reshape(-1, 9) for boxes in (first, second))
-    if first[:, 6:].any() or second[:, 6:].any():
-        raise ValueError("A box is turned, so it has no axis-aligned IoU: use oriented_iou.")
-    low = np.maximum(
-        *np.broadcast_arrays((first[:, :3] - first[:, 3:6] / 2)[:, None], second[:, :3] - second[:, 3:6] / 2)
-    )
-    high = np.minimum(
-        *np.broadcast_arrays((first[:, :3] + first[:, 3:6] / 2)[:, None], second[:, :3] + second[:, 3:6] / 2)
-    )
+    half, other_half = first[:, None, 3:6] / 2, second[:, 3:6] / 2
+    low = np.maximum(first[:, None, :3] - half, second[:, :3] - other_half)
+    high = np.minimum(first[:, None, :3] + half, second[:, :3] + other_half)
     shared = np.clip(high - low, 0, None).prod(-1)
-    return _iou(shared, first[:, 3:6].prod(-1)[:, None], second[:, 3:6].prod(-1))
+    for row, column in np.argwhere(first[:, 6:].any(1)[:, None] | second[:, 6:].any(1)):
+        shared[row, column] = _shared_volume(first[row], second[column])
+    union = first[:, None, 3:6].prod(-1) + second[:, 3:6].prod(-1) - shared
+    return np.clip(np.divide(shared, union, out=np.zeros_like(union), where=union > 0), 0, 1)
 
 
-def oriented_iou(first: Sequence[float], second: Sequence[float]) -> float:
-    """IoU of two boxes that may be turned, exact up to rounding.
-
-    Every vertex of the shared part lies at an end of an edge of one box, cut by the other; its volume is that of
-    their convex hull (Qhull).
+def box_iou(first: Sequence[float], second: Sequence[float]) -> float:
+    """IoU of two boxes; see `box_ious`.
 
     Args:
         first (`Sequence[float]`): Six or nine numbers.
         second (`Sequence[float]`): Six or nine numbers in the same frame.
 
     Returns:
-        `float`: In [0, 1]; 0 where a box has no volume.
+        `float`: In [0, 1].
 
     Raises:
         ValueError: No box.
     """
-    first, second = checked_box(first), checked_box(second)
-    if not first[6:].any() and not second[6:].any():
-        return float(axis_aligned_ious(first[None, :6], second[None, :6])[0, 0])
-    apart = np.linalg.norm(first[:3] - second[:3])
-    if apart >= np.linalg.norm(first[3:6]) / 2 + np.linalg.norm(second[3:6]) / 2:
+    return float(box_ious([first], [second])[0, 0])
+
+
+def _shared_volume(first: np.ndarray, second: np.ndarray) -> float:
+    """Cubic metres that two boxes of nine numbers share."""
+    apart = first[:3] - second[:3]
+    if np.linalg.norm(apart) >= (np.linalg.norm(first[3:6]) + np.linalg.norm(second[3:6])) / 2:
         return 0.0
-    first[:3], second[:3] = first[:3] - second[:3], 0  # small numbers keep their digits
-    vertices = np.concatenate([_cut_edges(first, second), _cut_edges(second, first)])
-    return float(_iou(_hull_volume(vertices), first[3:6].prod(), second[3:6].prod()))
-
-
-def _iou(shared: np.ndarray, first_volume: np.ndarray, second_volume: np.ndarray) -> np.ndarray:
-    union = first_volume + second_volume - shared
-    return np.clip(np.divide(shared, union, out=np.zeros_like(union), where=union > 0), 0, 1)
+    near = [np.concatenate([centre, box[3:]]) for centre, box in ((apart, first), (np.zeros(3), second))]
+    vertices = np.concatenate([_cut_edges(*near), _cut_edges(*near[::-1])])  # near 0 numbers keep their digits
+    return _hull_volume(vertices)
 
 
 def _cut_edges(box: np.ndarray, cutter: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from igep.trainers.geometry.oriented_boxes import box_problem, oriented_iou
+from igep.trainers.geometry.oriented_boxes import box_iou, box_problem
 from igep.trainers.metrics.sample_pairs import check_protocol, mean_by_type, pair_samples, question_type_of
 
 
@@ -34,7 +34,7 @@ Args:
     protocol (`str`, *optional*, defaults to `"standard"`): `peer` or `standard`.
 
 Returns:
-    `accuracy_25`, `accuracy_50`: per cent of the samples with an IoU of at least .25, .5. `<question_type>_accuracy_25`,
+    `accuracy_25`, `accuracy_50`: per cent of the samples with IoU of at least .25, .5. `<question_type>_accuracy_25`,
     `<question_type>_accuracy_50`, `<question_type>_count`: likewise for each type.
     `missing`: samples without a box, `invalid`: predicted boxes that are none (not finite, wrong length, in `standard`
     a negative size), `duplicates`: predictions beyond a sample's first (an error in `standard`; `peer` counts each).
@@ -95,7 +95,7 @@ def grounding_scores(
     """
     check_protocol(protocol, PROTOCOLS)
     peer = protocol == "peer"
-    problem_of, iou_of = (peer_box_problem, peer_iou) if peer else (box_problem, oriented_iou)
+    problem_of, iou_of = (peer_box_problem, peer_iou) if peer else (box_problem, box_iou)
     pairs, counts = pair_samples(predictions, references, keep_duplicates=peer)
     ious, invalid, missing = [], 0, 0
     for pair in pairs:

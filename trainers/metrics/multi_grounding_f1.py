@@ -1,13 +1,13 @@
 """Any number of objects grounded by 3D boxes, as on Multi3DRefer: F1 at IoU .25 and .5, per question type."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import datasets
 import evaluate
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from igep.trainers.geometry.oriented_boxes import box_problem, oriented_iou
+from igep.trainers.geometry.oriented_boxes import box_ious, box_problem
 from igep.trainers.metrics.grounding_accuracy import PROTOCOLS, ROUNDING, THRESHOLDS, peer_box_problem, peer_iou
 from igep.trainers.metrics.sample_pairs import (
     SamplePair,
@@ -61,7 +61,7 @@ def select_proposals(
 
     Nothing, if the zero target scores highest. Otherwise boxes in falling order of their probability (a softmax over
     boxes and zero target, in float32) until the sum of those taken reaches `cumulative_mass`; at least one. Equal
-    scores keep their order.
+    scores keep their order (the evaluator's `torch.sort` promises none, and changes it beyond 16 proposals).
 
     Args:
         scores (`Sequence[float]`): One similarity per proposal, and last that of the zero target.
@@ -178,7 +178,7 @@ def multi_grounding_scores(
     return scores | failures | {"duplicates": counts["duplicates"], "count": len(pairs)}
 
 
-def _true_boxes(pair: SamplePair, problem_of) -> list:
+def _true_boxes(pair: SamplePair, problem_of: Callable[[Sequence[float]], str | None]) -> list:
     true = pair.reference["boxes"]
     if true is None:
         raise ValueError(f"references: sample {pair.sample_id!r} has no boxes: give [] where no object is meant.")
@@ -196,13 +196,13 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
 def _sample_f1(boxes: list, problems: list, true: list, peer: bool) -> dict[str, float]:
     if not boxes or not true:
         return dict.fromkeys(THRESHOLDS, float(len(boxes) == len(true)))
-    iou_of = peer_iou if peer else oriented_iou
-    ious = np.array(
-        [
-            [0.0 if problem else iou_of(box, other) for other in true]
-            for box, problem in zip(boxes, problems, strict=True)
-        ]
-    )
+    # A box that is none stays in the matching, where it overlaps nothing.
+    kept = [index for index, problem in enumerate(problems) if problem is None]
+    ious = np.zeros((len(boxes), len(true)))
+    if kept and peer:
+        ious[kept] = [[peer_iou(boxes[index], other) for other in true] for index in kept]
+    elif kept:
+        ious[kept] = box_ious([boxes[index] for index in kept], true)
     return peer_f1(ious) if peer else standard_f1(ious)
 
 

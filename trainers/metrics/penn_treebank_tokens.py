@@ -78,9 +78,8 @@ def caption_tokens(text: str) -> list[str]:
         `list[str]`: Lower-case tokens without punctuation; empty for text that has none.
     """
     text = text.replace("&amp;", "&").translate(SPELLINGS).lower()
-    text = "".join(
-        character for character in text if character <= "\uffff"
-    )  # CoreNLP deletes what it cannot tell, like emoji
+    # CoreNLP deletes what it cannot tell, like emoji.
+    text = "".join(character for character in text if character <= "\uffff")
     tokens = []
     position = 0
     while match := TOKEN.search(text, position):

@@ -1,4 +1,4 @@
-"""A benchmark's predictions beside its references, matched by sample id; nothing that is missing or double is dropped."""
+"""A benchmark's predictions beside its references, matched by sample id; what is missing or double is counted."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

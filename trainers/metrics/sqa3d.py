@@ -28,7 +28,7 @@ DESCRIPTION = """Scores short answers by exact match. The benchmark is the test 
 `peer`: `llava/eval/eval_sqa3d.py` of Video-3D LLM (commit 3ff70e8), which 3DRS and 3D-IDE share: equality after LEO's
 cleaning. Where it looks wrong: see `leo_clean_answer` in `answer_matching.py` ("yes ." is wrong where "yes" is meant,
 "TV2" where "TV" is). The question types in their files come from the first letters of the question, so that
-"Isolated ..." is an `is`.
+"Isolated ..." would be an `is` (no question of the test split is concerned).
 `leo`: `llava/eval/sqa3d_evaluator.py` of LLaVA-3D (commit 91d979d), from LEO: the same, and refined match. Where it
 looks wrong: an empty answer is a refined match of everything (a missing one, here, of nothing); it adds 1e-10 to the
 size of each type (not imitated).
@@ -45,7 +45,7 @@ Args:
 
 Returns:
     `exact_match` and, under `leo` and `standard`, `refined_exact_match`: per cent of the predictions.
-    `<question_type>_exact_match`, `<question_type>_refined_exact_match`, `<question_type>_count`: likewise for each type.
+    `<question_type>_exact_match`, `<question_type>_refined_exact_match`, `<question_type>_count`: likewise for each.
     `missing`: samples without an answer, which are wrong. `empty`: answers without a word.
     `duplicates`: predictions beyond a sample's first (`peer` counts each; an error otherwise). `count`: number of
     scored predictions.

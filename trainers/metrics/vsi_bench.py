@@ -21,8 +21,8 @@ NUMBERS = ("object_abs_distance", "object_counting", "object_size_estimation", "
 CONFIDENCES = np.linspace(0.5, 0.95, 10)
 ROUNDING = 1e-9  # a relative error that is a threshold on paper counts, whatever its last digits became
 LMMS_EVAL_VALUES = {**VALUES, "hundred": 100, "thousand": 1000}
-DESCRIPTION = """Scores VSI-Bench. A number's relative accuracy is the share of ten thresholds, 0.5, 0.45, ..., 0.05, that its
-relative error does not exceed (the authors' code; their paper has "is below").
+DESCRIPTION = """Scores VSI-Bench. A number's relative accuracy is the share of ten thresholds, 0.5, 0.45, ..., 0.05,
+that its relative error does not exceed (the authors' code; their paper has "is below").
 
 `peer`: the authors' `lmms_eval/tasks/vsibench/utils.py` (thinking-in-space, commit e6a72f3): the first word up to a
 space, without final points. Where it looks wrong: "three", "2.5m", "about 3" are 0, as are "A)" and "The answer is A";
