@@ -73,7 +73,7 @@ def median_seconds(ways: dict[str, Callable[[], object]], repeats: int) -> dict[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--model", type=Path, help="folder of a saved model; the tiny base, untrained, unless given")
     parser.add_argument("--repeats", type=int, default=30, help="rounds; the median is reported")
     parser.add_argument("--new_tokens", type=int, default=32, help="longest answer in tokens")

@@ -312,7 +312,7 @@ class PeakResidentMemory:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--questions", type=int, default=10, help="K, questions about the image")
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the median is reported")
     parser.add_argument("--new_tokens", type=int, default=24, help="tokens of every answer")

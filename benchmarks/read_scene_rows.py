@@ -90,7 +90,7 @@ def speeds(scenes: Dataset, num_frames: int, repeats: int) -> Iterator[tuple[flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--scenes", type=int, default=8)
     parser.add_argument("--frames", type=int, default=300, help="frames of a scene")
     parser.add_argument("--num_frames", type=int, nargs="+", default=[2, 8, 32], help="frames of a row")

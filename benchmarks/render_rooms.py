@@ -19,7 +19,7 @@ def rooms_per_second(work, rooms: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--rooms", type=int, default=512, help="rooms of each size")
     parser.add_argument("--threads", type=int, default=2, help="threads of the processor")
     options = parser.parse_args()

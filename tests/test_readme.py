@@ -20,18 +20,21 @@ from tiny_checkpoints import random_frames
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers import cli, sft
+from igep.trainers.commands.launch import LAUNCHED
 from igep.trainers.package_files import PACKAGE, TINY_BASE
 
 
 pytest_plugins = ["space_model"]
 
-PAGES = [PACKAGE / "README.md", PACKAGE / "CONTRIBUTING.md", *sorted((PACKAGE / "docs").glob("*.md"))]
+TOP = [PACKAGE / name for name in ("README.md", "CONTRIBUTING.md")]
+PAGES = [*TOP, *sorted((PACKAGE / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPACE_URL = re.compile(r"http://127\.0\.0\.1:\d+")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OURS = ("igep", "python", ".venv/bin/python", "accelerate", "make")
 SEPARATORS = ("&&", "||", "|", ";", "&")
 PARSE_KNOWN_ARGS = argparse.ArgumentParser.parse_known_args  # before a test puts another in its place
+FRONTS = ("igep", "igep launch")  # parsers that only split a command line: the words are the next one's
 FOLDERS = ("trainers/", "benchmarks/", "tests/", "spaces/", "docs/", "hub_cards/")
 
 
@@ -120,7 +123,7 @@ def stop_after_parsing(monkeypatch):
             found = PARSE_KNOWN_ARGS(parser, args, namespace)
         finally:
             depth.pop()
-        if depth:
+        if depth or parser.prog in FRONTS:
             return found
         raise Parsed(found[1])
 
@@ -157,19 +160,35 @@ def check(words: tuple[str, ...], is_whole: bool, monkeypatch) -> None:
     elif program == "igep":
         assert rest, "igep alone asks for a command"
         arguments = rest if is_whole or len(rest) > 1 else [*rest, "--help"]
-        assert leftover_of(lambda: sys.exit(cli.main(arguments))) == []
+        leftover = leftover_of(lambda: sys.exit(cli.main(arguments)))
+        command, *words = arguments
+        if "--help" in words:
+            return
+        if command == "launch":
+            assert not leftover, leftover
+            place = next(place for place, word in enumerate(words) if word in LAUNCHED)
+            check(("igep", *words[place:]), is_whole, monkeypatch)
+        elif command == "sft":
+            sft_takes(words)
+        elif leftover:  # the experiments hand what they do not know to `igep sft`
+            assert command in cli.EXPERIMENTS, leftover
+            sft_takes(leftover)
     elif program == "accelerate":
         assert rest[0] == "launch"
         launch = vars(original_parse(launch_command_parser(), rest[1:]))
         check(("python", launch["training_script"], *launch["training_script_args"]), is_whole, monkeypatch)
     elif rest[0] == "-m":
-        assert rest[1] in ("pytest", "pip", "venv", "igep.trainers.sft", "igep.trainers.cli"), rest[1]
+        if rest[1].startswith("igep."):
+            module = rest[1].removeprefix("igep.").replace(".", "/")
+            check((program, f"{module}.py", *rest[2:]), is_whole, monkeypatch)
+        else:
+            assert rest[1] in ("pytest", "pip", "venv"), rest[1]
     elif rest[0] != "-c":
         script, *arguments = rest
         leftover = run_script(script, arguments, monkeypatch)
         if Path(script).name == "sft.py" and "--help" not in arguments:
             sft_takes(arguments)
-        elif leftover:  # the toy-scale comparisons hand what they do not know to sft.py
+        elif leftover:
             assert script.startswith("trainers/experiments/")
             sft_takes(leftover)
 
@@ -201,7 +220,14 @@ def test_the_real_parser_takes_the_command(command, stop_after_parsing, monkeypa
     [
         ("igep aks --model m --video v q", "refused"),
         ("igep ask --modle m --video v q", "refused"),
-        ("igep check path --gap", "refused"),
+        ("igep check path --gap", "--gap"),
+        ("igep sft --config quikstart.yaml", "refused"),
+        ("igep sft --config quickstart.yaml --max_step 2", "refused"),
+        ("igep launch fsdp3.yaml sft --config quickstart.yaml", "refused"),
+        ("igep launch fsdp2.yaml sft --config quickstart.yaml --max_stepz 2", "refused"),
+        ("igep launch fsdp2.yaml --num_proceses 2 sft --config quickstart.yaml", "num_proceses"),
+        ("igep quickstart --outputt here", "outputt"),
+        ("python -m igep.trainers.evaluation.vlm3_evaluation --modle m", ""),
         ("python trainers/sft.py --config trainers/recipes/quikstart.yaml", "quikstart"),
         ("accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml --max_stepz 2", "max_steps"),
         ("accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml --max_steps many", ""),

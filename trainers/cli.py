@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         + _table(),
         epilog="`igep COMMAND --help` says more about each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"igep {__version__}")
     parser.add_argument("command", metavar="COMMAND", choices=ALL, help=argparse.SUPPRESS)

@@ -1,5 +1,6 @@
 """The `igep` command: exit codes, what goes to standard output and what does not, and one-line errors."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -281,3 +282,19 @@ def test_export_writes_a_plain_vlm(checkpoint_folders, tmp_path, capsys):
     assert "holds something" in capsys.readouterr().err
     assert cli.main(["export", str(base), str(tmp_path / "other")]) == 2
     assert "a plain qwen3_vl already" in capsys.readouterr().err
+
+
+def test_no_parser_takes_a_shortened_flag() -> None:
+    sources = [*(PACKAGE / "trainers").rglob("*.py"), *(PACKAGE / "benchmarks").glob("*.py")]
+    makers = [
+        (path.name, call)
+        for path in sources
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Parser")
+    ]
+    assert len(makers) > 15
+    for name, call in makers:
+        given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        assert given.get("allow_abbrev") == "False", (
+            f"{name}: a shortened flag would pass, and change its meaning later"
+        )

@@ -94,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="igep ask",
         description="Answer a question about a video, or how far a pixel of an image is, from RGB. The answer alone goes "
         "to standard output; of a pixel, the metres.",
+        allow_abbrev=False,
     )
     parser.add_argument("question", nargs="?", help="the question, in quotes; not with --pixel")
     parser.add_argument("--model", required=True, help="directory or Hub id of a saved model; code it brings is run")

@@ -21,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="igep check",
         description="Carry the depth of each frame into its neighbours and compare. Names likely mistakes in poses, "
         "intrinsics and units. Exit code 1 when a scene is wrong.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "scenes", help="scene folder, folder of scene folders, or (--dataset hub) dataset id or folder"

@@ -104,6 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="igep demo",
         description="Start the Gradio Space on this machine. Upload a video or pick an example, and ask.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--model",

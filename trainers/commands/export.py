@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="igep export",
         description="Write the plain base VLM with its processor: what `transformers serve` and vLLM load.",
+        allow_abbrev=False,
     )
     parser.add_argument("model", help="directory or Hub id of a model that igep trained; code it brings is run")
     parser.add_argument("output", help="new folder to write to")

@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="igep launch",
         usage=f"igep launch PLAN [FLAGS] {{{','.join(LAUNCHED)}}} ...",
         description="Run a script of igep with `accelerate launch`.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "plan", metavar="PLAN", help="one that comes with igep, such as ddp.yaml, or a file of your own"

@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="igep merge",
         description="Merge an adapter, as training with merge_adapter_at_save: false saves it, into its base.",
+        allow_abbrev=False,
     )
     parser.add_argument("model", help="folder that training saved")
     parser.add_argument("output", help="new folder to write to")

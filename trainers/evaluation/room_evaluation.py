@@ -222,7 +222,7 @@ def _draw(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument("--model", type=Path, required=True, help="saved model directory")
     parser.add_argument("--output", type=Path, required=True, help="JSON file for the scores")
     parser.add_argument("--rooms", type=int, default=512, help="held-out rooms")

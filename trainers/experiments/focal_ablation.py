@@ -230,6 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="focal_ablation.py",
         description=__doc__.split("\n")[0],
         epilog="Any other flag goes to sft.py, for both arms alike.",
+        allow_abbrev=False,
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/focal_ablation"), help="folder for everything")
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms per range of focal lengths")

@@ -273,7 +273,7 @@ def pretrain(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="pretrain_tiny.py", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="pretrain_tiny.py", description=__doc__.split("\n")[0], allow_abbrev=False)
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/tiny_base"), help="directory for weights and processor"
     )

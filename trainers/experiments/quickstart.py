@@ -95,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="quickstart.py",
         description=__doc__.split("\n")[0],
         epilog="Any other flag goes to sft.py, for both methods alike.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/quickstart"), help="folder for everything written"

@@ -171,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="vlm3_rooms.py",
         description=__doc__.split("\n")[0],
         epilog="Any other flag goes to sft.py, for all runs alike.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/vlm3_rooms"), help="folder for everything written"
