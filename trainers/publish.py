@@ -1,7 +1,7 @@
 """Publishes a trained model on the Hub: weights, code, processor and a card, and a Space that shows it.
 
-    python trainers/publish.py --model outputs/my_model --repo-id user/name --results outputs/scores.json --space --dry-run
-    python trainers/publish.py --model outputs/my_model --repo-id user/name --results outputs/scores.json --space
+    igep publish --model outputs/my_model --repo-id user/name --results outputs/scores.json --space --dry-run
+    igep publish --model outputs/my_model --repo-id user/name --results outputs/scores.json --space
 
 What would be uploaded is checked first: it loads and answers in a new process through the Auto classes, and holds no training
 head and no pickle. With `--dry-run` it is written to a folder instead, and nothing leaves this machine.
@@ -42,7 +42,7 @@ class PublishOptions:
     """What to publish, and where.
 
     Args:
-        model (`Path`): Folder that `trainers/sft.py` saved.
+        model (`Path`): Folder that `igep sft` saved.
         repo_id (`str`): `user/name` on the Hub.
         results (`tuple[Path, ...]`, *optional*): Scores, as the evaluations of this package write them.
         run (`str`, *optional*): Which run of the results is the model; the name of its folder unless given.

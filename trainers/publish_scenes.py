@@ -1,6 +1,6 @@
 """Publishes converted scenes on the Hub as two Parquet tables with a card, or writes what would be published.
 
-    python trainers/publish_scenes.py --dataset scannet --dataset_path path/to/scenes --repo-id user/rooms --licence mit
+    igep publish-scenes --dataset scannet --dataset_path path/to/scenes --repo-id user/rooms --licence mit
         --source "Recorded with a phone in our office." --dry-run outputs/rooms_dataset
 
 Every other flag says which scenes, as in `sft.py`. Check the licence of what you convert: ScanNet's terms, for one, do not

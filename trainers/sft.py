@@ -1,6 +1,7 @@
 """Fine-tunes a video VLM on questions about posed RGB-D scenes, with geometry supervision that leaves nothing behind.
 
-    accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml
+    igep sft --config quickstart.yaml
+    accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml   # the same, in a clone
 
 Every option of `--help` is a key of the recipe as well; flags win over the recipe. The questions are those that come with
 the scenes, or VLM3's, written from depth and poses (`task`); several datasets train together as a `mixture`. The output
@@ -310,8 +311,8 @@ def save(trainer: IGEPSFTTrainer) -> str | None:
             trainer.save_model(folder)
     except UploadError as error:
         return (
-            f"the model is not on the Hub: {error} It is saved; upload it with `python trainers/publish.py --model {folder} "
-            f"--repo-id {trainer.hub_model_id}`."
+            f"the model is not on the Hub: {error} It is saved; upload it with `igep publish --model {folder} --repo-id "
+            f"{trainer.hub_model_id}`."
         )
     return None
 

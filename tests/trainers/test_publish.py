@@ -301,7 +301,7 @@ def test_a_push_that_fails_leaves_the_model_and_says_how_to_go_on(base, tmp_path
     with pytest.raises(SystemExit) as caught:
         sft.main(train_and_push(base, tmp_path / "my_model"))
     assert "Error while uploading" in str(caught.value)
-    assert "trainers/publish.py --model" in str(caught.value)
+    assert "igep publish --model" in str(caught.value)
     publish.main(["--model", str(tmp_path / "my_model"), "--repo-id", "user/rooms"])
     with pytest.raises(SystemExit, match="user/rooms is public already"):
         sft.main(train_and_push(base, tmp_path / "private", "--hub_private_repo=true"))

@@ -133,7 +133,7 @@ def read_training_run(folder: Path) -> dict[str, Any]:
     file = folder / RUN_FILE
     if not file.is_file():
         raise FileNotFoundError(
-            f"{folder} has no {RUN_FILE}, which `trainers/sft.py` writes beside the model it saves: train with this version, "
+            f"{folder} has no {RUN_FILE}, which `igep sft` writes beside the model it saves: train with this version, "
             "or call IGEPSFTTrainer.save_model."
         )
     try:

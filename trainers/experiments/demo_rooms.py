@@ -1,6 +1,6 @@
 """Trains the tiny model that the Space can show everything with: room questions and distances of points, in minutes.
 
-    python trainers/experiments/demo_rooms.py --output outputs/demo_rooms
+    igep demo-rooms --output outputs/demo_rooms
     igep demo --model outputs/demo_rooms/model
 
 Both methods at once: the base gets the words of VLM3's prompts, then the recipe `demo_rooms.yaml` trains it on the

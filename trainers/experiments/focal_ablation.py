@@ -1,6 +1,6 @@
 """Does focal unification help? The tiny base learns metric depth from cameras of many focal lengths, with and without it.
 
-    python trainers/experiments/focal_ablation.py --output outputs/focal_ablation     # as `vlm3_rooms.py --ablation focal` runs it
+    igep focal-ablation --output outputs/focal_ablation     # as `igep vlm3-rooms --ablation focal` runs it
 
 Both arms train on the same rooms in the same order for the same number of steps, and are asked about the same points. The
 plain arm sees each 128 px image shrunk to the encoder's 64 px. The unified arm sees it at one focal length, in the middle of

@@ -1,6 +1,6 @@
 """Teaches the tiny base VLM 2D: colours, shapes, counts and where things are in the image. No depth, no pose, no metres.
 
-    python trainers/experiments/pretrain_tiny.py --output trainers/tiny_base
+    igep pretrain-tiny --output trainers/tiny_base
 
 This is the command that made the weights in `trainers/tiny_base`. The IGEP paper starts from a VLM that knows 2D; this
 script makes such a start at a size that two processor cores can train in minutes. Many questions about one room share

@@ -1,7 +1,7 @@
 """Does geometry supervision help? Trains the tiny base twice from the same start, with and without it, and compares.
 
-    python trainers/experiments/quickstart.py --output outputs/quickstart            # one seed: what `make quickstart` runs
-    python trainers/experiments/quickstart.py --output outputs/two_seeds --seeds 0 1   # the table in the README
+    igep quickstart --output outputs/quickstart             # one seed: what `make quickstart` runs
+    igep quickstart --output outputs/two_seeds --seeds 0 1   # the table of docs/igep.md
 
 Both runs see the same rooms in the same order for the same number of steps; only the loss weights differ. Each saved
 model is then loaded in a fresh process through the Auto classes and answers held-out rooms from RGB.

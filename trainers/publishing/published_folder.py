@@ -86,7 +86,7 @@ def check_folder(folder: Path) -> CheckedModel:
     """Makes sure that a folder holds the files of a whole model, nothing of its training heads, and no pickle.
 
     Args:
-        folder (`Path`): What `trainers/sft.py` saved.
+        folder (`Path`): What `igep sft` saved.
 
     Returns:
         `CheckedModel`

@@ -226,5 +226,5 @@ def test_a_dataset_class_of_ones_own_is_on_the_card(base, tmp_path):
 
 
 def test_a_folder_without_a_run_says_where_it_comes_from(tmp_path):
-    with pytest.raises(FileNotFoundError, match=f"has no {training_run.RUN_FILE}, which `trainers/sft.py` writes"):
+    with pytest.raises(FileNotFoundError, match=f"has no {training_run.RUN_FILE}, which `igep sft` writes"):
         read_training_run(tmp_path)
