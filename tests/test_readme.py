@@ -26,9 +26,10 @@ from igep.trainers.package_files import PACKAGE, TINY_BASE
 
 pytest_plugins = ["space_model"]
 
-TOP = [PACKAGE / name for name in ("README.md", "CONTRIBUTING.md")]
+TOP = [PACKAGE / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES = [*TOP, *sorted((PACKAGE / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
 SPACE_URL = re.compile(r"http://127\.0\.0\.1:\d+")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OURS = ("igep", "python", ".venv/bin/python", "accelerate", "make")
@@ -99,6 +100,21 @@ def typed_commands() -> list[Typed]:
 def python_blocks(page: Path) -> list[str]:
     """The Python of a page, in order."""
     return [block for language, block in FENCE.findall(page.read_text(encoding="utf-8")) if language == "python"]
+
+
+# ---- Links
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_are_there(page):
+    links = [first or second for first, second in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8")))]
+    lost = [link for link in links if "://" not in link and not (page.parent / link.split("#")[0]).exists()]
+    assert not lost
+
+
+def test_every_page_is_reached_from_the_readme():
+    linked = {first or second for first, second in LINK.findall((PACKAGE / "README.md").read_text(encoding="utf-8"))}
+    assert {page.relative_to(PACKAGE).as_posix() for page in PAGES} - linked == {"README.md"}
 
 
 # ---- Commands

@@ -297,8 +297,10 @@ def test_the_packages_it_tells_to_install_have_the_bounds_of_this_project():
     }
 
 
-def test_the_recipe_is_said_to_run_in_a_clone():
-    assert "with [igep](https://github.com/igep/igep) by\n`igep sft --config recipe.yaml`" in model_card(a_run(), repo_id="user/rooms")
+def test_the_recipe_is_said_to_run_by_the_command():
+    assert "with [igep](https://github.com/igep/igep) by\n`igep sft --config recipe.yaml`" in model_card(
+        a_run(), repo_id="user/rooms"
+    )
 
 
 NC = {"name": "CC-BY-NC-4.0"}
