@@ -37,7 +37,13 @@ def scores(model_folder, tmp_path_factory):
         arguments += ["--rooms", str(ROOMS), "--questions_per_room", "2"]
         patch.setattr(sys, "argv", ["room_evaluation.py", *arguments])
         room_evaluation.main()
-    return json.loads(output.read_text())
+    return json.loads(output.read_text())["benchmarks"]["rooms"]
+
+
+def probe_of(scores: dict) -> dict[str, float]:
+    """The depth probe's figures by name."""
+    figures = {name: figure["value"] for name, figure in scores["figures"].items()}
+    return {name: figures[f"depth probe, {name}"] for name in ("r2", "delta_1")}
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +69,14 @@ def test_the_probe_is_fitted_on_some_rooms_and_scored_on_others(scores, tokens_a
     fit_tokens, fit_depth = tokens_and_depth[FIT_SEED]
     tokens, depth = tokens_and_depth[TEST_SEED]
     probe = fit_depth_probe(fit_tokens, fit_depth)
-    assert scores["depth_probe"] == pytest.approx(score_depth_probe(probe, tokens, depth), abs=1e-4)
+    assert probe_of(scores) == pytest.approx(score_depth_probe(probe, tokens, depth), abs=1e-4)
 
 
 def test_the_two_easy_mistakes_would_show(scores, tokens_and_depth):
     """Fitted on the rooms it is tested on the probe scores higher; against other rooms' depth it knows nothing."""
     fit_tokens, fit_depth = tokens_and_depth[FIT_SEED]
     tokens, depth = tokens_and_depth[TEST_SEED]
-    r2 = scores["depth_probe"]["r2"]
+    r2 = probe_of(scores)["r2"]
     assert score_depth_probe(fit_depth_probe(tokens, depth), tokens, depth)["r2"] > r2 + 0.02
     assert score_depth_probe(fit_depth_probe(fit_tokens, fit_depth), tokens, fit_depth)["r2"] < r2 - 0.2
 
@@ -84,6 +90,5 @@ def test_no_room_is_both_fitted_and_tested():
 
 
 def test_what_was_measured_is_said(scores):
-    assert scores["rooms"] == ROOMS
-    assert scores["questions"] == 2 * ROOMS
+    assert scores["facts"] == {"rooms": ROOMS, "questions": 2 * ROOMS}
     assert str(TEST_SEED) in scores["protocol"]["split"]
