@@ -1,5 +1,6 @@
-"""Frames of a video file, an image folder or a single image, spread evenly over it."""
+"""Frames of a video file, an image folder or a single image, spread evenly over it; of a video, little more is decoded."""
 
+from bisect import bisect_right
 from pathlib import Path
 
 import av
@@ -35,6 +36,25 @@ def read_frames(
     Raises:
         VideoError: Nothing there, an unsupported or unreadable file, no frames, or fewer frames than wanted.
     """
+    return [frame for _, frame in read_numbered_frames(source, num_frames, at_most=at_most)]
+
+
+def read_numbered_frames(
+    source: str | Path, num_frames: int | None = None, *, at_most: int = DEFAULT_NUM_FRAMES
+) -> list[tuple[int, Image.Image]]:
+    """As `read_frames`, with the places of the frames.
+
+    Args:
+        source (`str | Path`): See `read_frames`.
+        num_frames (`int`, *optional*): See `read_frames`.
+        at_most (`int`, *optional*, defaults to `8`): See `read_frames`.
+
+    Returns:
+        `list[tuple[int, PIL.Image.Image]]`: Frames in order, each with its number in the whole video, counted from 0.
+
+    Raises:
+        VideoError: See `read_frames`.
+    """
     source = Path(source)
     for name, value in (("num_frames", num_frames), ("at_most", at_most)):
         if value is not None and value < 1:
@@ -46,7 +66,7 @@ def read_frames(
     suffix = source.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         _choose(source, 1, num_frames, at_most)
-        return [_read_image(source)]
+        return [(0, _read_image(source))]
     if suffix not in VIDEO_SUFFIXES:
         raise VideoError(
             f"{source}: files of type {suffix or 'without suffix'!r} are not supported. Videos: "
@@ -62,7 +82,7 @@ def _choose(source: Path, num_available: int, num_frames: int | None, at_most: i
     return uniform_frame_indices(num_available, wanted).tolist()
 
 
-def _folder_frames(folder: Path, num_frames: int | None, at_most: int) -> list[Image.Image]:
+def _folder_frames(folder: Path, num_frames: int | None, at_most: int) -> list[tuple[int, Image.Image]]:
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         hint = (
@@ -70,7 +90,7 @@ def _folder_frames(folder: Path, num_frames: int | None, at_most: int) -> list[I
         )
         raise VideoError(f"{folder}: no frames, there is no image in this folder; {hint}.")
     files.sort(key=lambda path: natural_order(path.name))
-    return [_read_image(files[index]) for index in _choose(folder, len(files), num_frames, at_most)]
+    return [(index, _read_image(files[index])) for index in _choose(folder, len(files), num_frames, at_most)]
 
 
 def _read_image(path: Path) -> Image.Image:
@@ -86,19 +106,70 @@ def _read_image(path: Path) -> Image.Image:
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def _video_frames(path: Path, num_frames: int | None, at_most: int) -> list[Image.Image]:
-    # The frame count that a container states is a guess for some formats, so frames are counted by decoding; keeping
-    # them all from that pass would fill the memory with a long video.
-    indices = set(_choose(path, _count(path), num_frames, at_most))
-    frames = []
+def _video_frames(path: Path, num_frames: int | None, at_most: int) -> list[tuple[int, Image.Image]]:
+    times, key_times = _packet_times(path)
+    if times:
+        numbers = _choose(path, len(times), num_frames, at_most)
+        frames = _frames_at(path, [times[number] for number in numbers], key_times)
+        if frames is not None:
+            return list(zip(numbers, frames, strict=True))
+    # What the container states is a guess for some formats, so frames are counted by decoding; keeping them all from that
+    # pass would fill the memory with a long video.
+    numbers = _choose(path, _count(path), num_frames, at_most)
+    wanted, frames = set(numbers), []
     with _open(path) as container:
         for number, frame in enumerate(container.decode(video=0)):
-            if number in indices:
-                image = frame.to_image()
-                frames.append(image.rotate(frame.rotation, expand=True) if frame.rotation else image)
-                if len(frames) == len(indices):
+            if number in wanted:
+                frames.append(_upright(frame))
+                if len(frames) == len(wanted):
                     break
+    return list(zip(numbers, frames, strict=True))
+
+
+def _packet_times(path: Path) -> tuple[list[int], list[int]]:
+    """When the frames of a video are shown, and those of them that can be decoded alone; empty where it does not say so."""
+    times, key_times = [], []
+    try:
+        with _open(path) as container:
+            for packet in container.demux(video=0):
+                if not packet.size or packet.is_discard:  # the last is empty; others are cut by an edit list
+                    continue
+                if packet.pts is None or packet.is_corrupt:
+                    return [], []
+                times.append(packet.pts)
+                if packet.is_keyframe:
+                    key_times.append(packet.pts)
+    except av.FFmpegError:
+        return [], []
+    return (sorted(times), sorted(key_times)) if len(set(times)) == len(times) else ([], [])
+
+
+def _frames_at(path: Path, wanted: list[int], key_times: list[int]) -> list[Image.Image] | None:
+    """The frames that are shown at some times, in order; `None` if one does not come, so the times were not those of frames."""
+    frames: list[Image.Image] = []
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        try:
+            decoded = container.decode(stream)
+            last = None
+            for time in wanted:
+                # Decoding goes on from the last frame unless a later one that can be decoded alone is nearer.
+                if last is None or bisect_right(key_times, time) > bisect_right(key_times, last):
+                    container.seek(time, stream=stream)
+                    decoded = container.decode(stream)
+                frame = next((frame for frame in decoded if frame.pts is None or frame.pts >= time), None)
+                if frame is None or frame.pts != time:
+                    return None
+                frames.append(_upright(frame))
+                last = time
+        except av.FFmpegError:
+            return None
     return frames
+
+
+def _upright(frame: av.VideoFrame) -> Image.Image:
+    image = frame.to_image()
+    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
 
 
 def _count(path: Path) -> int:
