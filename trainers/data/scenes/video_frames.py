@@ -66,13 +66,37 @@ def read_numbered_frames(
     suffix = source.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         _choose(source, 1, num_frames, at_most)
-        return [(0, _read_image(source))]
+        return [(0, read_image(source))]
     if suffix not in VIDEO_SUFFIXES:
         raise VideoError(
             f"{source}: files of type {suffix or 'without suffix'!r} are not supported. Videos: "
             f"{' '.join(VIDEO_SUFFIXES)}; images: {' '.join(IMAGE_SUFFIXES)}."
         )
     return _video_frames(source, num_frames, at_most)
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """Reads one image.
+
+    Args:
+        path (`str | Path`): Image file. Turned as its metadata says.
+
+    Returns:
+        `PIL.Image.Image`: RGB.
+
+    Raises:
+        VideoError: Not a readable image, or not one of 8-bit colours.
+    """
+    try:
+        image = Image.open(path)
+        image.load()
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise VideoError(f"{path}: not a readable image ({error}). Save it again.") from error
+    if image.mode[0] in "IF":
+        raise VideoError(
+            f"{path}: an image of mode {image.mode!r}, such as a depth map. Give 8-bit colour images only."
+        )
+    return ImageOps.exif_transpose(image).convert("RGB")
 
 
 def _choose(source: Path, num_available: int, num_frames: int | None, at_most: int) -> list[int]:
@@ -90,20 +114,7 @@ def _folder_frames(folder: Path, num_frames: int | None, at_most: int) -> list[t
         )
         raise VideoError(f"{folder}: no frames, there is no image in this folder; {hint}.")
     files.sort(key=lambda path: natural_order(path.name))
-    return [(index, _read_image(files[index])) for index in _choose(folder, len(files), num_frames, at_most)]
-
-
-def _read_image(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-        image.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise VideoError(f"{path}: not a readable image ({error}). Save it again.") from error
-    if image.mode[0] in "IF":
-        raise VideoError(
-            f"{path}: an image of mode {image.mode!r}, such as a depth map. Give 8-bit colour images only."
-        )
-    return ImageOps.exif_transpose(image).convert("RGB")
+    return [(index, read_image(files[index])) for index in _choose(folder, len(files), num_frames, at_most)]
 
 
 def _video_frames(path: Path, num_frames: int | None, at_most: int) -> list[tuple[int, Image.Image]]:

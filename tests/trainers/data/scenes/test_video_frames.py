@@ -6,32 +6,14 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import SIZE, write_video
 
 from igep.trainers.data.scenes import video_frames
 from igep.trainers.data.scenes.video_frames import VideoError, read_frames, read_numbered_frames
 
 
-SIZE = (32, 48)
-
-
 def level(image: Image.Image) -> float:
     return float(np.asarray(image, dtype=np.float64).mean())
-
-
-def write_video(path: Path, num_frames: int, picture: np.ndarray | None = None) -> Path:
-    """Frame n is grey of level 10 n, or `picture` throughout."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
-        stream.bit_rate = 4_000_000
-        container.start_encoding()  # writes the header even when no frame follows
-        for number in range(num_frames):
-            pixels = np.full((*SIZE, 3), 10 * number, dtype=np.uint8) if picture is None else picture
-            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    return path
 
 
 def write_images(folder: Path, names: list[str]) -> Path:
@@ -80,7 +62,7 @@ def test_frames_that_are_sought_are_those_of_decoding_everything(
 
 
 def test_a_few_frames_of_a_long_video_need_little_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_video(tmp_path / "long.mp4", 240)
+    path = write_video(tmp_path / "long.mp4", 240, np.full((*SIZE, 3), 90, dtype=np.uint8))
     monkeypatch.setattr(video_frames, "_count", lambda path: pytest.fail("the whole video was decoded"))
     assert [number for number, _ in read_numbered_frames(path, 3)] == [0, 120, 239]
 
