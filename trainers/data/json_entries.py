@@ -125,7 +125,10 @@ class JSONEntries:
                 try:
                     entry = text.decode()
                 except (ValueError, RecursionError) as error:
-                    self._fail(line, f"no JSON ({error}).{CUT_OFF * text.ends_within(error)}")
+                    reason = (
+                        error.msg if isinstance(error, json.JSONDecodeError) else error
+                    )  # its place is not the file's
+                    self._fail(line, f"no JSON ({reason}).{CUT_OFF * text.ends_within(error)}")
                 yield line, start, text.byte, entry
                 text.skip(WHITESPACE)
                 self._assert_goes_on(text)

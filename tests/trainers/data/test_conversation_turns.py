@@ -8,7 +8,7 @@ from igep.trainers.data.scenes.spatial_example import SpatialDataError
 
 def row(*texts: str, **fields) -> dict:
     turns = [{"from": ("human", "gpt")[number % 2], "value": text} for number, text in enumerate(texts)]
-    return {"conversations": turns, **({"video": "a.mp4"} if not fields else fields)}
+    return {"conversations": turns, **(fields or {"video": "a.mp4"})}
 
 
 def turns(entry: dict, **options) -> tuple[tuple[str, str], ...]:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,8 @@ def test_names_and_places(tmp_path):
         ('[{"a": 1}\n{"a": 2}]', "line 2: no comma between two entries"),
         ('[{"a": 1},\n7]', "line 2: a int, not an object"),
         ('[{"a": 1}]\n{"a": 2}', "line 2: more text behind the end"),
-        ('[{"a": 1},]', r"line 1: no JSON \(Expecting value[^)]*\)\.$"),
-        ('[{"a": 1}, {"a" 2}, {"a": 3}]', r"line 1: no JSON \(Expecting ':'[^)]*\)\.$"),
+        ('[{"a": 1},]', r"line 1: no JSON \(Expecting value\)\.$"),
+        ('[{"a": 1}, {"a" 2}, {"a": 3}]', r"line 1: no JSON \(Expecting ':' delimiter\)\.$"),
         ("[", "line 1: the file ends within its list"),
     ],
 )
@@ -107,3 +108,21 @@ def test_a_broken_entry_of_a_long_list_is_not_waited_for_until_the_end(tmp_path,
     with pytest.raises(SpatialDataError, match="line 1: no JSON"):
         JSONEntries(file)
     assert max(read) <= 128
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_a_large_file_is_not_held_in_memory(tmp_path, as_list):
+    entry = {"conversations": [{"from": "human", "value": "How many chairs are there? " * 8}]}
+    lines = [json.dumps(entry)] * 20_000
+    file = written(tmp_path, f"[{','.join(lines)}]" if as_list else "\n".join(lines))
+    size = file.stat().st_size
+    del lines
+    tracemalloc.start()
+    try:
+        entries = JSONEntries(file)
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(entries) == 20_000
+    assert held < 40 * len(entries) < size / 5, "three numbers of eight bytes per entry, and room to grow"
+    assert most - held < 10 * json_entries.CHUNK_CHARACTERS

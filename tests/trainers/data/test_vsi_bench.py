@@ -32,6 +32,15 @@ NUMBER = {
     "options": None,
     "ground_truth": "4",
 }
+ASKED_CHOICE = """These are frames of a video.
+Which of these objects (stove, sofa) is the closest to the tv?
+Options:
+A. stove
+B. sofa
+Answer with the option's letter from the given choices directly."""
+ASKED_NUMBER = """These are frames of a video.
+How many chair(s) are in this room?
+Please answer the question using a single word or phrase."""
 
 
 @pytest.fixture
@@ -57,20 +66,8 @@ def test_questions_are_asked_in_the_words_of_the_benchmark(folder, write):
     rows = VSIBenchDataset(write(folder, CHOICE, NUMBER), num_frames=3)
     assert isinstance(rows, RowSource)
     choice, number = rows[0], rows.example(1, 3)
-    assert choice.conversation == (
-        (
-            "These are frames of a video.\nWhich of these objects (stove, sofa) is the closest to the tv?\nOptions:\n"
-            "A. stove\nB. sofa\nAnswer with the option's letter from the given choices directly.",
-            "B",
-        ),
-    )
-    assert number.conversation == (
-        (
-            "These are frames of a video.\nHow many chair(s) are in this room?\nPlease answer the question using a single "
-            "word or phrase.",
-            "4",
-        ),
-    )
+    assert choice.conversation == ((ASKED_CHOICE, "B"),)
+    assert number.conversation == ((ASKED_NUMBER, "4"),)
     assert rows.sample_ids == ("7", "8")
     assert (choice.scene_id, choice.frame_ids) == ("arkitscenes/41069025", ("0", "2", "4"))
     assert (choice.question_types, choice.references) == (("object_rel_distance",), ("B",))
