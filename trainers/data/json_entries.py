@@ -125,9 +125,8 @@ class JSONEntries:
                 try:
                     entry = text.decode()
                 except (ValueError, RecursionError) as error:
-                    reason = (
-                        error.msg if isinstance(error, json.JSONDecodeError) else error
-                    )  # its place is not the file's
+                    # The place that the message goes on to name is one in the window.
+                    reason = error.msg if isinstance(error, json.JSONDecodeError) else error
                     self._fail(line, f"no JSON ({reason}).{CUT_OFF * text.ends_within(error)}")
                 yield line, start, text.byte, entry
                 text.skip(WHITESPACE)
