@@ -87,6 +87,7 @@ class ConversationDataset(torch.utils.data.Dataset):
             world_from_camera=None,
             conversation=found.turns,
             question_types=() if found.question_type is None else (found.question_type,) * len(found.turns),
+            is_dialogue=len(found.turns) > 1,
         )
 
     def example(self, row: int, draw: int) -> SpatialExample:

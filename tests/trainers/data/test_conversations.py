@@ -1,5 +1,6 @@
 """Conversation files as rows: the frames that a row shows, names, what cards say, batches, and missing media."""
 
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image
 from tiny_training import GEOMETRY_SIZE, SlantedWalls, logged, make_trainer
 from video_files import SIZE, write_video
 
+from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.usage import usage_of
 from igep.trainers.data.collator import IGNORED, IGEPDataCollator
@@ -18,6 +20,12 @@ from igep.trainers.data.conversations import ConversationDataset
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.data.row_source import MapStyleRows, RowSource
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+
+
+NOT_OF_THE_MODEL = (
+    *("sample_ids", "scene_ids", "frame_ids"),
+    *("depth_metres", "intrinsics", "world_from_camera", "frame_mask"),
+)
 
 
 def turn(question: str, answer: str) -> list[dict]:
@@ -114,6 +122,7 @@ def test_what_a_card_says(folder):
     usage = usage_of(rows, frames_as="video")
     assert (usage["tasks"], usage["num_frames"], usage["multi_turn"]) == (["questions"], 4, True)
     assert usage["examples"] == ["How many?", "Same?", "Far?"]
+    assert usage_of(rows, frames_as="video", pack_questions=True)["multi_turn"], "later turns see those before them"
 
 
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl", "qwen2_5_vl"])
@@ -131,6 +140,24 @@ def test_a_batch_beside_rows_with_geometry(folder, checkpoint_folders, family):
     assert "4" in text
     assert "Left" in text
     assert "Where" not in text
+
+
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
+def test_turns_that_build_on_each_other_stay_together_where_questions_are_packed(folder, checkpoint_folders, family):
+    dialogue = ConversationDataset(folder / "talk.jsonl", num_frames=2)[0]
+    processor = IGEPProcessor.from_base(checkpoint_folders[family])
+    model = IGEPForConditionalGeneration.from_base(checkpoint_folders[family]).eval()
+    losses = []
+    for pack in (False, True):
+        batch = IGEPDataCollator(processor, GEOMETRY_SIZE, pack_questions=pack)([dialogue])
+        if pack:
+            assert batch["block_index"].max() == 1
+        inputs = {name: value for name, value in batch.items() if name not in NOT_OF_THE_MODEL}
+        with torch.no_grad():
+            losses.append(float(model(**inputs).loss))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    apart = dataclasses.replace(dialogue, is_dialogue=False)
+    assert IGEPDataCollator(processor, GEOMETRY_SIZE, pack_questions=True)([apart])["block_index"].max() == 2
 
 
 def test_rows_without_targets_give_exact_zeros_and_train_the_text(folder, checkpoint_folders, tmp_path):
