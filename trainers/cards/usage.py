@@ -47,7 +47,9 @@ def usage_of(dataset: torch.utils.data.Dataset, *, frames_as: str, pack_question
     for source in asked:
         rows = [source.example(row, 0) for row in range(min(len(source), LOOKED_AT_ROWS))]
         usage["num_frames"] = max(usage["num_frames"], *(len(row.frames) for row in rows))
-        usage["multi_turn"] |= not pack_questions and any(len(row.conversation) > 1 for row in rows)
+        usage["multi_turn"] |= any(
+            len(row.conversation) > 1 and (row.is_dialogue or not pack_questions) for row in rows
+        )
         usage["examples"] += _examples(rows)
     usage |= {name: value for name, value in written.get("depth", {}).items() if name in OF_DEPTH}
     start = WHERE_QUESTIONS[0].split("{object}")[0]

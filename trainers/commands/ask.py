@@ -9,7 +9,7 @@ from igep.focal_unification import FOCAL_PIXELS, checked_intrinsics, intrinsics_
 from igep.spatial_prompts import parse_depth
 from igep.text_pixels import DEPTH_STEPS
 from igep.trainers.cards.usage import read_usage, task_options
-from igep.trainers.commands.video_frames import DEFAULT_NUM_FRAMES, read_frames
+from igep.trainers.data.scenes.video_frames import DEFAULT_NUM_FRAMES, read_frames
 from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples, generate_texts
 from igep.trainers.evaluation.load_vlm import load_for_answers
 

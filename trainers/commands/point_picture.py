@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import ImageDraw, ImageFont
 
-from igep.trainers.commands.video_frames import read_frames
+from igep.trainers.data.scenes.video_frames import read_frames
 
 
 def save_point_picture(image: str | Path, pixel: tuple[int, int], metres: float, output: str | Path) -> None:

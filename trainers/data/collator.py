@@ -38,7 +38,7 @@ class IGEPDataCollator:
         teacher_frame_size (`tuple[int, int]`, *optional*): (H, W) of the colour frames a teacher wants to look at; `None`
             when it looks at none.
         pack_questions (`bool`, *optional*, defaults to `False`): Turns are independent questions: each sees the frames and
-            itself only (see `question_packing`), and the frames stand in the sequence once.
+            itself only (see `question_packing`), and the frames stand in the sequence once. Those of a dialogue stay one.
         max_packed_tokens (`int`, *optional*): With `pack_questions`: put the samples of a batch behind each other in rows of
             at most so many tokens. One sample per row unless given.
         unannotated_prompt (`str`, *optional*): What stands before the missing answer of a scene nobody annotated. It
@@ -167,8 +167,9 @@ class IGEPDataCollator:
         rows: list[list[tuple[torch.Tensor, ...]]] = [[]]
         room = 0
         for number, example in enumerate(examples):
-            conversation = example.conversation or ((self.unannotated_prompt, None),)
-            blocks = [self._packed_blocks(*turn, len(example.frames)) for turn in conversation]
+            turns = example.conversation or ((self.unannotated_prompt, None),)
+            asked_together = [turns] if example.is_dialogue else [(turn,) for turn in turns]
+            blocks = [self._packed_blocks(part, len(example.frames)) for part in asked_together]
             ids = torch.cat([batch["input_ids"][number][real[number]], *(ids for ids, _ in blocks)])
             start = len(ids) - sum(len(ids) for ids, _ in blocks)
             self._check_packed_length(example, start, blocks, len(ids))
@@ -216,8 +217,11 @@ class IGEPDataCollator:
     def _write_prefix(self, num_frames: int) -> str:
         return self.processor.split_prompt(num_frames, frames_as=self.frames_as)
 
-    def _tokenise_block(self, question: str, answer: str | None, num_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids and labels of one question behind the prefix, with its answer if it has one."""
+    def _tokenise_block(
+        self, turns: tuple[tuple[str, str | None], ...], num_frames: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids and labels of one question behind the prefix, or of a whole dialogue, with the answer if there is one."""
+        question, answer = turns[0]
         prefix = self._prefixes(num_frames)
         asked = self.processor.prompt_text([question], num_frames, frames_as=self.frames_as)
         rest = self._ids(asked[len(prefix) :])
@@ -228,7 +232,7 @@ class IGEPDataCollator:
             )
         labels = [IGNORED] * len(rest)
         if answer is not None:
-            _, answer_ids, answer_labels = self._conversation_tokens(((question, answer),), num_frames)
+            _, answer_ids, answer_labels = self._conversation_tokens(turns, num_frames)
             rest += answer_ids.tolist()
             labels += answer_labels.tolist()
         return torch.tensor(rest), torch.tensor(labels)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 
-DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm")
+DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", "conversations", "vsi_bench")
 
 
 @dataclass
@@ -11,7 +11,8 @@ class DatasetKind:
     """Which loader reads the dataset.
 
     Args:
-        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub` or `depthlm`.
+        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub`, `depthlm`,
+            `conversations` or `vsi_bench`.
     """
 
     dataset: str = field(
@@ -26,15 +27,18 @@ class DatasetPlace:
     Args:
         dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
             with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines.
-        image_folder (`str`, *optional*): `depthlm`: where the image paths of the file start; its own folder by default.
+            `conversations`: one of JSON lines or of a JSON list. `vsi_bench`: one of JSON lines or Parquet.
+        image_folder (`str`, *optional*): `depthlm`, `conversations`, `vsi_bench`: where the paths of images and videos start;
+            the folder of the file by default.
     """
 
     dataset_path: str | None = field(
         default=None,
-        metadata={"help": "scannet: scene folder or folder of scenes; hub: dataset id or folder; depthlm: a file."},
+        metadata={"help": "scannet: scene folder or folder of scenes; hub: dataset id or folder; others: a file."},
     )
     image_folder: str | None = field(
-        default=None, metadata={"help": "depthlm: where image paths start (default: the folder of the file)."}
+        default=None,
+        metadata={"help": "Files of rows: where paths of images and videos start (default: the folder of the file)."},
     )
 
 

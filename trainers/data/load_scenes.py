@@ -81,6 +81,8 @@ def load_scenes(source: SceneSource) -> SceneTables:
         )
     if source.dataset == "depthlm":
         raise ValueError("dataset='depthlm' holds points of single images and no scenes: set task to depth.")
+    if source.dataset in ("conversations", "vsi_bench"):
+        raise ValueError(f"dataset={source.dataset!r} holds questions and no scenes: set task to questions.")
     if source.dataset == "scannet":
         return load_scannet(
             source.dataset_path,

@@ -4,26 +4,30 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from igep.trainers.data.conversations import ConversationDataset, ConversationOptions
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
+from igep.trainers.data.vsi_bench import VSIBenchDataset, VSIBenchOptions
 
 
 TASKS = ("questions", *VLM3_TASKS)
 
 
 @dataclass
-class RowOptions(SceneSource, VLM3Options):
+class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, VLM3Options):
     """Which scenes to train on (see `SceneSource`), what to ask about them, and how that becomes rows.
 
     Args:
         task (`str`, *optional*, defaults to `"questions"`): `questions` = those that come with the scenes; `depth`,
             `correspondence`, `pose` or `objects` = questions of VLM3, written from the geometry (see `VLM3Options`).
-        num_frames (`int`, *optional*, defaults to `2`): `questions`: frames of a row, sampled uniformly from its scene.
+        num_frames (`int`, *optional*, defaults to `2`): `questions`: frames of a row, sampled uniformly from its scene or
+            video. A shorter video shows all it has.
         questions_per_row (`int`, *optional*, defaults to `1`): `questions`: questions of one scene that share a row, as turns.
+            Rows of `conversations` and `vsi_bench` are as their file has them.
         geometry_only_ratio (`float`, *optional*, defaults to `0.0`): `questions`: fraction of the training rows that are a
             scene alone.
 
@@ -36,7 +40,7 @@ class RowOptions(SceneSource, VLM3Options):
         metadata={"help": "Questions that come with the scenes, or a task of VLM3.", "choices": list(TASKS)},
     )
     num_frames: int = field(
-        default=2, metadata={"help": "questions: frames of a row, sampled uniformly from its scene."}
+        default=2, metadata={"help": "questions: frames of a row, sampled uniformly from its scene or video."}
     )
     questions_per_row: int = field(
         default=1,
@@ -116,6 +120,8 @@ def load_rows(
     """
     if options.dataset == "depthlm" and options.task == "depth":
         return _depthlm_rows(options, seed), None
+    if options.dataset in ("conversations", "vsi_bench") and options.task == "questions":
+        return _recorded_rows(options), None
     train, held_out = tables.load(options.scene_source())
     if options.task != "questions":
         vlm3 = options.vlm3_options()
@@ -134,6 +140,25 @@ def load_rows(
     return train_rows, None if held_out is None else SpatialDataset(*held_out, **rows)
 
 
+def _recorded_rows(options: RowOptions) -> ConversationDataset | VSIBenchDataset:
+    """Rows of a file that holds questions about videos or images."""
+    if options.dataset_path is None:
+        raise ValueError(f"dataset={options.dataset!r} needs dataset_path: give the file.")
+    _refuse_held_out(options)
+    file, folder, num_frames = options.dataset_path, options.image_folder, options.num_frames
+    if options.dataset == "vsi_bench":
+        return VSIBenchDataset(file, num_frames=num_frames, video_root=folder, prompt=options.vsi_bench_prompt)
+    return ConversationDataset(file, num_frames=num_frames, media_root=folder, images_in_text=options.images_in_text)
+
+
+def _refuse_held_out(options: RowOptions) -> None:
+    for name in ("eval_rooms", "eval_scenes", "eval_every_nth_frame"):
+        if vars(options)[name]:
+            raise ValueError(
+                f"{name}={vars(options)[name]} cannot hold out rows of a {options.dataset} file: split the file, or unset it."
+            )
+
+
 def _depthlm_rows(options: RowOptions, seed: int) -> DepthLMDataset:
     if options.dataset_path is None:
         raise ValueError("dataset='depthlm' needs dataset_path: give the file of JSON lines.")
@@ -141,9 +166,7 @@ def _depthlm_rows(options: RowOptions, seed: int) -> DepthLMDataset:
         raise ValueError(
             "dataset='depthlm' needs depth_kind: say whether the file's depths are z (along the optical axis) or euclidean."
         )
-    for name in ("eval_rooms", "eval_scenes", "eval_every_nth_frame"):
-        if vars(options)[name]:
-            raise ValueError(f"{name}={vars(options)[name]} cannot hold out images of a depthlm file: split the file.")
+    _refuse_held_out(options)
     return DepthLMDataset(
         options.dataset_path,
         options.vlm3_options(),

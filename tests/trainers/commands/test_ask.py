@@ -15,7 +15,7 @@ from igep.processing_igep import IGEPProcessor
 from igep.spatial_prompts import depth_answer
 from igep.trainers.commands import ask as ask_module
 from igep.trainers.commands.ask import UnparsedAnswerError, ask, ask_depth, depth_options
-from igep.trainers.commands.video_frames import VideoError
+from igep.trainers.data.scenes.video_frames import VideoError
 
 
 @pytest.fixture(scope="module")

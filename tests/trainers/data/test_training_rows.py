@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import write_video
 
+from igep.trainers.data.conversations import ConversationDataset
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.load_scenes import SceneSource
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
+from igep.trainers.data.vsi_bench import VSIBenchDataset
 
 
 ROOMS = {"num_rooms": 4, "room_image_size": 32, "focal_pixels": None}
@@ -72,6 +75,36 @@ def test_depthlm_file(points):
         load(dataset="depthlm", task="depth", depth_kind="z")
     with pytest.raises(ValueError, match="no scenes: set task to depth"):
         load(**(options | {"task": "pose"}), depth_kind="z")
+
+
+def test_files_of_questions_about_videos(tmp_path):
+    write_video(tmp_path / "a.mp4", 4)
+    turns = [{"role": "user", "content": "<video>Where?"}, {"role": "assistant", "content": "There"}]
+    (tmp_path / "talk.jsonl").write_text(json.dumps({"video": "a.mp4", "messages": turns}))
+    talk = {"dataset": "conversations", "dataset_path": str(tmp_path / "talk.jsonl")}
+    train, held_out = load(**talk, num_frames=3)
+    assert isinstance(train, ConversationDataset)
+    assert (len(train.example(0, 0).frames), held_out) == (3, None)
+    (tmp_path / "scannet").mkdir()
+    write_video(tmp_path / "scannet" / "b.mp4", 4)
+    asked = {
+        "id": 1,
+        "dataset": "scannet",
+        "scene_name": "b",
+        "question_type": "object_counting",
+        "question": "How many?",
+    }
+    (tmp_path / "vsi.jsonl").write_text(json.dumps({**asked, "ground_truth": "2"}))
+    vsi = {"dataset": "vsi_bench", "dataset_path": str(tmp_path / "vsi.jsonl"), "image_folder": str(tmp_path)}
+    train, _ = load(**vsi, vsi_bench_prompt="bare")
+    assert isinstance(train, VSIBenchDataset)
+    assert train.example(0, 0).conversation == (("How many?", "2"),)
+    with pytest.raises(ValueError, match="eval_rooms=2 cannot hold out rows of a conversations file"):
+        load(**talk, eval_rooms=2)
+    with pytest.raises(ValueError, match="dataset='vsi_bench' needs dataset_path"):
+        load(dataset="vsi_bench")
+    with pytest.raises(ValueError, match="dataset='vsi_bench' holds questions and no scenes: set task to questions"):
+        load(**vsi, task="depth")
 
 
 def test_bad_options_fail_before_anything_is_read():

@@ -77,6 +77,7 @@ class SpatialExample:
         question_types (`tuple[str, ...]`): One per turn.
         references (`tuple[Any, ...]`): One per turn, the exact quantity behind the answer, as the metric of its type takes
             it; empty when the answers' text is all there is.
+        is_dialogue (`bool`): Whether turns may build on those before them; they stay together where questions are packed.
     """
 
     sample_id: str
@@ -89,3 +90,4 @@ class SpatialExample:
     conversation: tuple[tuple[str, str], ...] = ()
     question_types: tuple[str, ...] = ()
     references: tuple[Any, ...] = ()
+    is_dialogue: bool = False

@@ -6,31 +6,14 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from video_files import SIZE, write_video
 
-from igep.trainers.commands.video_frames import VideoError, read_frames
-
-
-SIZE = (32, 48)
+from igep.trainers.data.scenes import video_frames
+from igep.trainers.data.scenes.video_frames import VideoError, read_frames, read_numbered_frames
 
 
 def level(image: Image.Image) -> float:
     return float(np.asarray(image, dtype=np.float64).mean())
-
-
-def write_video(path: Path, num_frames: int, picture: np.ndarray | None = None) -> Path:
-    """Frame n is grey of level 10 n, or `picture` throughout."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
-        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
-        stream.bit_rate = 4_000_000
-        container.start_encoding()  # writes the header even when no frame follows
-        for number in range(num_frames):
-            pixels = np.full((*SIZE, 3), 10 * number, dtype=np.uint8) if picture is None else picture
-            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    return path
 
 
 def write_images(folder: Path, names: list[str]) -> Path:
@@ -45,6 +28,43 @@ def test_video_frames_are_spread_evenly(tmp_path: Path, suffix: str) -> None:
     frames = read_frames(write_video(tmp_path / f"clip{suffix}", 21), 5)
     assert [round(level(frame) / 10) for frame in frames] == [0, 5, 10, 15, 20]
     assert all(frame.mode == "RGB" and frame.size == SIZE[::-1] for frame in frames)
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 8, 50])
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("b_frames.mp4", "libx264", {"g": "12", "bf": "3"}),
+        ("open_groups.mp4", "libx264", {"g": "12", "x264opts": "open-gop=1:bframes=3"}),
+        ("b_frames.mkv", "libx264", {"g": "12", "bf": "3"}),
+        ("old.avi", "mpeg4", {}),
+        ("web.webm", "libvpx", {"g": "12"}),
+    ],
+)
+def test_frames_that_are_sought_are_those_of_decoding_everything(
+    tmp_path: Path, name: str, codec: str, options: dict, num_frames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=30, options=options)
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
+        for number in range(50):
+            frame = av.VideoFrame.from_ndarray(np.roll(noise, number, axis=1), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    sought = read_numbered_frames(tmp_path / name, num_frames)
+    assert video_frames._packet_times(tmp_path / name)[0], "nothing was sought"
+    monkeypatch.setattr(video_frames, "_packet_times", lambda path: ([], []))
+    decoded = read_numbered_frames(tmp_path / name, num_frames)
+    assert [number for number, _ in sought] == [number for number, _ in decoded]
+    for (_, one), (_, other) in zip(sought, decoded, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+def test_a_few_frames_of_a_long_video_need_little_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_video(tmp_path / "long.mp4", 240, np.full((*SIZE, 3), 90, dtype=np.uint8))
+    monkeypatch.setattr(video_frames, "_count", lambda path: pytest.fail("the whole video was decoded"))
+    assert [number for number, _ in read_numbered_frames(path, 3)] == [0, 120, 239]
 
 
 def test_a_colon_in_the_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,240 @@
+"""VSI-Bench: questions about indoor videos, asked in the words of the benchmark, with what its metric needs.
+
+`dataset_path` is its file of JSON lines or Parquet, or one of the same columns; videos lie beside it, or in `image_folder`:
+
+    scannet/scene0015_00.mp4      scannetpp/<scene>.mp4      arkitscenes/<scene>.mp4
+
+The benchmark is a test set: train on other files of the form.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from igep.trainers.data.json_entries import JSONEntries
+from igep.trainers.data.scenes.media_folder import MediaFolder
+from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
+
+
+CHOICE_TYPES = (
+    *("object_rel_direction_easy", "object_rel_direction_medium", "object_rel_direction_hard"),
+    *("object_rel_distance", "route_planning", "obj_appearance_order"),
+)
+NUMBER_TYPES = ("object_abs_distance", "object_counting", "object_size_estimation", "room_size_estimation")
+COLUMNS = ("id", "dataset", "scene_name", "question_type", "question", "options", "ground_truth")
+
+# As the authors' evaluation asks open models (thinking-in-space, `lmms_eval/tasks/vsibench`).
+BEFORE_QUESTION = "These are frames of a video."
+AFTER_CHOICE = "Answer with the option's letter from the given choices directly."
+AFTER_NUMBER = "Please answer the question using a single word or phrase."
+PROMPTS = ("official", "bare")
+
+
+@dataclass
+class VSIBenchOptions:
+    """Options of `vsi_bench`, besides the place of its file and of its videos (see `DatasetPlace`).
+
+    Args:
+        vsi_bench_prompt (`str`, *optional*, defaults to `"official"`): How training asks. `official` = as evaluation does;
+            `bare` = without the sentences around the question and its options.
+    """
+
+    vsi_bench_prompt: str = field(
+        default="official",
+        metadata={"help": "vsi_bench: ask as the evaluation does, or the bare question.", "choices": list(PROMPTS)},
+    )
+
+
+def vsi_bench_question(question: str, options: Sequence[str] | None, prompt: str = "official") -> str:
+    """Writes a question of the benchmark.
+
+    Args:
+        question (`str`): The question.
+        options (`Sequence[str]` or `None`): Its choices, each with its letter; `None` where a number is asked for.
+        prompt (`str`, *optional*, defaults to `"official"`): See `VSIBenchOptions`.
+
+    Returns:
+        `str`: What the model is asked, behind the frames.
+    """
+    lines = [question] if options is None else [question, "Options:", *options]
+    if prompt == "official":
+        lines = [BEFORE_QUESTION, *lines, AFTER_NUMBER if options is None else AFTER_CHOICE]
+    return "\n".join(lines)
+
+
+class VSIBenchDataset(torch.utils.data.Dataset):
+    """Questions of a file in VSI-Bench's form; a row is one question with frames of its video.
+
+    Args:
+        file (`str | Path`): JSON lines, or Parquet (`.parquet`), with `COLUMNS`.
+        num_frames (`int`): Frames of a video, spread evenly over it; of a shorter one, all.
+        video_root (`str | Path`, *optional*): Folder with the videos; that of the file unless given.
+        prompt (`str`, *optional*, defaults to `"official"`): See `VSIBenchOptions`.
+
+    Raises:
+        SpatialDataError: The file cannot be read or has no question, one breaks the form or bears the id of another, or its
+            video is not there.
+        ValueError: `num_frames` or `prompt` is out of range.
+    """
+
+    def __init__(
+        self,
+        file: str | Path,
+        *,
+        num_frames: int,
+        video_root: str | Path | None = None,
+        prompt: str = "official",
+    ):
+        if num_frames < 1:
+            raise ValueError(f"num_frames={num_frames}: ask for at least one frame.")
+        if prompt not in PROMPTS:
+            raise ValueError(f"vsi_bench_prompt={prompt!r} is unknown: use one of {', '.join(PROMPTS)}.")
+        self.file = Path(file)
+        self.num_frames = num_frames
+        self.prompt = prompt
+        self.media = MediaFolder(self.file.parent if video_root is None else video_root)
+        self._questions: list[dict[str, Any]] = []
+        place_of: dict[str, str] = {}
+        for where, entry in self._entries():
+            question = _checked_question(where, entry)
+            if question["id"] in place_of:
+                _fail(where, f"`id` {question['id']} was used before ({place_of[question['id']]}). Make it unique.")
+            self.media.check(where, _video(question))
+            place_of[question["id"]] = where.removeprefix(f"{self.file}, ")
+            self._questions.append(question)
+        if not self._questions:
+            raise SpatialDataError(f"{self.file} has no question: give the benchmark's file.")
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    def __getitem__(self, row: int) -> SpatialExample:
+        question = self._questions[row]
+        where = f"{self.file}, question {question['id']}"
+        frame_ids, frames = self.media.video(where, _video(question), self.num_frames)
+        return SpatialExample(
+            sample_id=question["id"],
+            scene_id=f"{question['dataset']}/{question['scene_name']}",
+            frame_ids=frame_ids,
+            frames=frames,
+            depth_metres=None,
+            intrinsics=None,
+            world_from_camera=None,
+            conversation=((self.question_text(row), question["ground_truth"]),),
+            question_types=(question["question_type"],),
+            references=(question["ground_truth"],),
+        )
+
+    def example(self, row: int, draw: int) -> SpatialExample:
+        """Reads a row for its `draw`-th use in a mixture: it is the same every time."""
+        return self[row]
+
+    def question_text(self, row: int) -> str:
+        """What a model is asked.
+
+        Args:
+            row (`int`): Number of the row.
+
+        Returns:
+            `str`
+        """
+        question = self._questions[row]
+        return vsi_bench_question(question["question"], question["options"], self.prompt)
+
+    @property
+    def references(self) -> tuple[dict[str, str], ...]:
+        """What the metric `vsi_bench` takes as references, in row order, without reading a video."""
+        return tuple(
+            {
+                "sample_id": question["id"],
+                "question_type": question["question_type"],
+                "ground_truth": question["ground_truth"],
+            }
+            for question in self._questions
+        )
+
+    @property
+    def task(self) -> str:
+        """What cards say of these rows."""
+        return "VSI-Bench questions"
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """Nothing: the questions say themselves how they are to be answered."""
+        return {}
+
+    @property
+    def sample_ids(self) -> tuple[str, ...]:
+        """Ids of the questions, in row order."""
+        return tuple(question["id"] for question in self._questions)
+
+    def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        if self.file.suffix.lower() != ".parquet":
+            entries = JSONEntries(self.file)
+            yield from ((entries.where(row), entries.read(row)) for row in range(len(entries)))
+            return
+        try:
+            rows = pq.read_table(self.file).to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            raise SpatialDataError(f"{self.file} cannot be read as Parquet ({error}): download it again.") from error
+        yield from ((f"{self.file}, row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _checked_question(where: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a question that are used, its id and answer as text."""
+    missing = [name for name in COLUMNS if name not in entry and name != "options"]
+    if missing:
+        _fail(where, f"no field {missing[0]!r}. VSI-Bench has {', '.join(COLUMNS)}.")
+    question = {name: entry.get(name) for name in COLUMNS}
+    for name in ("id", "ground_truth"):  # numbers in some files, text in others
+        if isinstance(question[name], (int, float)) and not isinstance(question[name], bool):
+            question[name] = f"{question[name]}"
+    for name in ("id", "dataset", "scene_name", "question", "ground_truth"):
+        if not isinstance(question[name], str) or not question[name].strip():
+            _fail(where, f"`{name}` is {question[name]!r}. Give a text.")
+    if question["question_type"] in CHOICE_TYPES:
+        _check_choice(where, question)
+    elif question["question_type"] in NUMBER_TYPES:
+        question["options"] = None  # an empty list in some files
+        _check_number(where, question)
+    else:
+        kinds = ", ".join((*CHOICE_TYPES, *NUMBER_TYPES))
+        _fail(where, f"`question_type` is {question['question_type']!r}. It must be one of {kinds}.")
+    return question
+
+
+def _check_choice(where: str, question: dict[str, Any]) -> None:
+    options, truth = question["options"], question["ground_truth"]
+    if not isinstance(options, list) or not options or not all(isinstance(option, str) for option in options):
+        _fail(
+            where, f"`options` is {options!r} for a {question['question_type']} question. Give its choices as texts."
+        )
+    letters = [option.strip()[:1] for option in options]
+    if not re.fullmatch("[A-Z]", truth) or truth not in letters:
+        _fail(
+            where, f"`ground_truth` is {truth!r}. It must be the letter of one of the options: {', '.join(letters)}."
+        )
+
+
+def _check_number(where: str, question: dict[str, Any]) -> None:
+    try:
+        number = float(question["ground_truth"])
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        _fail(where, f"`ground_truth` is {question['ground_truth']!r}. It must be a positive number.")
+
+
+def _video(question: dict[str, Any]) -> str:
+    return f"{question['dataset']}/{question['scene_name']}.mp4"
+
+
+def _fail(where: str, what: str) -> NoReturn:
+    raise SpatialDataError(f"{where}: {what}")
