@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 
-DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm")
+SCANNET_BENCHMARKS = ("scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d")
+DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", *SCANNET_BENCHMARKS)
 
 
 @dataclass
@@ -11,7 +12,8 @@ class DatasetKind:
     """Which loader reads the dataset.
 
     Args:
-        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub` or `depthlm`.
+        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub` or `depthlm`; or a
+            benchmark on ScanNet: `scanrefer`, `multi3drefer`, `scan2cap`, `scanqa` or `sqa3d`.
     """
 
     dataset: str = field(
@@ -25,7 +27,8 @@ class DatasetPlace:
 
     Args:
         dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
-            with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines.
+            with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines. Benchmarks on
+            ScanNet: a ScanNet download (see `scannet_tree`), or what `igep prepare scannet` made of it.
         image_folder (`str`, *optional*): `depthlm`: where the image paths of the file start; its own folder by default.
     """
 
