@@ -14,12 +14,12 @@ from igep import __version__
 # takes seconds, and `igep --help` needs none of it.
 COMMANDS = {
     "check": ("commands.check", "verify the geometry of posed RGB-D scenes before training on them"),
-    "prepare": ("commands.prepare", "write a ScanNet download as tables for training and scoring"),
     "ask": ("commands.ask_options", "answer a question about a video, or how far a pixel is, with a saved model"),
     "demo": ("commands.demo", "show a saved model in the browser: the Space, on this machine"),
     "export": ("commands.export", "write the plain base VLM of a saved model, for servers that run no remote code"),
     "merge": ("commands.merge", "write the whole model of a folder that holds an adapter alone"),
     "launch": ("commands.launch", "train on several devices: `accelerate launch` with a launch plan found by name"),
+    "prepare": ("commands.prepare", "write a ScanNet download as tables for training and scoring"),
 }
 # These are scripts as well, which say themselves what is wrong.
 SCRIPTS = {

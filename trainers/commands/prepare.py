@@ -30,11 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     # Imported here: loading datasets takes seconds, and `--help` needs none of it.
+    from datasets import disable_progress_bars
     from tqdm import tqdm
 
     from igep.trainers.data.prepared_scenes import PreparePlan, prepare_scannet
     from igep.trainers.data.scannet_tree import ScanNetTree
 
+    disable_progress_bars()  # a bar for each file, across the one of the scenes
     scene_ids = _scene_ids(options) or ScanNetTree(options.root).scene_ids()
     plan = PreparePlan(
         root=str(Path(options.root).absolute()),

@@ -119,7 +119,7 @@ def object_boxes(
         raise SpatialDataError(
             f"{segments_file}: {count} `segIndices` for the {len(vertices)} vertices of the mesh. Download both again."
         )
-    segment_of_vertex = np.asarray(segments)
+    known, place_of_vertex = np.unique(np.asarray(segments), return_inverse=True)
     groups = read_json(aggregation_file, dict).get("segGroups")
     if not isinstance(groups, list):
         raise SpatialDataError(f"{aggregation_file}: no list `segGroups`. Download it again.")
@@ -134,7 +134,7 @@ def object_boxes(
             ) from error
         if object_id in boxes or object_id in without_vertex:
             raise SpatialDataError(f"{where}: objectId {object_id} was used before. Give each object its own.")
-        inside = np.isin(segment_of_vertex, members)
+        inside = np.isin(known, members)[place_of_vertex]
         if inside.any():
             boxes[object_id] = ObjectBox(object_id, label, box_of_points(vertices[inside]))
         else:

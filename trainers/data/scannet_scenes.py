@@ -78,6 +78,10 @@ def load_scannet_scenes(
     Raises:
         SpatialDataError: Not one of the scenes is there; or box files beside prepared scenes, which have their boxes.
     """
+    if not Path(path).exists() and (Path(path).is_absolute() or len(Path(path).parts) != 2):
+        raise SpatialDataError(
+            f"{path}: no such folder. Give the root of a ScanNet download, a prepared folder, or `user/name` of a Hub dataset."
+        )
     wanted = list(dict.fromkeys(scene_ids))
     if (Path(path) / PREPARE_FOLDER).is_dir() and not (Path(path) / "README.md").is_file():
         raise SpatialDataError(f"{path}: `igep prepare` was interrupted here. The same command again finishes it.")

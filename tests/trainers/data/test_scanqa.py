@@ -6,11 +6,13 @@ import pytest
 from datasets import Dataset
 from scannet_tree import processed, write_json, write_scan
 from scene_folders import scene_row, write_exported
+from transformers import HfArgumentParser
 
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
 from igep.trainers.data.scanqa import read_scanqa, scanqa_references
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError
 from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.metrics.scanqa import scanqa_scores
 
 
@@ -164,3 +166,24 @@ def test_files_that_are_not_right(tmp_path: Path) -> None:
         read_scanqa(None)
     with pytest.raises(SpatialDataError, match="no such file"):
         read_scanqa(str(tmp_path / "none.json"))
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    for place in (tmp_path / "none", "scans", "data/our/scans"):
+        with pytest.raises(SpatialDataError, match=f"{place}: no such folder"):
+            load_scenes(
+                SceneSource(
+                    dataset="scanqa",
+                    dataset_path=str(place),
+                    annotation_file=write_json(tmp_path / "a.json", ORIGINAL),
+                )
+            )
+
+
+def test_a_benchmark_is_rows_to_train_on(root: Path) -> None:
+    words = ["--dataset", "scanqa", "--dataset_path", str(root), "--one_answer_per_row", "true", "--num_frames", "2"]
+    words += ["--annotation_file", write_json(root / "questions.json", ORIGINAL)]
+    (options,) = HfArgumentParser(RowOptions).parse_args_into_dataclasses(words)
+    rows, held_out = load_rows(options, (12, 16), 0, SceneTableCache())
+    assert held_out is None
+    assert [rows.example(row, 0).conversation[0][1] for row in range(len(rows))] == ["dark brown", "brown", "4"]
