@@ -3,16 +3,17 @@
 from dataclasses import dataclass, field
 
 
-DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", "conversations", "vsi_bench")
+SCANNET_BENCHMARKS = ("scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d")
+DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", "conversations", "vsi_bench", *SCANNET_BENCHMARKS)
 
 
 @dataclass
 class DatasetKind:
     """Which loader reads the dataset.
 
-    Args:
-        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub`, `depthlm`,
-            `conversations` or `vsi_bench`.
+        Args:
+    SCANNET_BENCHMARKS = ("scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d")
+    DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", "conversations", "vsi_bench", *SCANNET_BENCHMARKS)
     """
 
     dataset: str = field(
@@ -24,12 +25,10 @@ class DatasetKind:
 class DatasetPlace:
     """Where a dataset lies that is not rendered.
 
-    Args:
-        dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
-            with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines.
-            `conversations`: one of JSON lines or of a JSON list. `vsi_bench`: one of JSON lines or Parquet.
-        image_folder (`str`, *optional*): `depthlm`, `conversations`, `vsi_bench`: where the paths of images and videos start;
-            the folder of the file by default.
+        Args:
+            dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
+    SCANNET_BENCHMARKS = ("scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d")
+    DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", "conversations", "vsi_bench", *SCANNET_BENCHMARKS)
     """
 
     dataset_path: str | None = field(

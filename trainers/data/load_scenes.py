@@ -7,13 +7,25 @@ from datasets import Dataset, concatenate_datasets
 from igep.trainers.data.dataset_options import DATASETS, DatasetKind
 from igep.trainers.data.depthlm import DepthLMOptions
 from igep.trainers.data.hub_tables import HubOptions, load_hub_tables
+from igep.trainers.data.multi3drefer import Multi3DReferOptions, load_multi3drefer
 from igep.trainers.data.rooms.synthetic_rooms import SyntheticRoomsOptions, rendered_rooms
+from igep.trainers.data.scan2cap import Scan2CapOptions, load_scan2cap
 from igep.trainers.data.scannet import ScanNetOptions, load_scannet
+from igep.trainers.data.scanqa import load_scanqa
+from igep.trainers.data.scanrefer import load_scanrefer
 from igep.trainers.data.scenes.scene_frames import hold_out_frames, split_into_clips
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.data.sqa3d import SQA3DOptions, load_sqa3d
 
 
 SceneTables = tuple[Dataset, Dataset | None]
+SCANNET_BENCHMARK_LOADERS = {
+    "scanrefer": load_scanrefer,
+    "multi3drefer": load_multi3drefer,
+    "scan2cap": load_scan2cap,
+    "scanqa": load_scanqa,
+    "sqa3d": load_sqa3d,
+}
 
 
 @dataclass
@@ -50,7 +62,16 @@ class HeldOutOptions:
 
 @dataclass
 class SceneSource(
-    HeldOutOptions, SyntheticRoomsOptions, ClipOptions, DepthLMOptions, ScanNetOptions, HubOptions, DatasetKind
+    SQA3DOptions,
+    Scan2CapOptions,
+    Multi3DReferOptions,
+    HeldOutOptions,
+    SyntheticRoomsOptions,
+    ClipOptions,
+    DepthLMOptions,
+    ScanNetOptions,
+    HubOptions,
+    DatasetKind,
 ):
     """Which scenes to train on, and which to hold out: the options of every loader, each described beside it, in one.
 
@@ -91,6 +112,8 @@ def load_scenes(source: SceneSource) -> SceneTables:
             metres_per_depth_unit=source.metres_per_depth_unit,
             depth_kind=source.depth_kind or "z",
         )
+    if source.dataset in SCANNET_BENCHMARK_LOADERS:
+        return SCANNET_BENCHMARK_LOADERS[source.dataset](source)
     return load_hub_tables(source.dataset_path, source.dataset_split)
 
 

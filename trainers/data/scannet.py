@@ -79,7 +79,7 @@ def load_scannet(
     if frame_stride < 1:
         raise ValueError(f"frame_stride={frame_stride}: give 1 or more.")
     folders = scene_folders(root)
-    rows = [_read_scene(folder, frame_stride, metres_per_depth_unit, depth_kind) for folder in folders]
+    rows = [read_scene_folder(folder, frame_stride, metres_per_depth_unit, depth_kind) for folder in folders]
     scenes = Dataset.from_list(rows, features=SCENE_FEATURES)
     scene_ids = [folder.name for folder in folders]
     if questions is not None:
@@ -124,7 +124,26 @@ def _is_scene(folder: Path) -> bool:
     return (folder / "color").is_dir() or (folder / "intrinsic.txt").is_file()
 
 
-def _read_scene(folder: Path, frame_stride: int, metres_per_depth_unit: float, depth_kind: str) -> dict[str, Any]:
+def read_scene_folder(
+    folder: Path,
+    frame_stride: int = 1,
+    metres_per_depth_unit: float = METRES_PER_DEPTH_UNIT,
+    depth_kind: str = "z",
+) -> dict[str, Any]:
+    """Read one scene folder of either layout.
+
+    Args:
+        folder (`Path`): The folder; its name is the scene's.
+        frame_stride (`int`, *optional*, defaults to `1`): Keep every n-th frame.
+        metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): Scale of the depth maps.
+        depth_kind (`str`, *optional*, defaults to `"z"`): `"z"` or `"euclidean"`.
+
+    Returns:
+        `dict`: Row of `SCENE_FEATURES` without boxes; images are paths.
+
+    Raises:
+        SpatialDataError: A missing or malformed file, or no valid frame.
+    """
     exported = (folder / "color").is_dir()
     if exported:
         colour_folder, depth_folder, pose_folder = folder / "color", folder / "depth", folder / "pose"
