@@ -11,9 +11,10 @@ DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", "conversations", "vs
 class DatasetKind:
     """Which loader reads the dataset.
 
-        Args:
-    SCANNET_BENCHMARKS = ("scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d")
-    DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", "conversations", "vsi_bench", *SCANNET_BENCHMARKS)
+    Args:
+        dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub`, `depthlm`,
+            `conversations` or `vsi_bench`; or a benchmark on ScanNet: `scanrefer`, `multi3drefer`, `scan2cap`, `scanqa` or
+            `sqa3d`.
     """
 
     dataset: str = field(
@@ -25,10 +26,13 @@ class DatasetKind:
 class DatasetPlace:
     """Where a dataset lies that is not rendered.
 
-        Args:
-            dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
-    SCANNET_BENCHMARKS = ("scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d")
-    DATASETS = ("synthetic_rooms", "scannet", "hub", "depthlm", "conversations", "vsi_bench", *SCANNET_BENCHMARKS)
+    Args:
+        dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
+            with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines.
+            `conversations`: one of JSON lines or of a JSON list. `vsi_bench`: one of JSON lines or Parquet. Benchmarks on
+            ScanNet: a ScanNet download (see `scannet_tree`), or what `igep prepare scannet` made of it.
+        image_folder (`str`, *optional*): `depthlm`, `conversations`, `vsi_bench`: where the paths of images and videos start;
+            the folder of the file by default.
     """
 
     dataset_path: str | None = field(
