@@ -7,14 +7,16 @@ from datasets import Dataset
 
 from igep.trainers.data.benchmark_questions import (
     BenchmarkQuestion,
-    ScanNetBenchmarkOptions,
     field_of,
     file_boxes,
     is_processed,
-    join_questions,
-    load_benchmark_scenes,
     processed_question,
     read_entries,
+)
+from igep.trainers.data.benchmark_tables import (
+    ScanNetBenchmarkOptions,
+    join_questions,
+    load_benchmark_scenes,
     referred_box_numbers,
 )
 from igep.trainers.data.scanrefer import GROUND_TOKEN

@@ -11,12 +11,10 @@ from igep.trainers.data.benchmark_questions import (
     field_of,
     file_boxes,
     is_processed,
-    join_questions,
-    load_benchmark_scenes,
     processed_question,
     read_entries,
-    referred_box_numbers,
 )
+from igep.trainers.data.benchmark_tables import join_questions, load_benchmark_scenes, referred_box_numbers
 from igep.trainers.data.scannet_scenes import ScanNetScenes
 from igep.trainers.data.scanqa import ScanQAOptions
 from igep.trainers.data.scanrefer import ScanReferOptions, label_file_of, uniqueness

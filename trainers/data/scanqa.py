@@ -7,14 +7,12 @@ from datasets import Dataset
 
 from igep.trainers.data.benchmark_questions import (
     BenchmarkQuestion,
-    ScanNetBenchmarkOptions,
     field_of,
     is_processed,
-    join_questions,
-    load_benchmark_scenes,
     processed_question,
     read_entries,
 )
+from igep.trainers.data.benchmark_tables import ScanNetBenchmarkOptions, join_questions, load_benchmark_scenes
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 
 

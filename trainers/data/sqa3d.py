@@ -8,15 +8,13 @@ from datasets import Dataset
 
 from igep.trainers.data.benchmark_questions import (
     BenchmarkQuestion,
-    ScanNetBenchmarkOptions,
     field_of,
     is_processed,
-    join_questions,
-    load_benchmark_scenes,
     number_repeated_ids,
     processed_question,
     read_entries,
 )
+from igep.trainers.data.benchmark_tables import ScanNetBenchmarkOptions, join_questions, load_benchmark_scenes
 from igep.trainers.data.json_file import read_json
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 

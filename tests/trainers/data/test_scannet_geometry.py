@@ -109,6 +109,13 @@ def test_proposals_in_order_and_empty_masks_counted(tmp_path: Path) -> None:
         mask_proposals(mask, vertices)
 
 
+def test_the_first_fifty_masks_propose(tmp_path: Path) -> None:
+    write_scan(tmp_path, SCAN, masks=[[3]] * 49 + [[0]] + [[1]] * 10)
+    boxes, _ = mask_proposals(tmp_path / "mask" / f"{SCAN}.mask.npz", files(tmp_path / "scans" / SCAN)[0])
+    assert len(boxes) == 50
+    np.testing.assert_allclose(boxes[-1], OBJECTS[0][1], atol=1e-5)
+
+
 def test_zeros_that_a_sparse_file_stores_are_not_in_the_mask(tmp_path: Path) -> None:
     vertices = np.array([[0.0, 0, 0], [1, 1, 1], [9, 9, 9]])
     stored = sparse.csr_matrix((np.array([1, 1, 0]), np.array([0, 1, 2]), np.array([0, 3])), shape=(1, 3))

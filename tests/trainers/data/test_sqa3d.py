@@ -7,8 +7,11 @@ from datasets import Dataset
 from scannet_tree import processed, write_json, write_scan
 
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
+from igep.trainers.data.mixture import drawn_rows
+from igep.trainers.data.mixture_options import MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.sqa3d import question_type, read_sqa3d, sqa3d_references
+from igep.trainers.data.training_rows import RowOptions
 from igep.trainers.metrics.sqa3d import sqa3d_scores
 
 
@@ -140,3 +143,20 @@ def test_files_that_are_not_right(tmp_path: Path) -> None:
         read_sqa3d(write_json(tmp_path / "list.json", QUESTIONS))
     with pytest.raises(ValueError, match="needs annotation_file"):
         read_sqa3d(None)
+
+
+def test_benchmarks_are_parts_of_a_mixture(root: Path) -> None:
+    own = {"dataset": "sqa3d", "annotation_file": write_own(root, QUESTIONS, ANSWERS), "alternative_situations": True}
+    asked = [{"question_id": "a", "scene_id": SCAN, "question": "Where?", "answers": ["left", "right"]}]
+    other = {
+        "dataset": "scanqa",
+        "annotation_file": write_json(root / "scanqa.json", asked),
+        "one_answer_per_row": True,
+    }
+    entries = parse_mixture(
+        [{"name": "situated", **own}, {"name": "plain", **other}], RowOptions(dataset_path=str(root))
+    )
+    mixture, held_out = load_mixture(entries, MixtureOptions(), geometry_size=(12, 16), samples_per_step=1, seed=0)
+    assert held_out is None
+    assert [rows.num_rows for rows in drawn_rows(mixture, 6)] == [4, 2]
+    assert {mixture[row].conversation[0][1] for row in range(6)} <= {"piano", "yes", "left", "right"}

@@ -3,6 +3,7 @@
 Maximum coverage sampling of Video-3D LLM (Zheng et al., 2025), with ties and leftovers decided by order instead of at random.
 """
 
+import heapq
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,8 @@ def voxels_seen(
     pixels = np.stack([columns * pixel_stride + 0.5, rows * pixel_stride + 0.5, np.ones(len(z))])
     camera = np.linalg.inv(intrinsics) @ pixels * z
     world = world_from_camera[:3, :3] @ camera + world_from_camera[:3, 3:]
-    return np.unique(np.round(world.T / voxel_metres).astype(np.int64), axis=0)
+    voxels = np.round(world.T / voxel_metres).astype(np.int64)
+    return voxels[np.unique(_places(voxels), return_index=True)[1]]
 
 
 def coverage_frame_indices(voxels: Sequence[np.ndarray], num_frames: int) -> np.ndarray:
@@ -57,19 +59,34 @@ def coverage_frame_indices(voxels: Sequence[np.ndarray], num_frames: int) -> np.
     """
     if not 1 <= num_frames <= len(voxels):
         raise ValueError(f"num_frames={num_frames}: ask for 1 to {len(voxels)} frames, which is what there is.")
-    everything, numbers = np.unique(
-        np.concatenate([*voxels, np.empty((0, 3), dtype=np.int64)]), axis=0, return_inverse=True
-    )
-    ends = np.cumsum([len(seen) for seen in voxels])
-    members = np.split(numbers.reshape(-1), ends[:-1])
+    places = _places(np.concatenate([*voxels, np.empty((0, 3), dtype=np.int64)]))
+    everything, numbers = np.unique(places, return_inverse=True)
+    members = np.split(numbers, np.cumsum([len(seen) for seen in voxels])[:-1])
     covered = np.zeros(len(everything), dtype=bool)
     taken: list[int] = []
-    for _ in range(num_frames):
-        gains = np.array([-1 if frame in taken else (~covered[own]).sum() for frame, own in enumerate(members)])
-        frame = int(gains.argmax())
-        if gains[frame] == 0 and taken:
-            rest = [other for other in range(len(voxels)) if other not in taken]
-            frame = max(rest, key=lambda other: (min(abs(other - one) for one in taken), -other))
+    # What a frame adds only falls as others are taken: one whose last count is still the highest need not wait for the rest.
+    most_first = [(-len(own), frame) for frame, own in enumerate(members)]
+    heapq.heapify(most_first)
+    while len(taken) < num_frames:
+        added, frame = heapq.heappop(most_first)
+        current = (-int((~covered[members[frame]]).sum()), frame)
+        if current[0] != added:
+            heapq.heappush(most_first, current)
+            continue
+        if added == 0 and taken:
+            break
         taken.append(frame)
         covered[members[frame]] = True
+    while len(taken) < num_frames:
+        rest = [frame for frame in range(len(voxels)) if frame not in taken]
+        taken.append(max(rest, key=lambda frame: (min(abs(frame - one) for one in taken), -frame)))
     return np.array(sorted(taken), dtype=np.int64)
+
+
+def _places(voxels: np.ndarray) -> np.ndarray:
+    """(N,) int64, a number for each voxel by its place in the block around all of them, in the order of x, y and z."""
+    if not len(voxels):
+        return np.empty(0, dtype=np.int64)
+    low = voxels.min(0)
+    _, height, depth = (voxels.max(0) - low + 1).tolist()
+    return (voxels - low) @ np.array([height * depth, depth, 1])
