@@ -12,8 +12,10 @@ from igep.trainers.package_files import PACKAGE
 
 BENCHMARKS = PACKAGE / "benchmarks"
 SMALLEST = {
-    "pack_questions": ("--questions 2 --repeats 1 --new_tokens 2 --image_size 64 64 --no_memory", 8),
-    "render_rooms": ("--rooms 2", 2),
+    "ask_the_space": ("--repeats 1 --new_tokens 2", 3),
+    "pack_questions": ("--questions 2 --repeats 1 --new_tokens 2 --image_size 64 64 --no_memory --threads 1", 8),
+    "read_scene_rows": ("--scenes 1 --frames 8 --num_frames 2 --size 24 32 --repeats 1", 2),
+    "render_rooms": ("--rooms 2 --threads 1", 2),
 }
 
 
@@ -25,7 +27,7 @@ def threads_as_before():
 
 
 def printed(script: str, arguments: list[str], monkeypatch, capsys) -> list[str]:
-    monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments, "--threads", "1"])
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
     runpy.run_path(str(BENCHMARKS / f"{script}.py"), run_name="__main__")
     return capsys.readouterr().out.splitlines()
 
@@ -50,7 +52,7 @@ def test_runs_to_its_table(script, monkeypatch, capsys):
 
 def test_peak_memory_of_one_job(monkeypatch, capsys):
     """What the process that measures memory prints."""
-    arguments = [
+    smallest = [
         "--questions",
         "2",
         "--new_tokens",
@@ -60,7 +62,9 @@ def test_peak_memory_of_one_job(monkeypatch, capsys):
         "64",
         "--family",
         "qwen3_vl",
+        "--threads",
+        "1",
         "--memory_of",
     ]
-    *_, last = printed("pack_questions", [*arguments, "train, packed"], monkeypatch, capsys)
+    *_, last = printed("pack_questions", [*smallest, "train, packed"], monkeypatch, capsys)
     assert 0 < json.loads(last) < 4

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from space_server import SpaceServer, write_bad_videos
 
 from igep.trainers.experiments.tiny_vlm3 import vlm3_base
@@ -43,7 +44,19 @@ def space_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns the folder of the trained model; that in the environment's `SPACE_MODEL`, where it names one."""
     if "SPACE_MODEL" in os.environ:
         return Path(os.environ["SPACE_MODEL"]).resolve()
-    folder = tmp_path_factory.mktemp("space_model")
+    # Processes of one test run share it: the first one trains, the others wait.
+    folder = (
+        tmp_path_factory.getbasetemp().parent / f"space_model_{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    )
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "model" / "training_run.json").exists():
+            train_model(folder)
+    return folder / "model"
+
+
+def train_model(folder: Path) -> None:
+    """Trains the model, in a process of its own, into `folder/model`."""
+    folder.mkdir()
     model, processor = vlm3_base()
     model.save_pretrained(folder / "base")
     processor.save_pretrained(folder / "base")
@@ -55,7 +68,6 @@ def space_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = folder / "model" / "training_run.json"
     if not run.exists():
         run.write_text(json.dumps({"usage": USAGE}))
-    return folder / "model"
 
 
 @pytest.fixture(scope="session")

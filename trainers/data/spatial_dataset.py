@@ -1,7 +1,8 @@
 """Scenes and questions joined when a row is read: a map-style dataset of `SpatialExample`.
 
 A row is a group of questions about one scene, or a scene alone: posed RGB-D that nobody annotated still trains the
-encoder through the geometry losses. Neither table is copied, whatever the number of rows.
+encoder through the geometry losses. Neither table is copied, whatever the number of rows, and of a scene only the frames
+that a row samples are read.
 """
 
 import logging
@@ -121,7 +122,8 @@ class SpatialDataset(torch.utils.data.Dataset):
 
     Raises:
         SpatialDataError: An empty table, a missing column, a scene or question named twice, a question about a scene
-            that is not there. Reading a row raises it for anything in the row that breaks the contract.
+            that is not there. Reading a row raises it for anything that breaks the contract in the frames that are sampled:
+            no others are read (`igep check` reads all).
     """
 
     def __init__(

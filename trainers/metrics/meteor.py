@@ -30,7 +30,7 @@ def meteor(candidates: Sequence[str], references: Sequence[Sequence[str]]) -> fl
         )
     if shutil.which("java") is None:
         raise FileNotFoundError("METEOR needs java on the path: install a Java runtime, or score without meteor=True.")
-    from pycocoevalcap.meteor.meteor import Meteor
+    from pycocoevalcap.meteor.meteor import Meteor  # pyright: ignore[reportMissingImports]
 
     # One caption is one line of the program's input.
     lines = {index: [" ".join(text.splitlines())] for index, text in enumerate(candidates)}

@@ -384,17 +384,9 @@ def test_what_was_trained_before_is_told(base, tmp_path):
     first = make_trainer(base, tmp_path / "first", max_steps=1)
     first.train()
     first.save_model()
-    run = training_run.training_run(
-        first.args,
-        {},
-        first.train_dataset,
-        samples_per_step=first.args.samples_per_step,
-        losses=first.args.losses,
-        frames_as=first.args.frames_as,
-        base_model=str(tmp_path / "first"),
-        steps=3,
-        tags=[],
-    )
+    told = {"frames_as": "video", "losses": first.args.losses, "samples_per_step": first.args.samples_per_step}
+    rows, base_model = first.train_dataset, str(tmp_path / "first")
+    run = training_run.training_run(first.args, {}, rows, base_model=base_model, steps=3, tags=[], **told)
     assert [before["steps"] for before in run["earlier"]] == [1]
     card = model_card(run, repo_id="user/rooms")
     assert f"| {base.name} | 1 | cross-entropy of the answers (1)" in card

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from datasets import Dataset
-from scene_folders import question_row, scene_row, write_exported
+from scene_folders import scene_row, write_exported
 from transformers import HfArgumentParser
 
 from igep.trainers.data.load_scenes import SceneSource, load_scenes, load_train_and_held_out
-from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
 from igep.trainers.data.spatial_dataset import SpatialDataset
 
 
@@ -24,23 +22,6 @@ def scannet(tmp_path: Path) -> Path:
         write_exported(tmp_path / "scans" / name, scene_row(6))
     (tmp_path / "scans" / "desk" / "questions.jsonl").write_text(json.dumps({"question": "Where?", "answer": "left"}))
     return tmp_path / "scans"
-
-
-@pytest.fixture
-def published(tmp_path: Path) -> Path:
-    """What `push_to_hub` leaves in a repository: Parquet per configuration, and their names in the card."""
-    rows = [scene_row(2, name) for name in ("desk", "shelf")]
-    for name, table in (
-        ("scenes", Dataset.from_list(rows, features=SCENE_FEATURES)),
-        ("questions", Dataset.from_list([question_row(1)], features=QUESTION_FEATURES)),
-    ):
-        (tmp_path / "hub" / name).mkdir(parents=True)
-        table.to_parquet(tmp_path / "hub" / name / "train-00000-of-00001.parquet")
-    card = "---\nconfigs:\n"
-    for name in ("scenes", "questions"):
-        card += f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}/train-*\n"
-    (tmp_path / "hub" / "README.md").write_text(card + "---\n")
-    return tmp_path / "hub"
 
 
 def test_rooms_and_held_out_rooms() -> None:
@@ -97,28 +78,6 @@ def test_nothing_is_held_out_unless_asked(scannet: Path) -> None:
     (scenes, _), held_out = load_train_and_held_out(SceneSource(dataset="scannet", dataset_path=str(scannet)))
     assert len(scenes) == 2
     assert held_out is None
-
-
-def test_published_tables(published: Path) -> None:
-    scenes, questions = load_scenes(SceneSource(dataset="hub", dataset_path=str(published)))
-    assert scenes.features == SCENE_FEATURES
-    assert questions.features == QUESTION_FEATURES
-    assert SpatialDataset(scenes, questions, num_frames=2, geometry_size=(6, 8))[0].scene_id == "desk"
-
-
-def test_published_tables_without_scenes_or_questions(published: Path) -> None:
-    card = published / "README.md"
-    card.write_text(card.read_text().replace("config_name: questions", "config_name: riddles"))
-    assert load_scenes(SceneSource(dataset="hub", dataset_path=str(published)))[1] is None
-    card.write_text(card.read_text().replace("config_name: scenes", "config_name: rooms"))
-    with pytest.raises(SpatialDataError, match="without 'scenes'"):
-        load_scenes(SceneSource(dataset="hub", dataset_path=str(published)))
-
-
-def test_published_tables_without_a_column(published: Path) -> None:
-    Dataset.from_list([{"scene_id": "desk"}]).to_parquet(published / "scenes" / "train-00000-of-00001.parquet")
-    with pytest.raises(SpatialDataError, match="'scenes' has no column 'frame_ids'"):
-        load_scenes(SceneSource(dataset="hub", dataset_path=str(published)))
 
 
 @pytest.mark.parametrize(

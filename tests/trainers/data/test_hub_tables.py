@@ -1,0 +1,55 @@
+"""Published tables, offline: both of them, one of them, and those that lack what the schema needs."""
+
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+from scene_folders import question_row, scene_row
+
+from igep.trainers.data.hub_tables import load_hub_tables
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
+from igep.trainers.data.spatial_dataset import SpatialDataset
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """What `push_to_hub` leaves in a repository: Parquet per configuration, and their names in the card."""
+    rows = [scene_row(2, name) for name in ("desk", "shelf")]
+    for name, table in (
+        ("scenes", Dataset.from_list(rows, features=SCENE_FEATURES)),
+        ("questions", Dataset.from_list([question_row(1)], features=QUESTION_FEATURES)),
+    ):
+        (tmp_path / "hub" / name).mkdir(parents=True)
+        table.to_parquet(tmp_path / "hub" / name / "train-00000-of-00001.parquet")
+    card = "---\nconfigs:\n"
+    for name in ("scenes", "questions"):
+        card += f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}/train-*\n"
+    (tmp_path / "hub" / "README.md").write_text(card + "---\n")
+    return tmp_path / "hub"
+
+
+def test_published_tables(published: Path) -> None:
+    scenes, questions = load_hub_tables(str(published))
+    assert scenes.features == SCENE_FEATURES
+    assert questions.features == QUESTION_FEATURES
+    assert SpatialDataset(scenes, questions, num_frames=2, geometry_size=(6, 8))[0].scene_id == "desk"
+
+
+def test_published_tables_without_scenes_or_questions(published: Path) -> None:
+    card = published / "README.md"
+    card.write_text(card.read_text().replace("config_name: questions", "config_name: riddles"))
+    assert load_hub_tables(str(published))[1] is None
+    card.write_text(card.read_text().replace("config_name: scenes", "config_name: rooms"))
+    with pytest.raises(SpatialDataError, match="without 'scenes'"):
+        load_hub_tables(str(published))
+
+
+def test_published_tables_without_a_column(published: Path) -> None:
+    Dataset.from_list([{"scene_id": "desk"}]).to_parquet(published / "scenes" / "train-00000-of-00001.parquet")
+    with pytest.raises(SpatialDataError, match="'scenes' has no column 'frame_ids'"):
+        load_hub_tables(str(published))
