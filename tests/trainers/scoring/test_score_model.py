@@ -96,7 +96,7 @@ def test_a_run_that_was_cut_goes_on_where_it_was(whole, model, tmp_path, monkeyp
 def test_a_run_that_was_killed_goes_on(model, tmp_path):
     output = tmp_path / "scores.json"
     command = [sys.executable, "trainers/score.py", "--model", str(model), "--output", str(output)]
-    command += ["--benchmark", "rooms", "--held_out_rooms", "300", "--device", "cpu"]
+    command += ["--benchmark", "rooms", "--held_out_rooms", "80", "--device", "cpu"]
     part = tmp_path / "scores_predictions.0.jsonl"
     with subprocess.Popen(command, cwd=PACKAGE, stderr=subprocess.DEVNULL) as process:
         wait_until(lambda: part.is_file() and part.read_bytes().count(b"\n") > 20, "some answers are written")
