@@ -23,6 +23,8 @@ ORDER = (
     ("cards",),
     ("loop",),
     ("evaluation",),
+    ("evaluation/benchmarks",),
+    ("scoring",),
     ("publishing",),
     ("scene_check",),
     ("trainers", "commands"),

@@ -243,7 +243,7 @@ def test_the_real_parser_takes_the_command(command, stop_after_parsing, monkeypa
         ("igep launch fsdp2.yaml sft --config quickstart.yaml --max_stepz 2", "refused"),
         ("igep launch fsdp2.yaml --num_proceses 2 sft --config quickstart.yaml", "num_proceses"),
         ("igep quickstart --outputt here", "outputt"),
-        ("python -m igep.trainers.evaluation.vlm3_evaluation --modle m", ""),
+        ("python -m igep.trainers.score --modle m", ""),
         ("python trainers/sft.py --config trainers/recipes/quikstart.yaml", "quikstart"),
         ("accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml --max_stepz 2", "max_steps"),
         ("accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml --max_steps many", ""),

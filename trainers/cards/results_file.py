@@ -129,10 +129,22 @@ def write_results(output: Path, results: ModelResults, predictions: Iterable[dic
         `Path`: The file of predictions.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(results.as_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    lines = output.with_name(output.stem + "_predictions.jsonl")
-    lines.write_text("".join(json.dumps(row) + "\n" for row in predictions), encoding="utf-8")
+    lines = predictions_file(output)
+    write_whole(lines, "".join(json.dumps(row) + "\n" for row in predictions))
+    write_whole(output, json.dumps(results.as_json(), indent=2, allow_nan=False) + "\n")
     return lines
+
+
+def predictions_file(output: Path) -> Path:
+    """Where the predictions lie that belong to a results file."""
+    return output.with_name(output.stem + "_predictions.jsonl")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a file that is the old one or the new one, whenever the process ends."""
+    new = file.with_name(file.name + ".new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(file)
 
 
 def _figure(title: str, benchmark: str, stated: dict[str, Any]) -> Figure:

@@ -166,6 +166,17 @@ def changed_options(args: TrainingArguments) -> dict[str, Any]:
     }
 
 
+def package_versions() -> dict[str, str]:
+    """Versions of igep and of what it is built on, as far as they are installed."""
+    packages = {}
+    for name in PACKAGES:
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            continue
+    return packages
+
+
 def environment(args: TrainingArguments) -> dict[str, Any]:
     """Versions and hardware of this process.
 
@@ -175,16 +186,10 @@ def environment(args: TrainingArguments) -> dict[str, Any]:
     Returns:
         `dict`: `packages`, `python`, `device` and `processes`.
     """
-    packages = {}
-    for name in PACKAGES:
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:  # run from a checkout that is not installed
-            continue
     on_gpu = args.device.type == "cuda"
     return {
         "python": platform.python_version(),
-        "packages": packages,
+        "packages": package_versions(),
         "device": torch.cuda.get_device_name(args.device) if on_gpu else f"CPU ({platform.machine()})",
         "processes": args.world_size,
         "precision": "bfloat16" if args.bf16 else "float16" if args.fp16 else "float32",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from igep.trainers.package_files import find_launch_plan
 
 
-LAUNCHED = {"sft": "igep.trainers.sft"}
+LAUNCHED = {"sft": "igep.trainers.sft", "score": "igep.trainers.score"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

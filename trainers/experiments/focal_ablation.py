@@ -31,12 +31,14 @@ from igep.trainers.data.vlm3.depth_questions import questions_at
 from igep.trainers.data.vlm3.scene_views import depth_rays, posed_views, surface_pixels
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 from igep.trainers.data.vlm3.written_rows import turns_of
+from igep.trainers.evaluation.answering import AnsweringOptions
+from igep.trainers.evaluation.benchmarks.vlm3_tasks import ExampleGroups, task_scores
 from igep.trainers.evaluation.load_vlm import load_for_answers
-from igep.trainers.evaluation.vlm3_evaluation import answer_rows, score_task
 from igep.trainers.experiments.side_by_side import side_by_side
 from igep.trainers.experiments.tiny_vlm import IMAGE_SIZE
 from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
 from igep.trainers.package_files import RECIPES
+from igep.trainers.scoring.answer_groups import answer_groups
 from igep.trainers.sft_trainer import IGEPSFTTrainer
 
 
@@ -165,10 +167,22 @@ def run_arm(
     scores = {}
     for name, focal_range in TEST_FOCAL.items():
         held_out = FocalRooms(rooms(held_out_rooms, TEST_SEEDS[name], focal_range), **options)
-        answered = answer_rows(
-            model, processor, held_out, max_new_tokens=16, frames_as=training_args.frames_as, title=name
+        groups = ExampleGroups(held_out)
+        answered = answer_groups(
+            model,
+            processor,
+            groups,
+            AnsweringOptions(max_new_tokens=16),
+            frames_as=training_args.frames_as,
+            progress=name,
+            total=len(groups),
         )
-        scores[name] = score_task("depth", answered)
+        turns = (
+            group.row(question, text)
+            for group, texts in answered
+            for question, text in zip(group.questions, texts, strict=True)
+        )
+        scores[name] = task_scores("depth", list(turns))
     return scores
 
 

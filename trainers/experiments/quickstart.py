@@ -21,6 +21,7 @@ from igep.trainers.package_files import PACKAGE, RECIPES
 
 
 RECIPE = RECIPES / "quickstart.yaml"
+BENCHMARKS = ("rooms", "depth_probe", "latency")
 METHODS = {
     "cross_entropy": ("--geometry_weight", "0", "--cross_view_weight", "0", "--global_weight", "0"),
     "igep": (),
@@ -47,8 +48,9 @@ def compare(output: Path, seeds: list[int], held_out_rooms: int, overrides: list
         for method, weights in METHODS.items():
             options = ["--output_dir", str(models[method]), "--seed", str(seed), *weights, *overrides]
             train[method] = ["trainers/sft.py", "--config", str(RECIPE), *options]
-            options = ["--model", str(models[method]), "--output", str(scores[method])]
-            evaluate[method] = ["trainers/evaluation/room_evaluation.py", *options, "--rooms", str(held_out_rooms)]
+            options = ["--model", str(models[method]), "--output", str(scores[method]), "--restart", "--device", "cpu"]
+            evaluate[method] = ["trainers/score.py", "--benchmark", *BENCHMARKS, *options]
+            evaluate[method] += ["--held_out_rooms", str(held_out_rooms)]
         side_by_side(train["igep"], train["cross_entropy"], output / f"train_seed{seed}.log")
         picture = ["--picture", str(output / f"geometry_seed{seed}.png")]
         evaluate["igep"] += ["--checkpoint", str(last_complete_checkpoint(models["igep"])), *picture]
@@ -82,10 +84,9 @@ def as_table(results: dict) -> str:
     """The comparison as a Markdown table: one column per run, one row per figure."""
     runs = results["runs"]
     rows = [["", *(f"{run['method']} (seed {run['seed']})" for run in runs)]]
-    figures = [run["benchmarks"]["rooms"]["figures"] for run in runs]
-    titles = {"depth probe, r2": "depth probe, R2 of log depth"}
-    rows += [[titles.get(name, name), *(f"{each[name]['value']:.3f}" for each in figures)] for name in figures[0]]
-    rows.append(["seconds per answer", *(f"{run['facts']['seconds_per_answer']:.4f}" for run in runs)])
+    for benchmark, title, digits in (("rooms", "", 3), ("depth_probe", "depth probe, ", 3), ("latency", "", 4)):
+        figures = [run["benchmarks"][benchmark]["figures"] for run in runs]
+        rows += [[f"{title}{name}", *(f"{each[name]['value']:.{digits}f}" for each in figures)] for name in figures[0]]
     rows.append(["parameters on disk", *(f"{run['facts']['parameters_on_disk']:,}" for run in runs)])
     return markdown_table(rows)
 

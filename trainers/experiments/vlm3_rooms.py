@@ -21,7 +21,7 @@ from igep.spatial_prompts import correspondence_answer, depth_answer
 from igep.trainers import sft
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.training_rows import SceneTableCache, load_rows
-from igep.trainers.evaluation.vlm3_evaluation import score_task
+from igep.trainers.evaluation.benchmarks.vlm3_tasks import task_scores
 from igep.trainers.experiments import focal_ablation
 from igep.trainers.experiments.side_by_side import side_by_side
 from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
@@ -130,7 +130,7 @@ def compare(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> dict
         options = ["--task", task, "--model_name_or_path", str(output / "base"), "--output_dir", str(output / task)]
         train[task] = ["trainers/sft.py", "--config", str(RECIPE), *options, *overrides]
         rooms = ["--num_rooms", str(held_out_rooms), "--room_seed", str(HELD_OUT_SEED), "--max_new_tokens", "16"]
-        scored = ["trainers/evaluation/vlm3_evaluation.py", "--config", str(RECIPE), "--tasks", task, *rooms]
+        scored = ["trainers/score.py", "--config", str(RECIPE), "--benchmark", task, "--restart", *rooms]
         evaluate[task] = [*scored, "--model", str(output / task), "--output", str(output / f"{task}_trained.json")]
         evaluate_base[task] = [*scored, "--model", str(output / "base"), "--output", str(output / f"{task}_base.json")]
     for name, commands in (("train", train), ("evaluate", evaluate), ("evaluate_base", evaluate_base)):
@@ -149,7 +149,7 @@ def score_all(task: str, output: Path, priors: dict[str, np.ndarray]) -> dict[st
     lines = (output / f"{task}_trained_predictions.jsonl").read_text().splitlines()
     asked = [json.loads(line) for line in lines]
     for name, answers in blind_answers(task, [row["question"] for row in asked], priors).items():
-        scores[name] = score_task(
+        scores[name] = task_scores(
             task, [row | {"prediction": text} for row, text in zip(asked, answers, strict=True)], STEPS
         )
     return scores

@@ -5,18 +5,18 @@ import json
 import math
 
 import pytest
+from scored_model import save_tiny
 
+from igep.trainers import score
 from igep.trainers.cards.evaluation_results import Evaluation, read_all_results
 from igep.trainers.cards.evaluation_results import read_results as read_file
 from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, write_results
 from igep.trainers.cards.saved_weights import weights_sha256
 from igep.trainers.cards.training_run import REQUIRED
-from igep.trainers.evaluation.room_evaluation import evaluate
-from igep.trainers.evaluation.vlm3_evaluation import protocol
-from igep.trainers.evaluation.vlm3_evaluation_options import EvaluationOptions
+from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+from igep.trainers.evaluation.benchmarks.vlm3_tasks import VLM3Task
 from igep.trainers.experiments.quickstart import how_trained
 from igep.trainers.metrics.figure import SHARE, Figure, Scale
-from igep.trainers.package_files import TINY_BASE
 
 
 PROTOCOL = {name: name for name in ("dataset", "dataset_name", "split", "inputs", "questions", "metrics")}
@@ -122,10 +122,10 @@ def test_one_model_of_the_quickstart_beside_its_pair(tmp_path):
 
 
 def test_scores_of_vlm3(tmp_path):
-    options = EvaluationOptions(model="m", output="o.json", dataset="synthetic_rooms", room_seed=7, focal_pixels=None)
+    options = BenchmarkOptions(task="depth", dataset="synthetic_rooms", room_seed=7, focal_pixels=None)
     found = {
         "model": "m",
-        "protocol": protocol(options, 40),
+        "protocol": VLM3Task("depth").protocol(options, 4, 40),
         "scores": {
             "depth": {"image_sets": 4, "answers_per_second": 3.0, "count": 40, "delta_1": 0.7, "abs_rel": None}
         },
@@ -141,18 +141,15 @@ def test_scores_of_vlm3(tmp_path):
 
 @pytest.mark.slow
 def test_a_room_evaluation_states_its_protocol(tmp_path):
-    from igep.modeling_igep import IGEPForConditionalGeneration
-    from igep.processing_igep import IGEPProcessor
-
-    IGEPForConditionalGeneration.from_base(TINY_BASE).save_pretrained(tmp_path / "model")
-    IGEPProcessor.from_base(TINY_BASE).save_pretrained(tmp_path / "model")
-    results, _ = evaluate(tmp_path / "model", 8, 2)
-    evaluation = read_results(written(tmp_path, results.as_json()), "model", tmp_path / "model")
-    assert results.facts["parameters_on_disk"] > 1000
-    assert "8 rooms" in evaluation.protocol["split"]
-    assert "2 RGB frames of 64 x 64" in evaluation.protocol["inputs"]
-    assert evaluation.own["exact match, mean, rooms"].n == 16
-    assert evaluation.own["depth probe, r2, rooms"].scale.lowest is None
+    model, output = save_tiny(tmp_path / "model"), tmp_path / "scores.json"
+    flags = ["--model", str(model), "--output", str(output), "--held_out_rooms", "8"]
+    score.main([*flags, "--benchmark", "rooms", "depth_probe"])
+    assert json.loads(output.read_text())["facts"]["parameters_on_disk"] > 1000
+    rooms, probe = read_all_results([output], "model", model)
+    assert "8 rooms" in rooms.protocol["split"]
+    assert "2 RGB frames of 64 x 64" in rooms.protocol["inputs"]
+    assert rooms.own["exact match, mean, rooms"].n > 40
+    assert probe.own["R2 of log depth, depth_probe"].scale.lowest is None
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from igep.trainers import sft
-from igep.trainers.cards.evaluation_results import read_results
+from igep.trainers.cards.evaluation_results import read_all_results
+from igep.trainers.evaluation.benchmarks.rooms import exact_match
 from igep.trainers.evaluation.geometry_picture import draw_geometry
-from igep.trainers.evaluation.room_evaluation import exact_match
 from igep.trainers.experiments import quickstart
 from igep.trainers.experiments.quickstart import as_table, compare
 from igep.trainers.package_files import PACKAGE
@@ -36,10 +36,10 @@ def test_the_whole_quickstart_at_three_steps(tmp_path):
     assert len(igep["trained"]["losses"]) == 4
     assert plain["facts"]["parameters_on_disk"] == igep["facts"]["parameters_on_disk"]
     rooms = igep["benchmarks"]["rooms"]
-    assert plain["benchmarks"]["rooms"]["facts"] == rooms["facts"]
+    assert plain["benchmarks"]["rooms"]["facts"]["questions_sha256"] == rooms["facts"]["questions_sha256"]
     assert rooms["facts"]["questions"] > 60
     figures = {name: figure["value"] for name, figure in rooms["figures"].items()}
-    assert 0 < figures["depth probe, r2"] < 1
+    assert 0 < igep["benchmarks"]["depth_probe"]["figures"]["R2 of log depth"]["value"] < 1
     assert (tmp_path / "results.md").read_text().strip() in done.stdout
     with Image.open(tmp_path / "geometry_seed0.png") as picture:
         assert picture.width > 800
@@ -47,8 +47,9 @@ def test_the_whole_quickstart_at_three_steps(tmp_path):
     predictions = (tmp_path / "igep_seed0_scores_predictions.jsonl").read_text().splitlines()
     matches = exact_match([json.loads(line) for line in predictions])
     assert {f"exact match, {kind}": share for kind, share in matches.items()}.items() <= figures.items()
-    (evaluation,) = read_results(tmp_path / "results.json", "igep_seed0", tmp_path / "igep_seed0")
-    assert list(evaluation.scores) == ["igep_seed0", "cross_entropy_seed0"]
+    evaluations = read_all_results([tmp_path / "results.json"], "igep_seed0", tmp_path / "igep_seed0")
+    assert len(evaluations) == 3
+    assert all(list(each.scores) == ["igep_seed0", "cross_entropy_seed0"] for each in evaluations)
 
 
 @pytest.mark.slow
@@ -61,16 +62,30 @@ def test_a_failing_run_stops_the_quickstart(tmp_path):
 
 
 def test_table_has_a_column_per_run():
-    values = {"exact match, mean": 0.25, "depth probe, r2": 0.5, "depth probe, delta_1": 0.75}
-    figures = {name: {"value": value} for name, value in values.items()}
-    facts = {"seconds_per_answer": 0.01, "parameters_on_disk": 1234}
-    run = {"benchmarks": {"rooms": {"figures": figures}}, "facts": facts}
+    values = {
+        "rooms": {"exact match, mean": 0.25},
+        "depth_probe": {"R2 of log depth": 0.5, "delta_1": 0.75},
+        "latency": {"seconds per answer": 0.01},
+    }
+    benchmarks = {
+        benchmark: {"figures": {name: {"value": value} for name, value in figures.items()}}
+        for benchmark, figures in values.items()
+    }
+    run = {"benchmarks": benchmarks, "facts": {"parameters_on_disk": 1234}}
     table = as_table({"runs": [{"method": "cross_entropy", "seed": 0, **run}, {"method": "igep", "seed": 0, **run}]})
     lines = table.splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[0].count("|") == 4
     assert "1,234" in table
     assert "depth probe, R2 of log depth | 0.500" in table
+    assert [line.split("|")[1].strip() for line in lines[2:]] == [
+        "exact match, mean",
+        "depth probe, R2 of log depth",
+        "depth probe, delta_1",
+        "seconds per answer",
+        "parameters on disk",
+    ]
+    assert "0.0100" in table
 
 
 def test_exact_match_is_the_mean_over_question_types():

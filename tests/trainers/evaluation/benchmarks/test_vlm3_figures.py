@@ -5,8 +5,8 @@ import math
 import pytest
 
 from igep.spatial_prompts import depth_answer
-from igep.trainers.evaluation.task_figures import ASKED_BY, SCALES, task_figures
-from igep.trainers.evaluation.vlm3_evaluation import score_task
+from igep.trainers.evaluation.benchmarks.vlm3_figures import ASKED_BY, SCALES, task_figures
+from igep.trainers.evaluation.benchmarks.vlm3_tasks import task_scores
 from igep.trainers.metrics.figure import SHARE
 
 
@@ -18,7 +18,7 @@ def test_depth():
     answered = [
         {"question_type": "metric_depth", "prediction": text, "reference": 2.0} for text in (depth_answer(2.2), "far")
     ]
-    figures = task_figures("depth", score_task("depth", answered), answered)
+    figures = task_figures("depth", task_scores("depth", answered), answered)
     assert list(figures) == ["delta_1", "abs_rel", "unparsed"], "how many there were is no figure"
     assert figures["delta_1"].value == figures["unparsed"].value == 0.5
     assert (figures["delta_1"].scale.higher_is_better, figures["unparsed"].scale.higher_is_better) == (True, False)

@@ -1,0 +1,36 @@
+"""A saved model that answers quickly, and the flags that score it on a few small rooms."""
+
+import json
+from pathlib import Path
+
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.package_files import TINY_BASE
+
+
+ROOM_QUESTIONS = ("--dataset", "synthetic_rooms", "--num_rooms", "5", "--room_seed", "3", "--questions_per_room", "3")
+
+
+def save_tiny(folder: Path) -> Path:
+    """The tiny base as an IGEP model."""
+    IGEPForConditionalGeneration.from_base(TINY_BASE).save_pretrained(folder)
+    IGEPProcessor.from_base(TINY_BASE).save_pretrained(folder)
+    return folder
+
+
+def scored_as(output: Path) -> dict:
+    """What a results file says, without what depends on the clock and the number of processes."""
+    found = json.loads(output.read_text())
+    del found["facts"]
+    for benchmark in found["benchmarks"].values():
+        benchmark["facts"].pop("answers_per_second", None)
+    return found
+
+
+def lines_of(output: Path) -> list[dict]:
+    """The predictions beside a results file."""
+    return [json.loads(line) for line in predictions_of(output).read_text().splitlines()]
+
+
+def predictions_of(output: Path) -> Path:
+    return output.with_name(output.stem + "_predictions.jsonl")

@@ -1,0 +1,41 @@
+"""The table on the screen: a line per figure, papers beside what was measured alike, and what has no prediction."""
+
+from igep.trainers.cards.results_file import PROTOCOL, BenchmarkResults, ModelResults
+from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
+from igep.trainers.evaluation.benchmarks.paper_figures import PAPER_FIGURES
+from igep.trainers.evaluation.benchmarks.text_benchmark import PER_CENT
+from igep.trainers.metrics.figure import SHARE, Figure, error_scale
+from igep.trainers.scoring.score_table import as_table
+
+
+HOW = {name: name for name in PROTOCOL}
+
+
+def results(name: str, figures: dict[str, Figure], **facts) -> ModelResults:
+    return ModelResults("m", None, {name: BenchmarkResults(HOW, figures, facts)})
+
+
+def test_a_line_per_figure():
+    table = as_table(
+        results("depth", {"delta_1": Figure(0.5, 12, SHARE), "abs_rel": Figure(None, 12, error_scale("ratio"))})
+    )
+    assert len({len(line) for line in table.splitlines()}) == 1
+    assert "0.5000 | share | 12 " in table
+    assert "| -      | ratio | 12 " in table
+
+
+def test_papers_stand_beside_what_is_measured_alike():
+    table = as_table(results("scanqa", {"exact_match, peer": Figure(25.0, 9, PER_CENT)}))
+    assert "| 25.0     | 29.8  | 3D-IDE " in table
+    assert "102.1" not in table, "there is no CIDEr to compare"
+    alone = as_table(results("scanqa", {"exact_match, standard": Figure(25.0, 9, PER_CENT)}))
+    assert "3D-IDE" not in alone, "papers do not measure by this protocol"
+    assert {paper.benchmark for paper in PAPER_FIGURES} <= BENCHMARKS.keys()
+
+
+def test_what_has_no_prediction_is_said():
+    figures = {"exact_match, standard": Figure(25.0, 9, PER_CENT)}
+    assert "scanqa: 2 of 9 questions have no prediction" in as_table(
+        results("scanqa", figures, questions=9, answered=7)
+    )
+    assert "no prediction" not in as_table(results("scanqa", figures, questions=9, answered=9))

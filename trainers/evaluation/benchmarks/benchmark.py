@@ -1,0 +1,138 @@
+"""What a benchmark is to the scorer: questions about frames with a metric, or a measurement of the model itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from transformers import PreTrainedModel
+
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.data.training_rows import SceneTableCache
+from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+from igep.trainers.metrics.figure import Figure
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of a benchmark, and what the metric needs to judge an answer to it.
+
+    Args:
+        sample_id (`str`): Unique in the benchmark.
+        question (`str`): As the model is asked.
+        answer (`str`): A true answer in words.
+        question_type (`str`): Empty where the benchmark has no types.
+        reference (`Any`): The truth as the metric takes it.
+    """
+
+    sample_id: str
+    question: str
+    answer: str
+    question_type: str
+    reference: Any
+
+
+@dataclass(frozen=True)
+class QuestionGroup:
+    """Questions about the same frames. None of them sees another.
+
+    Args:
+        group_id (`str`): Name of the frames: a scene, a pair of images.
+        questions (`tuple[Question, ...]`): At least one.
+        read_frames (`Callable`): Reads the RGB frames, in order. Nothing else goes to the model.
+    """
+
+    group_id: str
+    questions: tuple[Question, ...]
+    read_frames: Callable[[], Sequence[Image.Image]]
+
+    def row(self, question: Question, prediction: str | None) -> dict[str, Any]:
+        """A question of the group beside what was predicted for it: a line of the predictions, and what metrics are fed.
+
+        Args:
+            question (`Question`): One of them.
+            prediction (`str` or `None`): The model's answer; `None` = there is none.
+
+        Returns:
+            `dict`: The question's fields, `group_id` and `prediction`.
+        """
+        return {"group_id": self.group_id, **vars(question), "prediction": prediction}
+
+
+class QuestionBenchmark(ABC):
+    """Questions whose answers are scored.
+
+    Attributes:
+        name (`str`): As on the command line.
+        max_new_tokens (`int`): Longest answer unless the options say otherwise.
+        frames_as (`str`): `"video"` or `"images"`, unless the model or the options say otherwise.
+        task (`str`): Task of the rows: `questions`, or one of VLM3.
+    """
+
+    name: str
+    max_new_tokens: int = 64
+    frames_as: str = "video"
+    task: str = "questions"
+
+    @abstractmethod
+    def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> Sequence[QuestionGroup]:
+        """The questions, in an order that depends on the options alone. Frames are not read before they are asked for.
+
+        Args:
+            options (`BenchmarkOptions`): Scenes and questions.
+            tables (`SceneTableCache`): Keeps the scenes for other benchmarks.
+
+        Returns:
+            `Sequence[QuestionGroup]`
+
+        Raises:
+            ValueError: There are no such questions, or they break their format.
+        """
+
+    @abstractmethod
+    def figures(
+        self, rows: Sequence[dict[str, Any]], options: BenchmarkOptions
+    ) -> tuple[dict[str, Figure], dict[str, Any]]:
+        """Scores predictions.
+
+        Args:
+            rows (`Sequence[dict]`): One row of `QuestionGroup.row` for every question of the benchmark, in order.
+            options (`BenchmarkOptions`): As for `groups`.
+
+        Returns:
+            `tuple[dict[str, Figure], dict]`: The scores by their names, and what was counted beside them.
+        """
+
+    @abstractmethod
+    def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
+        """How the scores are measured, see `BenchmarkResults`; with `geometry_inputs`: `none`, `pose` or `depth+pose`."""
+
+
+class ModelMeasurement(ABC):
+    """What is measured on a model without scoring answers, such as what can be read from its encoder.
+
+    Attributes:
+        name (`str`): As on the command line.
+    """
+
+    name: str
+
+    @abstractmethod
+    def measure(
+        self, model: PreTrainedModel, processor: IGEPProcessor, options: BenchmarkOptions
+    ) -> tuple[dict[str, Figure], dict[str, Any]]:
+        """Measures.
+
+        Args:
+            model (`PreTrainedModel`): A saved model in eval mode.
+            processor (`IGEPProcessor`): Its processor.
+            options (`BenchmarkOptions`): What to measure on.
+
+        Returns:
+            `tuple[dict[str, Figure], dict]`: As `QuestionBenchmark.figures`.
+        """
+
+    @abstractmethod
+    def protocol(self, options: BenchmarkOptions) -> dict[str, str]:
+        """How it is measured, as `QuestionBenchmark.protocol`."""

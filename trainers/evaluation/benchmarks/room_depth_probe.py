@@ -1,0 +1,123 @@
+"""What a model's vision encoder knows of depth, probed linearly on synthetic rooms; with a picture where heads are at hand."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.data.scenes.spatial_example import SpatialExample
+from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement
+from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+from igep.trainers.evaluation.benchmarks.rooms import HELD_OUT_SEED, INPUTS, NUM_FRAMES, held_out_rooms
+from igep.trainers.evaluation.depth_probe import DepthProbe, fit_depth_probe, score_depth_probe, token_depth
+from igep.trainers.evaluation.geometry_picture import draw_geometry
+from igep.trainers.evaluation.load_vlm import is_igep
+from igep.trainers.loop.training_heads_file import load_heads
+from igep.trainers.metrics.figure import R2, SHARE, Figure
+from igep.trainers.supervision.geometry_losses import igep_objective
+
+
+BATCH = 64  # rooms that are encoded together
+PROBE_FIT_SEED = 777_001  # rooms nobody trains or tests on
+PICTURED_ROOMS = 4
+
+
+class RoomDepthProbe(ModelMeasurement):
+    """A ridge regression from the saved encoder's tokens to the depth beneath them, scored on other rooms than it was fitted on."""
+
+    name = "depth_probe"
+
+    def measure(
+        self, model: PreTrainedModel, processor: IGEPProcessor, options: BenchmarkOptions
+    ) -> tuple[dict[str, Figure], dict[str, Any]]:
+        if not is_igep(model.config):
+            raise ValueError("depth_probe reads the encoder of a model that igep saved, and this is a plain VLM.")
+        rooms = held_out_rooms(options.held_out_rooms)
+        fit_rooms = held_out_rooms(options.held_out_rooms, 1, seed=PROBE_FIT_SEED)
+        fit_tokens = encoder_tokens(model, processor, fit_rooms)
+        tokens = encoder_tokens(model, processor, rooms)
+        grid, width = tokens.shape[1:3], tokens.shape[-1]
+        probe = fit_depth_probe(fit_tokens.reshape(-1, width), token_depth(_depth(fit_rooms), grid).reshape(-1))
+        truth = token_depth(_depth(rooms), grid).reshape(-1)
+        scores = score_depth_probe(probe, tokens.reshape(-1, width), truth)
+        if options.picture is not None:
+            _draw(Path(options.picture), model, processor, rooms, tokens, probe, Path(options.checkpoint))
+        num_tokens = int(np.isfinite(truth).sum())
+        figures = {
+            "R2 of log depth": Figure(scores["r2"], num_tokens, R2),
+            "delta_1": Figure(scores["delta_1"], num_tokens, SHARE),
+        }
+        return figures, {"rooms": len(rooms), "fitted_rooms": len(fit_rooms)}
+
+    def protocol(self, options: BenchmarkOptions) -> dict[str, str]:
+        return {
+            "dataset": "synthetic_rooms",
+            "dataset_name": "Synthetic rooms",
+            "split": f"held out: {options.held_out_rooms} rooms of seed {HELD_OUT_SEED}",
+            "inputs": INPUTS,
+            "questions": "none: the encoder is probed",
+            "metrics": "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, fitted on "
+            "other rooms",
+            "geometry_inputs": "none",
+        }
+
+
+@torch.inference_mode()
+def encoder_tokens(model: PreTrainedModel, processor: IGEPProcessor, rooms: list[SpatialExample]) -> np.ndarray:
+    """The tokens of a saved model's last vision layer.
+
+    Args:
+        model (`PreTrainedModel`): An IGEP model.
+        processor (`IGEPProcessor`): Its processor.
+        rooms (`list[SpatialExample]`): Of `NUM_FRAMES` frames each.
+
+    Returns:
+        `np.ndarray`: (rooms * frames, h, w, C).
+    """
+    parts = []
+    for start in tqdm(range(0, len(rooms), BATCH), desc="encoding rooms", unit="batch"):
+        frames = [list(room.frames) for room in rooms[start : start + BATCH]]
+        inputs = processor.video_processor(frames, return_tensors="pt").to(model.device, dtype=model.dtype)
+        parts.append(model.encode_frames(**inputs)[-1].float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _depth(rooms: list[SpatialExample]) -> np.ndarray:
+    return np.concatenate([room.depth_metres for room in rooms])
+
+
+@torch.inference_mode()
+def _draw(
+    picture: Path,
+    model: PreTrainedModel,
+    processor: IGEPProcessor,
+    rooms: list[SpatialExample],
+    tokens: np.ndarray,
+    probe: DepthProbe,
+    checkpoint: Path,
+) -> None:
+    """The scores are done: the heads that the model gets here, for the verifier's columns, change none of them."""
+    rooms = rooms[:PICTURED_ROOMS]
+    model.add_training_heads(igep_objective)
+    load_heads(model.training_heads, checkpoint)
+    depth = np.stack([room.depth_metres for room in rooms])
+    prompts = [processor.prompt_text([room.conversation[0][0]], NUM_FRAMES) for room in rooms]
+    vision = processor.vision_inputs([list(room.frames) for room in rooms])
+    inputs = processor(text=prompts, padding=True, return_tensors="pt", **vision).to(model.device)
+    output = model(
+        **inputs,
+        depth_metres=torch.from_numpy(depth).to(model.device),
+        frame_mask=torch.ones(depth.shape[:2], dtype=torch.bool, device=model.device),
+    )
+    draw_geometry(
+        picture,
+        frames=np.stack([np.asarray(room.frames[0]) for room in rooms]),
+        depth_metres=depth[:, 0],
+        verifier_depth_metres=output.predicted_depth_metres[:, 0].cpu().numpy(),
+        confidence=output.confidence[:, 0].cpu().numpy(),
+        probe_depth_metres=probe.predict_metres(tokens[: len(rooms) * NUM_FRAMES : NUM_FRAMES]),
+    )

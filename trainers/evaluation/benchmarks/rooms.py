@@ -1,0 +1,101 @@
+"""Held-out synthetic rooms as a benchmark: exact match per question type, from two small frames."""
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from igep.trainers.data.rooms.room_questions import SPATIAL_QUESTION_TYPES
+from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
+from igep.trainers.data.scenes.spatial_example import SpatialExample
+from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.data.training_rows import SceneTableCache
+from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionBenchmark, QuestionGroup
+from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+from igep.trainers.metrics.figure import SHARE, Figure
+
+
+IMAGE_SIZE = 64
+NUM_FRAMES = 2
+QUESTIONS_PER_ROOM = 8
+HELD_OUT_SEED = 777_002
+INPUTS = f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else"
+
+
+def held_out_rooms(
+    num_rooms: int, questions_per_room: int = QUESTIONS_PER_ROOM, seed: int = HELD_OUT_SEED
+) -> list[SpatialExample]:
+    """Rooms with all their questions in one conversation each.
+
+    Args:
+        num_rooms (`int`): Rooms to render; those about which nothing can be asked are left out.
+        questions_per_room (`int`, *optional*, defaults to `8`): At most.
+        seed (`int`, *optional*): That of the rooms that nobody trains on.
+
+    Returns:
+        `list[SpatialExample]`
+    """
+    scenes, questions = synthetic_rooms(
+        num_rooms, seed=seed, num_frames=NUM_FRAMES, image_size=IMAGE_SIZE, questions_per_room=questions_per_room
+    )
+    size = (IMAGE_SIZE, IMAGE_SIZE)
+    rows = SpatialDataset(
+        scenes, questions, num_frames=NUM_FRAMES, geometry_size=size, questions_per_row=questions_per_room
+    )
+    return [rows[index] for index in range(len(rows))]
+
+
+def exact_match(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Share of predictions equal to the answer, per question type and as the mean over types.
+
+    Args:
+        rows (`Sequence[dict]`): `question_type`, `answer` and `prediction` of each question.
+
+    Returns:
+        `dict[str, float]`: By type, and `mean`.
+    """
+    hits = defaultdict(list)
+    for row in rows:
+        hits[row["question_type"]].append(row["prediction"] == row["answer"])
+    scores = {kind: statistics.fmean(hits[kind]) for kind in SPATIAL_QUESTION_TYPES if hits[kind]}
+    return {**scores, "mean": statistics.fmean(scores.values())}
+
+
+class Rooms(QuestionBenchmark):
+    """Rooms of a seed that nobody trains on, with questions of the types that the quickstart trains on."""
+
+    name = "rooms"
+    max_new_tokens = 8
+
+    def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> list[QuestionGroup]:
+        return [_group(room) for room in held_out_rooms(options.held_out_rooms)]
+
+    def figures(
+        self, rows: Sequence[dict[str, Any]], options: BenchmarkOptions
+    ) -> tuple[dict[str, Figure], dict[str, Any]]:
+        asked = Counter(row["question_type"] for row in rows)
+        figures = {
+            f"exact match, {kind}": Figure(share, asked.get(kind, len(rows)), SHARE)
+            for kind, share in exact_match(rows).items()
+        }
+        return figures, {"missing": sum(row["prediction"] is None for row in rows)}
+
+    def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
+        return {
+            "dataset": "synthetic_rooms",
+            "dataset_name": "Synthetic rooms",
+            "split": f"held out: {num_groups} rooms of seed {HELD_OUT_SEED}",
+            "inputs": INPUTS,
+            "questions": f"{num_questions} questions, each asked alone; greedy decoding, at most {options.max_new_tokens} tokens",
+            "metrics": "exact match: share of answers equal to the reference text, per question type and as their mean",
+            "geometry_inputs": "none",
+        }
+
+
+def _group(room: SpatialExample) -> QuestionGroup:
+    turns = zip(room.conversation, room.question_types, strict=True)
+    questions = tuple(
+        Question(f"{room.scene_id}/{place}", question, answer, kind, answer)
+        for place, ((question, answer), kind) in enumerate(turns)
+    )
+    return QuestionGroup(room.scene_id, questions, lambda: room.frames)

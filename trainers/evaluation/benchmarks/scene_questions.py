@@ -1,0 +1,140 @@
+"""Questions that people wrote about scenes, grouped by scene: from the two tables of the row schema to what is asked."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from datasets import Dataset
+from PIL import Image
+
+from igep.trainers.cards.run_data import named_dataset
+from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
+from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
+from igep.trainers.data.scenes.scene_validation import decode_frame
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError
+from igep.trainers.data.training_rows import SceneTableCache
+from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionGroup
+from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+
+
+class SceneQuestions(Sequence[QuestionGroup]):
+    """The questions of each scene in table order, so many at a time; RGB frames are sampled evenly from the scene.
+
+    Args:
+        scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
+        questions (`datasets.Dataset`): Table with `QUESTION_FEATURES`.
+        num_frames (`int`): Frames that a question is asked about.
+        questions_per_group (`int`): Most questions of a group.
+        reference_of (`Callable[[dict], Any]`): The truth as the metric takes it, from a row of the questions.
+
+    Raises:
+        SpatialDataError: An empty table, a question named twice, or one about a scene that is not there. Reading a group
+            raises it for a question without text or answer, and for frames that are missing, broken or too few.
+    """
+
+    def __init__(
+        self,
+        scenes: Dataset,
+        questions: Dataset,
+        *,
+        num_frames: int,
+        questions_per_group: int,
+        reference_of: Callable[[dict[str, Any]], Any],
+    ):
+        self._scenes = SceneTable(scenes)
+        self._num_frames = num_frames
+        self._reference_of = reference_of
+        numbers = {scene_id: number for number, scene_id in enumerate(self._scenes.scene_ids)}
+        by_scene: list[list[int]] = [[] for _ in numbers]
+        names = checked_names(questions, "questions", QUESTION_FEATURES, "question_id")
+        for row, scene_id in enumerate(column_values(questions, "scene_id")):
+            if scene_id not in numbers:
+                raise SpatialDataError(
+                    f"Question {names[row]!r} (row {row}) is about scene {scene_id!r}, which is not in the scenes table: add "
+                    "the scene or filter the question out."
+                )
+            by_scene[numbers[scene_id]].append(row)
+        self._questions = questions.with_format("arrow")
+        self._groups = [
+            (scene, rows[start : start + questions_per_group])
+            for scene, rows in enumerate(by_scene)
+            for start in range(0, len(rows), questions_per_group)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __getitem__(self, number: int) -> QuestionGroup:
+        scene, rows = self._groups[number]
+        found = self._questions[rows].to_pylist()
+        return QuestionGroup(
+            self._scenes.scene_ids[scene], tuple(map(self._question, found)), lambda: self._frames(scene)
+        )
+
+    def _question(self, row: dict[str, Any]) -> Question:
+        where = f"Question {row['question_id']!r} about scene {row['scene_id']!r}"
+        if not row["question"]:
+            raise SpatialDataError(f"{where}: `question` is {row['question']!r}. Write it, or remove the row.")
+        if not row["answers"] or not row["answers"][0]:
+            raise SpatialDataError(
+                f"{where}: `answers` is {row['answers']}: without one there is nothing to score. Is it the split whose "
+                "answers are hidden?"
+            )
+        return Question(
+            row["question_id"], row["question"], row["answers"][0], row["question_type"] or "", self._reference_of(row)
+        )
+
+    def _frames(self, scene: int) -> list[Image.Image]:
+        scene_id, usable = self._scenes.scene_ids[scene], self._scenes.usable_frames(scene)
+        try:
+            sampled = usable[uniform_frame_indices(len(usable), self._num_frames)].tolist()
+        except ValueError as error:
+            raise SpatialDataError(
+                f"Scene {scene_id!r}: {len(usable)} of its frames are valid, {self._num_frames} are asked for: lower "
+                "num_frames, or leave this scene out."
+            ) from error
+        found = self._scenes.scene(scene, sampled)
+        return [
+            decode_frame(scene_id, number, frame)
+            for number, frame in zip(found.frame_numbers, found.frames, strict=True)
+        ]
+
+
+def questions_of_scenes(
+    options: BenchmarkOptions, tables: SceneTableCache, reference_of: Callable[[dict[str, Any]], Any]
+) -> SceneQuestions:
+    """The questions that come with the scenes of some options: those that are held out, or all where none are.
+
+    Args:
+        options (`BenchmarkOptions`): Scenes, frames of each, and questions per pass.
+        tables (`SceneTableCache`): Keeps the scenes.
+        reference_of (`Callable[[dict], Any]`): See `SceneQuestions`.
+
+    Returns:
+        `SceneQuestions`
+
+    Raises:
+        ValueError: The scenes come without questions, or an option is wrong.
+    """
+    everything, held_out = tables.load(options.scene_source())
+    scenes, questions = everything if held_out is None else held_out
+    if questions is None:
+        raise SpatialDataError(
+            f"dataset={options.dataset!r}, dataset_path={options.dataset_path!r} has no questions: give question_file, or "
+            "a dataset with a questions table."
+        )
+    return SceneQuestions(
+        scenes,
+        questions,
+        num_frames=options.num_frames,
+        questions_per_group=options.questions_per_pass,
+        reference_of=reference_of,
+    )
+
+
+def scenes_in_words(options: BenchmarkOptions) -> dict[str, str]:
+    """`dataset` and `dataset_name` of a protocol: the scenes that options name, without their place on this machine."""
+    named = named_dataset({"dataset": options.dataset, "dataset_path": options.dataset_path})
+    return {
+        "dataset": named["name"] if named["on_hub"] else named["kind"],
+        "dataset_name": options.dataset.replace("_", " ") + ("" if named["name"] is None else f": {named['name']}"),
+    }

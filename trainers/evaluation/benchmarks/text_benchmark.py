@@ -1,0 +1,93 @@
+"""A benchmark whose questions come with the scenes and whose metric has several protocols, all of which are reported."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from igep.trainers.data.training_rows import SceneTableCache
+from igep.trainers.evaluation.benchmarks.benchmark import QuestionBenchmark
+from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+from igep.trainers.evaluation.benchmarks.scene_questions import SceneQuestions, questions_of_scenes, scenes_in_words
+from igep.trainers.metrics.figure import Figure, Scale
+
+
+PER_CENT = Scale("per cent", 0, 100, higher_is_better=True)
+TIMES_100 = Scale("x 100", 0, 100, higher_is_better=True)
+CIDER = Scale("CIDEr-D x 100", 0, 1000, higher_is_better=True)
+CAPTION_SCALES = {
+    "cider": CIDER,
+    "rouge_l": TIMES_100,
+    **{f"bleu_{length}": TIMES_100 for length in range(1, 5)},
+}
+COUNTS = ("missing", "empty", "duplicates", "unparsed", "tasks")  # of a metric, that are no scores
+
+
+@dataclass(frozen=True)
+class TextScores:
+    """A metric of texts and what is reported of it.
+
+    Args:
+        metric (`Callable`): Takes predictions, references and a protocol, see `igep/trainers/metrics`.
+        protocols (`tuple[str, ...]`): Those that are reported: the published evaluator's first, the plain one last.
+        reference_of (`Callable[[dict], dict]`): A reference of the metric, without its id, from a row of the questions table.
+        group_of (`Callable[[str], str]`): The question type whose number of questions stands behind a figure; empty for all.
+    """
+
+    metric: Callable[[Sequence[Mapping], Sequence[Mapping], str], dict[str, float]]
+    protocols: tuple[str, ...]
+    reference_of: Callable[[dict[str, Any]], dict[str, Any]]
+    group_of: Callable[[str], str] = lambda name: ""
+
+
+class TextBenchmark(QuestionBenchmark):
+    """Questions in words about scenes, from RGB alone: neither poses nor depth go to the model.
+
+    Args:
+        name (`str`): As on the command line.
+        split (`str`): The split that papers report.
+        scores (`TextScores`): How answers are scored.
+        max_new_tokens (`int`): Longest answer.
+    """
+
+    def __init__(self, name: str, split: str, scores: TextScores, max_new_tokens: int):
+        self.name = name
+        self.max_new_tokens = max_new_tokens
+        self._split = split
+        self._scores = scores
+
+    def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> SceneQuestions:
+        return questions_of_scenes(options, tables, self._scores.reference_of)
+
+    def figures(
+        self, rows: Sequence[dict[str, Any]], options: BenchmarkOptions
+    ) -> tuple[dict[str, Figure], dict[str, Any]]:
+        predictions = [
+            {"sample_id": row["sample_id"], "answer": row["prediction"]}
+            for row in rows
+            if row["prediction"] is not None
+        ]
+        references = [{"sample_id": row["sample_id"], **row["reference"]} for row in rows]
+        figures, facts = {}, {}
+        for protocol in self._scores.protocols:
+            scores = self._scores.metric(predictions, references, protocol)
+            for name, value in scores.items():
+                if name in COUNTS:
+                    facts[f"{name}, {protocol}"] = value
+                elif not name.endswith("count"):
+                    group = self._scores.group_of(name)
+                    n = scores.get(f"{group}_count", scores["count"])
+                    figures[f"{name}, {protocol}"] = Figure(value, int(n), CAPTION_SCALES.get(name, PER_CENT))
+        return figures, facts
+
+    def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
+        held_out = bool(options.eval_scenes or options.eval_every_nth_frame or options.eval_rooms)
+        given = f"{options.dataset_split}, as given" if options.dataset == "hub" else "as given"
+        return {
+            **scenes_in_words(options),
+            "split": f"{'the held-out scenes' if held_out else given}; papers report {self._split}",
+            "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, and nothing else",
+            "questions": f"{num_questions} questions of {self.name}, each asked alone; greedy decoding, at most "
+            f"{options.max_new_tokens} tokens",
+            "metrics": f"those of igep's trainers/metrics/{self.name}.py under the protocols {', '.join(self._scores.protocols)}",
+            "geometry_inputs": "none",
+        }

@@ -1,0 +1,42 @@
+"""Scores as a table on a screen, with what papers report beside them."""
+
+from igep.trainers.cards.markdown import markdown_table
+from igep.trainers.cards.results_file import ModelResults
+from igep.trainers.evaluation.benchmarks.paper_figures import PAPER_FIGURES, PaperFigure
+
+
+def as_table(results: ModelResults) -> str:
+    """The scores of all benchmarks as a Markdown table, one figure per line.
+
+    Args:
+        results (`ModelResults`): The scores.
+
+    Returns:
+        `str`: The table, below it what papers report of the same figures, with the source of each number, and what was not
+            answered.
+    """
+    rows = [["benchmark", "figure", "value", "unit", "answers"]]
+    for name, benchmark in results.benchmarks.items():
+        for title, figure in benchmark.figures.items():
+            value = "-" if figure.value is None else f"{figure.value:.4f}"
+            rows.append([name, title, value, figure.scale.unit, f"{figure.n}"])
+    parts = [markdown_table(rows)]
+    of_papers = [each for each in PAPER_FIGURES if _is_measured(each, results)]
+    if of_papers:
+        rows = [["benchmark", "figure", "this run", "paper", "method", "source"]]
+        for each in of_papers:
+            own = results.benchmarks[each.benchmark].figures[each.figure].value
+            rows.append([each.benchmark, each.figure, f"{own:.1f}", f"{each.value:.1f}", each.method, each.source])
+        parts.append(markdown_table(rows))
+    parts += [
+        f"{name}: {benchmark.facts['questions'] - benchmark.facts['answered']} of {benchmark.facts['questions']} questions "
+        "have no prediction; they are scored as wrong."
+        for name, benchmark in results.benchmarks.items()
+        if benchmark.facts.get("answered", 0) < benchmark.facts.get("questions", 0)
+    ]
+    return "\n\n".join(parts)
+
+
+def _is_measured(paper: PaperFigure, results: ModelResults) -> bool:
+    benchmark = results.benchmarks.get(paper.benchmark)
+    return benchmark is not None and paper.figure in benchmark.figures
