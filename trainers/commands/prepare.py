@@ -104,6 +104,7 @@ def _scene_ids(options: argparse.Namespace) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog="igep prepare",
         description="Write scans as Parquet shards with frames, depth, poses, boxes and proposals in them. Interrupted, it goes "
         "on where it stopped. Scenes that cannot be read are left out and reported.",
