@@ -161,6 +161,11 @@ class VSIBenchDataset(torch.utils.data.Dataset):
         )
 
     @property
+    def scene_ids(self) -> tuple[str, ...]:
+        """The scene whose video each question is about, in row order, without reading a video."""
+        return tuple(f"{question['dataset']}/{question['scene_name']}" for question in self._questions)
+
+    @property
     def task(self) -> str:
         """What cards say of these rows."""
         return "VSI-Bench questions"
