@@ -201,7 +201,7 @@ def parse_rotation_angle(text: str) -> float | None:
 
 
 def yaw_pitch_roll_answer(yaw_degrees: float, pitch_degrees: float, roll_degrees: float) -> str:
-    """Answers `YAW_PITCH_ROLL_QUESTION` to a tenth of a degree; conventions in `camera_angles`."""
+    """Answers `YAW_PITCH_ROLL_QUESTION` to a tenth of a degree; conventions in `trainers/geometry/camera_angles.py`."""
     angles = (_signed(angle, 1) for angle in (yaw_degrees, pitch_degrees, roll_degrees))
     return "Yaw={}°, Pitch={}°, Roll={}°".format(*angles)
 

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         `int`: Exit code: 0, 1 when `check` finds a wrong scene, 2 for anything the user can correct (one line on standard
-        error says what).
+        error says what). Scripts and experiments end the process themselves where something is wrong, most with 1.
     """
     options = _parser().parse_args(arguments)
     module, _ = ALL[options.command]

@@ -321,7 +321,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     script_args, training_args, model_args = parse(arguments)
     recipe = given_options(arguments, (script_args, training_args, model_args))
-    train_dataset, eval_dataset = load_datasets(script_args, training_args)
+    try:
+        train_dataset, eval_dataset = load_datasets(script_args, training_args)
+    except (ValueError, OSError) as error:  # scenes that are nowhere or broken, above all
+        sys.exit(f"sft.py: error: {' '.join(str(error).split())}")
     try:
         processor = load_processor(script_args, model_args)
     except (ValueError, OSError) as error:  # a model that is nowhere, above all

@@ -21,7 +21,7 @@ from igep.modeling_igep import IGEPForConditionalGeneration, IGEPOutput
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
 from igep.trainers.data.collator import IGEPDataCollator
-from igep.trainers.data.mixture import MixtureDataset
+from igep.trainers.data.mixture import MixtureDataset, drawn_rows
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.running_metrics import token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
@@ -56,7 +56,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         recipe (`dict`, *optional*): Options for the model card; those of `args` that are no defaults unless given.
 
     Raises:
-        TypeError: The model or the options are of another class.
+        TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
         ValueError: An empty dataset, heads that do not fit the options, or options that exclude each other.
     """
 
@@ -262,6 +262,7 @@ def _check_inputs(
     for name, dataset in (("train_dataset", train_dataset), ("eval_dataset", eval_dataset)):
         if dataset is not None and len(dataset) == 0:
             raise ValueError(f"{name} is empty: there is nothing to train on. Check the data path and its filters.")
+    drawn_rows(train_dataset, 0)  # which raises now, not at the first save, where the rows do not say what they are
 
 
 def _teacher(args: IGEPSFTConfig) -> Teacher:

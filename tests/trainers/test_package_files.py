@@ -106,6 +106,8 @@ def test_launch_says_what_is_missing():
         (["--config", "quickstart.yaml", "--model_name_or_path", "./none"], "model_name_or_path=./none: "),
         (["--config", "quickstart.yaml", "--model_name_or_path", "no/such"], "model_name_or_path=no/such: "),
         (["--output_dir", "out"], "model_name_or_path is not set"),
+        (["--config", "igep_own_scenes.yaml", "--dataset_path", "no/scenes", "--output_dir", "out"], "no/scenes"),
+        (["--config", "quickstart.yaml", "--eval_strategy", "steps", "--eval_rooms", "0"], "needs held-out scenes"),
     ],
 )
 def test_training_says_in_one_line_what_is_nowhere(flags, words):

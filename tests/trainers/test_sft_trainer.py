@@ -356,6 +356,15 @@ def test_own_optimizer_must_hold_the_heads(base, tmp_path):
     assert train_with("heads").train().global_step == 2
 
 
+def test_rows_that_half_say_what_they_are_stop_the_run_before_it_starts(base, tmp_path):
+    class HalfTold(SlantedWalls):
+        def example(self, row, draw):
+            return self[row]
+
+    with pytest.raises(TypeError, match="HalfTold has `example` but not"):
+        make_trainer(base, tmp_path, dataset=HalfTold(2))
+
+
 def test_empty_datasets(base, tmp_path):
     with pytest.raises(ValueError, match="train_dataset is empty"):
         make_trainer(base, tmp_path, dataset=SlantedWalls(0))

@@ -65,5 +65,16 @@ def as_row_source(dataset: torch.utils.data.Dataset) -> RowSource:
 
     Returns:
         `RowSource`: The dataset itself if it is one.
+
+    Raises:
+        TypeError: It has `example` as a row source has, but leaves out what cards report.
     """
-    return dataset if isinstance(dataset, RowSource) else MapStyleRows(dataset)
+    if isinstance(dataset, RowSource):
+        return dataset
+    missing = [name for name in ("sample_ids", "task", "usage") if name not in dir(dataset)]
+    if missing and "example" in dir(dataset):  # a card would call its task that of any dataset
+        raise TypeError(
+            f"{type(dataset).__name__} has `example` but not {', '.join(f'`{name}`' for name in missing)}: define what "
+            "`RowSource` lists, or take `example` away to train on it as a plain dataset."
+        )
+    return MapStyleRows(dataset)

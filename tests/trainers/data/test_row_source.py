@@ -45,6 +45,17 @@ def test_any_map_style_dataset_is_read_as_it_stands():
     np.testing.assert_array_equal(rows.example(2, 5).depth_metres, walls[2].depth_metres)
 
 
+def test_a_row_source_that_leaves_something_out_is_no_plain_dataset():
+    class HalfTold(SlantedWalls):
+        task = "walls"
+
+        def example(self, row, draw):
+            return self[row]
+
+    with pytest.raises(TypeError, match=r"HalfTold has `example` but not `sample_ids`, `usage`: .*RowSource"):
+        as_row_source(HalfTold(rows=3))
+
+
 def test_what_a_run_has_drawn_from():
     one, two = MapStyleRows(SlantedWalls(rows=4)), MapStyleRows(SlantedWalls(rows=8))
     (all_rows,) = drawn_rows(one, 10)
