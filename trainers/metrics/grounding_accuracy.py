@@ -7,7 +7,7 @@ import evaluate
 import numpy as np
 
 from igep.trainers.geometry.oriented_boxes import box_iou, box_problem
-from igep.trainers.metrics.sample_pairs import check_protocol, mean_by_type, pair_samples, question_type_of
+from igep.trainers.metrics.sample_pairs import check_protocol, pair_samples, per_cent_by_type, question_type_of
 
 
 PROTOCOLS = ("peer", "standard")
@@ -111,12 +111,8 @@ def grounding_scores(
         ious.append(iou_of(true, box) if box and not problem_of(box) else 0.0)
     types = [question_type_of(pair) for pair in pairs]
     margin = 0 if peer else ROUNDING
-    scores = {}
-    for name, threshold in THRESHOLDS.items():
-        for question_type, share in mean_by_type([iou >= threshold - margin for iou in ious], types).items():
-            scores[f"{'' if question_type == 'all' else question_type + '_'}accuracy_{name}"] = 100 * share
-    scores |= {f"{question_type}_count": types.count(question_type) for question_type in sorted(set(types))}
-    return scores | {
+    hits = {f"accuracy_{name}": [iou >= threshold - margin for iou in ious] for name, threshold in THRESHOLDS.items()}
+    return per_cent_by_type(hits, types) | {
         "missing": missing,
         "invalid": invalid,
         "duplicates": counts["duplicates"],

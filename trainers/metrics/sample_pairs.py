@@ -100,6 +100,23 @@ def mean_by_type(values: Sequence[float], question_types: Sequence[str]) -> dict
     return {name: sum(group) / len(group) for name, group in groups.items()}
 
 
+def per_cent_by_type(scores: Mapping[str, Sequence[float]], question_types: Sequence[str]) -> dict[str, float]:
+    """Several scores, each over all samples and over each question type, and how many samples are of each type.
+
+    Args:
+        scores (`Mapping[str, Sequence[float]]`): By its name, a score in [0, 1] of each sample.
+        question_types (`Sequence[str]`): Its type.
+
+    Returns:
+        `dict[str, float]`: `<name>` and `<question_type>_<name>` in per cent, then `<question_type>_count`.
+    """
+    found = {}
+    for name, values in scores.items():
+        for question_type, share in mean_by_type(values, question_types).items():
+            found[f"{'' if question_type == 'all' else question_type + '_'}{name}"] = 100 * share
+    return found | {f"{kind}_count": question_types.count(kind) for kind in sorted(set(question_types))}
+
+
 def question_type_of(pair: SamplePair) -> str:
     """The type that a sample's reference names.
 

@@ -14,8 +14,8 @@ from igep.trainers.metrics.answer_matching import (
 from igep.trainers.metrics.sample_pairs import (
     NULLABLE_TEXT,
     check_protocol,
-    mean_by_type,
     pair_samples,
+    per_cent_by_type,
     predicted_text,
     question_type_of,
     true_answers_of,
@@ -82,12 +82,7 @@ def sqa3d_scores(
         exact.append(answer is not None and clean(answer) in true)
         refined.append(answer is not None and refine(clean(answer), true))
     matches = {"exact_match": exact} | ({"refined_exact_match": refined} if protocol != "peer" else {})
-    scores = {}
-    for name, values in matches.items():
-        for question_type, share in mean_by_type(values, types).items():
-            scores[f"{'' if question_type == 'all' else question_type + '_'}{name}"] = 100 * share
-    scores |= {f"{question_type}_count": types.count(question_type) for question_type in sorted(set(types))}
-    return scores | {
+    return per_cent_by_type(matches, types) | {
         "missing": sum(answer is None for answer in answers),
         "empty": sum(answer is not None and not normalise_answer(answer) for answer in answers),
         "duplicates": counts["duplicates"],

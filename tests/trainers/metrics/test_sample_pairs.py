@@ -2,7 +2,13 @@
 
 import pytest
 
-from igep.trainers.metrics.sample_pairs import check_protocol, mean_by_type, pair_samples, predicted_text
+from igep.trainers.metrics.sample_pairs import (
+    check_protocol,
+    mean_by_type,
+    pair_samples,
+    per_cent_by_type,
+    predicted_text,
+)
 
 
 def rows(*ids, **more):
@@ -64,3 +70,10 @@ def test_means():
 def test_protocols_are_named():
     with pytest.raises(ValueError, match="protocol='peers' is unknown: use one of peer, standard"):
         check_protocol("peers", ("peer", "standard"))
+
+
+def test_per_cent_of_all_and_of_each_type():
+    found = per_cent_by_type({"accuracy": [True, False, True]}, ["b", "b", "a"])
+    assert found == pytest.approx(
+        {"accuracy": 200 / 3, "a_accuracy": 100, "b_accuracy": 50, "a_count": 1, "b_count": 2}
+    )
