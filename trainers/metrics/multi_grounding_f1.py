@@ -12,8 +12,8 @@ from igep.trainers.metrics.grounding_accuracy import PROTOCOLS, ROUNDING, THRESH
 from igep.trainers.metrics.sample_pairs import (
     SamplePair,
     check_protocol,
-    mean_by_type,
     pair_samples,
+    per_cent_by_type,
     question_type_of,
 )
 
@@ -170,11 +170,7 @@ def multi_grounding_scores(
         for name, value in f1.items():
             values[name].append(value)
     types = [question_type_of(pair) for pair in pairs]
-    scores = {}
-    for name in THRESHOLDS:
-        for question_type, mean in mean_by_type(values[name], types).items():
-            scores[f"{'' if question_type == 'all' else question_type + '_'}f1_{name}"] = 100 * mean
-    scores |= {f"{question_type}_count": types.count(question_type) for question_type in sorted(set(types))}
+    scores = per_cent_by_type({f"f1_{name}": values[name] for name in THRESHOLDS}, types)
     return scores | failures | {"duplicates": counts["duplicates"], "count": len(pairs)}
 
 
