@@ -121,7 +121,7 @@ class VSIBenchDataset(torch.utils.data.Dataset):
         frame_ids, frames = self.media.video(where, _video(question), self.num_frames)
         return SpatialExample(
             sample_id=question["id"],
-            scene_id=f"{question['dataset']}/{question['scene_name']}",
+            scene_id=_scene_id(question),
             frame_ids=frame_ids,
             frames=frames,
             depth_metres=None,
@@ -163,7 +163,7 @@ class VSIBenchDataset(torch.utils.data.Dataset):
     @property
     def scene_ids(self) -> tuple[str, ...]:
         """The scene whose video each question is about, in row order, without reading a video."""
-        return tuple(f"{question['dataset']}/{question['scene_name']}" for question in self._questions)
+        return tuple(map(_scene_id, self._questions))
 
     @property
     def task(self) -> str:
@@ -237,8 +237,12 @@ def _check_number(where: str, question: dict[str, Any]) -> None:
         _fail(where, f"`ground_truth` is {question['ground_truth']!r}. It must be a positive number.")
 
 
+def _scene_id(question: dict[str, Any]) -> str:
+    return f"{question['dataset']}/{question['scene_name']}"
+
+
 def _video(question: dict[str, Any]) -> str:
-    return f"{question['dataset']}/{question['scene_name']}.mp4"
+    return f"{_scene_id(question)}.mp4"
 
 
 def _fail(where: str, what: str) -> NoReturn:

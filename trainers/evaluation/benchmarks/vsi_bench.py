@@ -25,30 +25,24 @@ class VSIBench(TextBenchmark):
             return super().groups(options, tables)
         rows, _ = load_rows(options, NO_GEOMETRY, options.question_seed, tables)
         of_video = defaultdict(list)
-        for number, name in enumerate(rows.scene_ids):
-            of_video[name].append(number)
+        for number, (name, truth) in enumerate(zip(rows.scene_ids, rows.references, strict=True)):
+            of_video[name].append((number, _question(rows.question_text(number), **truth)))
         at_once = options.questions_per_pass
         return [
-            _group(rows, name, numbers[start : start + at_once])
-            for name, numbers in of_video.items()
-            for start in range(0, len(numbers), at_once)
+            _group(rows, name, asked[start : start + at_once])
+            for name, asked in of_video.items()
+            for start in range(0, len(asked), at_once)
         ]
 
 
-def _group(rows: VSIBenchDataset, name: str, numbers: Sequence[int]) -> QuestionGroup:
-    questions = []
-    for number in numbers:
-        truth = rows.references[number]
-        questions.append(
-            Question(
-                truth["sample_id"],
-                rows.question_text(number),
-                truth["ground_truth"],
-                truth["question_type"],
-                {"question_type": truth["question_type"], "ground_truth": truth["ground_truth"]},
-            )
-        )
-    return QuestionGroup(name, tuple(questions), lambda: rows[numbers[0]].frames)
+def _question(text: str, sample_id: str, question_type: str, ground_truth: str) -> Question:
+    reference = {"question_type": question_type, "ground_truth": ground_truth}
+    return Question(sample_id, text, ground_truth, question_type, reference)
+
+
+def _group(rows: VSIBenchDataset, name: str, asked: Sequence[tuple[int, Question]]) -> QuestionGroup:
+    first, _ = asked[0]
+    return QuestionGroup(name, tuple(question for _, question in asked), lambda: rows[first].frames)
 
 
 VSI_BENCH = VSIBench(
