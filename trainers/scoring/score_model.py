@@ -117,10 +117,13 @@ class _Scoring:
         """The model, which is loaded when something is left for it to do."""
         return load_for_answers(self.options.model, self.options.device or str(self.state.device))
 
-    def _groups(self, name: str) -> SpreadGroups:
-        return SpreadGroups(
-            BENCHMARKS[name].groups(self.benchmarks[name], self.tables), self.benchmarks[name].max_rows
-        )
+    @cached_property
+    def groups(self) -> dict[str, SpreadGroups]:
+        """The questions of every benchmark; answering and scoring read them from the same files, once."""
+        return {
+            name: SpreadGroups(BENCHMARKS[name].groups(asked, self.tables), asked.max_rows)
+            for name, asked in self.asked.items()
+        }
 
     def _left(self, name: str, groups: SpreadGroups, done: Predictions) -> Iterator[QuestionGroup]:
         """This process's groups with the questions that nobody has answered."""
@@ -134,7 +137,7 @@ class _Scoring:
 
     def _answer(self, name: str, done: Predictions) -> None:
         asked = self.asked[name]
-        groups = self._groups(name)
+        groups = self.groups[name]
         left = self._left(name, groups, done)
         first = next(left, None)
         if first is None:
@@ -197,7 +200,7 @@ class _Scoring:
 
     def _score(self, name: str, predictions: Predictions) -> tuple[BenchmarkResults, list[dict[str, Any]]]:
         benchmark, asked = BENCHMARKS[name], self.asked[name]
-        groups = self._groups(name)
+        groups = self.groups[name]
         read = self.read_groups[name]
         rows, digest = [], hashlib.sha256()
         for number in range(len(groups)):
