@@ -80,17 +80,20 @@ class TeacherProjector(nn.Module):
     Args:
         in_channels (`int`): Channels of the visual tokens.
         teacher_channels (`int`): Channels of the teacher's descriptors.
+        hidden_channels (`int`, *optional*): Width between the two layers; the teacher's channels unless given.
+        norm (`bool`, *optional*, defaults to `True`): Whether it begins with a layer norm.
     """
 
-    def __init__(self, in_channels: int, teacher_channels: int):
+    def __init__(self, in_channels: int, teacher_channels: int, hidden_channels: int | None = None, norm: bool = True):
         super().__init__()
-        self.norm = nn.LayerNorm(in_channels)
-        self.hidden = nn.Linear(in_channels, teacher_channels)
-        self.output = nn.Linear(teacher_channels, teacher_channels)
+        width = teacher_channels if hidden_channels is None else hidden_channels
+        self.norm = nn.LayerNorm(in_channels) if norm else nn.Identity()
+        self.hidden = nn.Linear(in_channels, width)
+        self.output = nn.Linear(width, teacher_channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Projects (..., in_channels) to (..., teacher_channels)."""
-        tokens = tokens.to(self.norm.weight.dtype)
+        tokens = tokens.to(self.hidden.weight.dtype)
         return self.output(functional.gelu(self.hidden(self.norm(tokens))))
 
 

@@ -23,6 +23,7 @@ from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.given_options import given_flags, read_recipe
+from igep.trainers.data.centre_square import crop_to_centre
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.row_source import RowSource
@@ -48,6 +49,8 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
         image_min_pixels (`int`, *optional*): Smaller images are enlarged by the processor; its own limit unless given.
         image_max_pixels (`int`, *optional*): Larger images are shrunk by the processor; its own limit unless given. Images
             of a unified focal length must stay below it.
+        centre_crop (`bool`, *optional*, defaults to `False`): Show the model the centre square of a video's frames, as
+            Video-3D LLM does, instead of whole frames squashed into the square. The saved processor does likewise.
 
     Raises:
         ValueError: An entry of the mixture or an option of VLM3's questions is wrong.
@@ -58,6 +61,10 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
     )
     image_max_pixels: int | None = field(
         default=None, metadata={"help": "The processor shrinks larger images (default: its own limit)."}
+    )
+
+    centre_crop: bool = field(
+        default=False, metadata={"help": "Videos of a square base: show the centre square instead of squashed frames."}
     )
 
     def __post_init__(self):
@@ -194,7 +201,7 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
         `IGEPProcessor`
 
     Raises:
-        ValueError: A limit is set and the processor has none.
+        ValueError: A limit is set and the processor has none, or a crop and it sees no squares.
     """
     processor = IGEPProcessor.from_pretrained(_model_name(model_args), revision=model_args.model_revision)
     limits = {"shortest_edge": script_args.image_min_pixels, "longest_edge": script_args.image_max_pixels}
@@ -207,7 +214,31 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
                 f"of this model have the fixed size {size}, with no limits to set. Remove both options."
             )
         processor.image_processor.size = {**size, **limits}
+    if script_args.centre_crop:
+        crop_to_centre(processor)
     return processor
+
+
+def check_crop(script_args: IGEPScriptArguments, training_args: IGEPSFTConfig) -> None:
+    """Raises where a crop would miss what the other options show.
+
+    Args:
+        script_args (`IGEPScriptArguments`): Whether frames are cropped.
+        training_args (`IGEPSFTConfig`): How frames are shown, and the teacher.
+
+    Raises:
+        ValueError: Frames are no video, or the teacher's descriptors are of whole frames.
+    """
+    if not script_args.centre_crop:
+        return
+    if training_args.frames_as != "video":
+        raise ValueError("centre_crop crops videos: set frames_as to video, or centre_crop to false.")
+    precomputed = training_args.global_weight and training_args.teacher == "precomputed"
+    if precomputed and training_args.teacher_transform == "resize":
+        raise ValueError(
+            "centre_crop: descriptors under teacher_transform=resize are of whole frames. Write those of cropped frames under "
+            "a name of their own, and set teacher_transform to it."
+        )
 
 
 def load_datasets(
@@ -322,6 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     script_args, training_args, model_args = parse(arguments)
     recipe = given_options(arguments, (script_args, training_args, model_args))
     try:
+        check_crop(script_args, training_args)
         train_dataset, eval_dataset = load_datasets(script_args, training_args)
     except (ValueError, OSError) as error:  # scenes that are nowhere or broken, above all
         sys.exit(f"sft.py: error: {' '.join(str(error).split())}")

@@ -5,7 +5,13 @@ from dataclasses import dataclass, field
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
-from igep.configuration_igep import SUPERVISE_CHOICES, check_supervision
+from igep.configuration_igep import (
+    ALIGNMENT_DISTANCES,
+    POSITION_ENCODINGS,
+    SUPERVISE_CHOICES,
+    check_positions,
+    check_supervision,
+)
 
 
 TEACHERS = ("none", "geometry_oracle", "backbone", "precomputed")
@@ -51,6 +57,19 @@ class IGEPSFTConfig(SFTConfig):
             Largest depth that the verifier can predict: raise it for scenes that reach farther.
         pooled_alignment (`bool`, *optional*, defaults to `False`):
             Align one descriptor per frame instead of one per token.
+        alignment_distance (`str`, *optional*, defaults to `"cosine"`):
+            `"cosine"` = `1 - cos`; `"squared"` = the squared distance of unit vectors, `2 - 2 cos`, as in 3DRS.
+        teacher_projector_channels (`int`, *optional*):
+            Hidden width of the projector to the teacher; the teacher's channels unless given.
+        teacher_projector_norm (`bool`, *optional*, defaults to `True`):
+            Whether that projector begins with a layer norm.
+        position_encoding (`str`, *optional*, defaults to `"none"`):
+            `"sin3d"` adds the 3D position of each visual token to it, as Video-3D LLM does. The saved model then needs depth,
+            intrinsics and poses to answer: a baseline, not RGB alone.
+        position_voxel_metres (`float`, *optional*, defaults to `0.1`):
+            Side of the voxels that positions are rounded to.
+        position_range_metres (`list[float]`, *optional*, defaults to `[15.0, 15.0, 5.0]`):
+            x, y and z of a position run from minus to plus as much in the scene's world.
         geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
             Height and width of depth targets and predictions.
         neighbour_window (`int`, *optional*, defaults to `1`):
@@ -134,6 +153,30 @@ class IGEPSFTConfig(SFTConfig):
     pooled_alignment: bool = field(
         default=False, metadata={"help": "Align one descriptor per frame instead of one per token."}
     )
+    alignment_distance: str = field(
+        default="cosine",
+        metadata={"help": "1 - cos, or squared = 2 - 2 cos as in 3DRS.", "choices": list(ALIGNMENT_DISTANCES)},
+    )
+    teacher_projector_channels: int | None = field(
+        default=None, metadata={"help": "Hidden width of the projector to the teacher (default: the teacher's)."}
+    )
+    teacher_projector_norm: bool = field(
+        default=True, metadata={"help": "The projector to the teacher begins with a layer norm."}
+    )
+    position_encoding: str = field(
+        default="none",
+        metadata={
+            "help": "sin3d adds 3D positions to visual tokens (Video-3D LLM): the model then needs depth and poses to answer.",
+            "choices": list(POSITION_ENCODINGS),
+        },
+    )
+    position_voxel_metres: float = field(
+        default=0.1, metadata={"help": "Side of the voxels that positions are rounded to."}
+    )
+    position_range_metres: list[float] = field(
+        default_factory=lambda: [15.0, 15.0, 5.0],
+        metadata={"help": "x, y and z of positions run from minus to plus as much."},
+    )
     geometry_size: list[int] = field(
         default_factory=lambda: [96, 128],
         metadata={"help": "Height and width of depth targets and predictions."},
@@ -210,6 +253,7 @@ class IGEPSFTConfig(SFTConfig):
                 "loads them: set it to end."
             )
         check_supervision(vars(self))
+        check_positions(vars(self))
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
@@ -260,18 +304,24 @@ class IGEPSFTConfig(SFTConfig):
     @property
     def losses(self) -> dict[str, float]:
         """Weight of each loss by its name in words, as a card lists them."""
+        distance = ", 2 - 2 cos" if self.alignment_distance == "squared" else ""
         verifier = f"by a verifier of {self.verifier_channels} channels on {self.verifier_taps} encoder layers"
         return {
             "cross-entropy of the answers": 1.0,
             f"depth, {verifier}": self.geometry_weight,
             "cross-view consistency of that depth": self.cross_view_weight,
-            f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher})": self.global_weight,
+            f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher}{distance})": self.global_weight,
         }
 
     @property
     def named_teacher(self) -> dict[str, str | None] | None:
         """Kind and name of the teacher that is aligned with, as a card names it; `None` where none is."""
         return {"kind": self.teacher, "name": self.teacher_name_or_path} if self.global_weight else None
+
+    @property
+    def reads_positions(self) -> bool:
+        """Whether the model reads 3D positions, from depth and poses that it then needs to answer."""
+        return self.position_encoding != "none"
 
     @property
     def supervises_geometry(self) -> bool:

@@ -151,7 +151,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         return batch["labels"][:, 1:].ne(-100).sum()
 
     def run_record(self, folder: Path, *, tags: Sequence[str], datasets: Sequence[str]) -> dict[str, Any]:
-        return training_run(
+        run = training_run(
             self.args,
             self.recipe,
             self.train_dataset,
@@ -168,8 +168,15 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             architecture=self.igep_model.config.vlm_config.model_type,
             folder=folder,
         )
+        run["usage"]["geometry_inputs"] = "depth+pose" if self.args.reads_positions else "none"
+        return run
 
     # ---- Loss
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
+        geometry = {name: inputs[name].to(self.args.device) for name in GEOMETRY_INPUTS}
+        return super()._prepare_inputs(inputs) | geometry
 
     def compute_loss(
         self,
@@ -198,8 +205,9 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         sample_ids = inputs.pop("sample_ids")
         teacher_frames = inputs.pop("teacher_frames", None)
         geometry = {name: inputs.pop(name) for name in GEOMETRY_INPUTS}
-        if self.args.supervises_geometry:
+        if self.args.supervises_geometry or self.args.reads_positions:
             inputs |= geometry
+        if self.args.supervises_geometry:
             inputs["neighbour_index"] = self._neighbours(geometry, sample_ids)
             if self.args.global_weight:
                 inputs["teacher_descriptors"] = self.teacher(teacher_frames, TeacherGeometry(**geometry, **names))
@@ -287,4 +295,5 @@ def _collator(args: IGEPSFTConfig, processor: IGEPProcessor, teacher: Teacher | 
         unannotated_prompt=args.unannotated_prompt,
         pack_questions=args.pack_questions,
         max_packed_tokens=args.max_packed_tokens,
+        position_range_metres=args.position_range_metres if args.reads_positions else None,
     )

@@ -190,21 +190,25 @@ def cross_view_loss(
 
 
 @_outside_autocast
-def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False) -> Tensor:
-    """`1 - cos` between projected student tokens and a frozen teacher's descriptors.
+def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False, distance: str = "cosine") -> Tensor:
+    """Distance of projected student tokens from a frozen teacher's descriptors, both of unit length.
 
     Args:
         student (`torch.Tensor`): (B, F, h, w, C).
         teacher (`torch.Tensor`): (B, F, h', w', C), averaged over areas to the student's grid. A descriptor that is
             zero or not finite is missing and takes no part.
         pooled (`bool`, *optional*, defaults to `False`): Compare one mean descriptor per frame instead of every token.
+        distance (`str`, *optional*, defaults to `"cosine"`): `"cosine"` = `1 - cos`; `"squared"` = the squared distance of the
+            two unit vectors, `2 - 2 cos` (3DRS).
 
     Returns:
         `torch.Tensor`: (B,) mean over the sample's tokens (or frames) that have a teacher.
 
     Raises:
-        ValueError: If batch, frames or channels differ.
+        ValueError: If batch, frames or channels differ, or the distance is unknown.
     """
+    if distance not in ("cosine", "squared"):
+        raise ValueError(f"distance={distance!r} is unknown: use cosine or squared")
     if student.ndim != 5 or teacher.ndim != 5:
         raise ValueError(
             f"student and teacher must have shape (B, F, h, w, C), got {tuple(student.shape)} and "
@@ -232,7 +236,10 @@ def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False) -> Te
     else:
         compared = predicted
     has_target = (weight > 0) & (target != 0).any(-1)
-    loss = _sample_mean(1 - functional.cosine_similarity(compared, target, dim=-1), has_target.to(predicted.dtype))
+    apart = 1 - functional.cosine_similarity(compared, target, dim=-1)
+    if distance == "squared":
+        apart = 2 * apart  # |a - b|^2 = 2 - 2 a.b for unit vectors
+    loss = _sample_mean(apart, has_target.to(predicted.dtype))
     return loss + _graph_zero(predicted)
 
 
@@ -288,6 +295,7 @@ def igep_objective(
     global_weight: float,
     uncertainty_alpha: float,
     pooled_alignment: bool,
+    alignment_distance: str = "cosine",
 ) -> dict[str, Tensor]:
     """Every geometric loss term of IGEP for one batch, unweighted.
 
@@ -310,6 +318,7 @@ def igep_objective(
         global_weight (`float`): Weight of `loss_global`.
         uncertainty_alpha (`float`): See `depth_loss`.
         pooled_alignment (`bool`): See `alignment_loss`.
+        alignment_distance (`str`, *optional*, defaults to `"cosine"`): See `alignment_loss`.
 
     Returns:
         `dict[str, torch.Tensor]`: scalars `loss_geometry`, `loss_cross_view`, `loss_global` (means over B) and the
@@ -365,7 +374,7 @@ def igep_objective(
             loss = _graph_zero(student)
         else:
             teacher = torch.where(real[..., None], teacher_descriptors, 0.0)
-            loss = alignment_loss(student, teacher, pooled_alignment)
+            loss = alignment_loss(student, teacher, pooled_alignment, alignment_distance)
         outputs["loss_global"] = loss.mean()
     return outputs
 

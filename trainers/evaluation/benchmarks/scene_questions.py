@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from PIL import Image
 
 from igep.trainers.cards.run_data import named_dataset
 from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
 from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
-from igep.trainers.data.scenes.scene_validation import decode_frame
-from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError
+from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError, SpatialExample
+from igep.trainers.data.spatial_dataset import example_of
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
@@ -67,7 +69,10 @@ class SceneQuestions(Sequence[QuestionGroup]):
         scene, rows = self._groups[number]
         found = self._questions[rows].to_pylist()
         return QuestionGroup(
-            self._scenes.scene_ids[scene], tuple(map(self._question, found)), lambda: self._frames(scene)
+            self._scenes.scene_ids[scene],
+            tuple(map(self._question, found)),
+            lambda: self._frames(scene),
+            lambda size: self._example(scene, size),
         )
 
     def _question(self, row: dict[str, Any]) -> Question:
@@ -83,7 +88,8 @@ class SceneQuestions(Sequence[QuestionGroup]):
             row["question_id"], row["question"], row["answers"][0], row["question_type"] or "", self._reference_of(row)
         )
 
-    def _frames(self, scene: int) -> list[Image.Image]:
+    def _sampled(self, scene: int) -> ValidScene:
+        """A scene with the frames that are asked about and no others."""
         scene_id, usable = self._scenes.scene_ids[scene], self._scenes.usable_frames(scene)
         try:
             sampled = usable[uniform_frame_indices(len(usable), self._num_frames)].tolist()
@@ -92,11 +98,18 @@ class SceneQuestions(Sequence[QuestionGroup]):
                 f"Scene {scene_id!r}: {len(usable)} of its frames are valid, {self._num_frames} are asked for: lower "
                 "num_frames, or leave this scene out."
             ) from error
-        found = self._scenes.scene(scene, sampled)
+        return self._scenes.scene(scene, sampled)
+
+    def _frames(self, scene: int) -> list[Image.Image]:
+        found = self._sampled(scene)
         return [
-            decode_frame(scene_id, number, frame)
+            decode_frame(found.scene_id, number, frame)
             for number, frame in zip(found.frame_numbers, found.frames, strict=True)
         ]
+
+    def _example(self, scene: int, size: tuple[int, int]) -> SpatialExample:
+        found = self._sampled(scene)
+        return example_of(found, np.arange(len(found.frames)), (), size, found.scene_id)
 
 
 def questions_of_scenes(
