@@ -8,17 +8,15 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 
+OBJECTIVES = ("paper", "release")
 SUPERVISE_CHOICES = ("encoder", "llm")
+VERIFIER_ACTIVATIONS = ("bounded", "exp")
 SUPERVISION_FIELDS = (  # which the options of a trainer have as well
-    *("supervise", "geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"),
+    *("objective", "supervise", "geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"),
     *("verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
-    *(
-        "pooled_alignment",
-        "alignment_distance",
-        "teacher_projector_channels",
-        "teacher_projector_norm",
-        "geometry_size",
-    ),
+    *("verifier_layers", "verifier_activation", "verifier_projection_channels"),
+    *("teacher_projector_channels", "teacher_projector_norm"),
+    *("pooled_alignment", "alignment_distance", "geometry_size"),
 )
 ALIGNMENT_DISTANCES = ("cosine", "squared")
 POSITION_ENCODINGS = ("none", "sin3d")
@@ -34,18 +32,25 @@ def check_supervision(fields: Mapping[str, Any]) -> None:
     Raises:
         ValueError: One is not; the message names the field, the value and the remedy.
     """
-    if fields["supervise"] not in SUPERVISE_CHOICES:
-        raise ValueError(f"supervise={fields['supervise']!r} is unknown: use one of {', '.join(SUPERVISE_CHOICES)}.")
-    if fields["alignment_distance"] not in ALIGNMENT_DISTANCES:
+    for name, choices in (
+        ("objective", OBJECTIVES),
+        ("supervise", SUPERVISE_CHOICES),
+        ("alignment_distance", ALIGNMENT_DISTANCES),
+        ("verifier_activation", VERIFIER_ACTIVATIONS),
+    ):
+        if fields[name] not in choices:
+            raise ValueError(f"{name}={fields[name]!r} is unknown: use one of {', '.join(choices)}.")
+    layers = fields["verifier_layers"]
+    if layers is not None and (sorted(set(layers)) != list(layers) or len(layers) != fields["verifier_taps"]):
         raise ValueError(
-            f"alignment_distance={fields['alignment_distance']!r} is unknown: use one of {', '.join(ALIGNMENT_DISTANCES)}."
+            f"verifier_layers={layers} must be verifier_taps={fields['verifier_taps']} layers, each above the one before."
         )
     for name in ("verifier_channels", "verifier_taps"):
         if fields[name] < 1:
             raise ValueError(f"{name}={fields[name]} must be at least 1.")
-    width = fields["teacher_projector_channels"]
-    if width is not None and width < 1:
-        raise ValueError(f"teacher_projector_channels={width} must be at least 1, or null for the teacher's channels.")
+    for name in ("teacher_projector_channels", "verifier_projection_channels"):
+        if fields[name] is not None and fields[name] < 1:
+            raise ValueError(f"{name}={fields[name]} must be at least 1, or null for the default.")
     nearest, farthest = fields["verifier_min_depth_metres"], fields["verifier_max_depth_metres"]
     if not 0 < nearest < farthest < float("inf"):
         raise ValueError(
@@ -95,6 +100,8 @@ class IGEPConfig(PreTrainedConfig):
         vlm_config (`dict` or `PreTrainedConfig`, *optional*, defaults to a LLaVA-OneVision):
             Configuration of the wrapped VLM, any `AutoModelForImageTextToText` whose forward takes
             `mm_encoder_outputs`.
+        objective (`str`, *optional*, defaults to `"paper"`):
+            Loss terms: `"paper"` = the formulas of 3D-IDE, `"release"` = those of its authors' code.
         supervise (`str`, *optional*, defaults to `"encoder"`):
             Which tokens are aligned with the 3D teacher: `"encoder"` = the last layer of the vision encoder,
             `"llm"` = the visual tokens at the output of the language model.
@@ -103,10 +110,17 @@ class IGEPConfig(PreTrainedConfig):
             geometry.
         verifier_taps (`int`, *optional*, defaults to `2`):
             Number of encoder layers that the verifier reads, evenly spaced, the last included.
+        verifier_layers (`list[int]`, *optional*):
+            Those layers by their numbers from 1, in place of even spacing; the last feeds the language model.
+        verifier_activation (`str`, *optional*, defaults to `"bounded"`):
+            `"bounded"` = depth and confidence stay in finite ranges; `"exp"` = `exp` and `1 + exp`, as in VGGT.
+        verifier_projection_channels (`int`, *optional*):
+            Bring the tokens to so many channels before the decoder reads them, by two layers that its taps share (width
+            twice the encoder's, GELU, then a layer norm). No such projection unless given.
         verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
-            Smallest depth that the verifier can predict.
+            Smallest depth that a bounded verifier can predict.
         verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
-            Largest depth that the verifier can predict.
+            Largest depth that a bounded verifier can predict.
         geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
             Height and width of the predicted depth when the batch has no depth to take the size from.
         teacher_channels (`int`, *optional*):
@@ -144,9 +158,13 @@ class IGEPConfig(PreTrainedConfig):
     sub_configs_defaults = {"vlm_config": SubConfigSpec(config_class=AutoConfig, model_type="llava_onevision")}
 
     vlm_config: dict | PreTrainedConfig | None = None
+    objective: str = "paper"
     supervise: str = "encoder"
     verifier_channels: int = 32
     verifier_taps: int = 2
+    verifier_layers: list[int] | tuple[int, ...] | None = None
+    verifier_activation: str = "bounded"
+    verifier_projection_channels: int | None = None
     verifier_min_depth_metres: float | int = 0.1
     verifier_max_depth_metres: float | int = 20.0
     geometry_size: list[int] | tuple[int, ...] = (96, 128)

@@ -25,11 +25,19 @@ from .base_vlm import (
     part_of_parameter,
     read_layer,
 )
+from .camera_geometry import relative_pose
 from .configuration_igep import IGEPConfig
 from .frame_grids import FrameGrids, read_frame_grids
 from .position_encoding import GEOMETRY, add_positions, check_position_geometry
 from .question_packing import packed_inputs
-from .training_heads import HEAD_NAMES, DepthVerifier, TeacherProjector, check_geometry, scatter_frames
+from .training_heads import (
+    HEAD_NAMES,
+    DepthVerifier,
+    PoseEmbedding,
+    TeacherProjector,
+    check_geometry,
+    scatter_frames,
+)
 
 
 IGNORED_LABEL = -100
@@ -121,6 +129,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.objective: Callable | None = None
         self.packs_with_block_mask = False  # to be set where packed questions meet flex attention
         self.depth_verifier: DepthVerifier | None = None
+        self.pose_embedding: PoseEmbedding | None = None
         self.teacher_projector: TeacherProjector | None = None
         self.post_init()
 
@@ -173,16 +182,24 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Calling it again changes the objective and keeps the heads.
 
         Args:
-            objective (`Callable`): Computes the geometry terms; `igep.trainers.supervision.geometry_losses.igep_objective`.
+            objective (`Callable`): Computes the geometry terms: `igep_objective` of
+                `igep.trainers.supervision.geometry_losses`, or `release_objective` of `release_losses` beside it where the
+                configuration says `objective: release`.
 
         Raises:
-            ValueError: If the encoder has fewer layers than `verifier_taps`.
+            ValueError: If the encoder has fewer layers than `verifier_taps`, or not those of `verifier_layers`.
         """
         config = self.config
         channels, num_layers = encoder_shape(config.vlm_config)
         if config.verifier_taps > num_layers:
             raise ValueError(
                 f"verifier_taps={config.verifier_taps} is more than the {num_layers} layers of the vision encoder."
+            )
+        layers, last = config.verifier_layers, read_layer(config.vlm_config, num_layers)
+        if layers is not None and (layers[0] < 1 or layers[-1] != last):
+            raise ValueError(
+                f"verifier_layers={list(layers)} must begin at 1 or above and end at {last}, the layer that the language model "
+                "reads."
             )
         self.objective = objective
         needs_verifier = config.geometry_weight > 0 or config.cross_view_weight > 0
@@ -194,7 +211,12 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 frames_per_map=frames_per_feature(config.vlm_config),
                 min_depth_metres=config.verifier_min_depth_metres,
                 max_depth_metres=config.verifier_max_depth_metres,
+                activation=config.verifier_activation,
+                projection_channels=config.verifier_projection_channels,
             ).to(self.device)
+        predicts_neighbours = config.objective == "release" and config.cross_view_weight > 0
+        if predicts_neighbours and self.pose_embedding is None:
+            self.pose_embedding = PoseEmbedding(channels, config.verifier_taps).to(self.device)
         if config.global_weight > 0 and config.teacher_channels is not None and self.teacher_projector is None:
             source = channels if config.supervise == "encoder" else config.get_text_config().hidden_size
             self.teacher_projector = TeacherProjector(
@@ -206,6 +228,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Drops the heads and the objective: what is left is the model that is saved."""
         self.objective = None
         self.depth_verifier = None
+        self.pose_embedding = None
         self.teacher_projector = None
 
     @property
@@ -216,7 +239,11 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     @property
     def training_heads(self) -> dict[str, nn.Module]:
         """The heads that exist, by name; empty for a loaded model."""
-        heads = {"depth_verifier": self.depth_verifier, "teacher_projector": self.teacher_projector}
+        heads = {
+            "depth_verifier": self.depth_verifier,
+            "pose_embedding": self.pose_embedding,
+            "teacher_projector": self.teacher_projector,
+        }
         return {name: head for name, head in heads.items() if head is not None}
 
     def forward(
@@ -253,7 +280,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             world_from_camera (`Tensor`, *optional*): (B, F, 4, 4), NaN = unknown.
             frame_mask (`Tensor`, *optional*): (B, F) bool, the frames that are real. Switches the heads on. Needed with
                 the three above where the configuration has a `position_encoding`.
-            neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none.
+            neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none; with `objective:
+                release` (B, F, K), those whose depth is predicted from it.
             teacher_descriptors (`Tensor`, *optional*): (B, F, h, w, C) of the frozen teacher.
             set_index (`Tensor`, *optional*): (B, T) long, the set of images each token belongs to, numbered from 0 over the
                 whole batch in the order of the tokens; -1 = padding. Packs questions: with `sdpa` or `eager` attention,
@@ -471,7 +499,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         hidden_states = outputs.hidden_states
         last = read_layer(self.config.vlm_config, len(hidden_states) - 1)
         taps = self.config.verifier_taps
-        chosen = [hidden_states[max(1, round(last * (tap + 1) / taps))] for tap in range(taps)]
+        layers = self.config.verifier_layers or [max(1, round(last * (tap + 1) / taps)) for tap in range(taps)]
+        chosen = [hidden_states[layer] for layer in layers]
         grids = read_frame_grids(self.config.vlm_config, chosen[-1], given, modality == "video")
         return EncodedFrames(modality, outputs, grids, tuple(grids.encoder_maps(tap) for tap in chosen))
 
@@ -531,7 +560,11 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.teacher_projector is not None:
             descriptors = self.teacher_projector(student_maps)
             student = scatter_frames(descriptors[slots // encoded.grids.temporal_patch_size], frame_mask)
+        neighbours = {}
+        if self.pose_embedding is not None:
+            neighbours = self._neighbour_depths(geometry, encoded, slots)
         terms = self.objective(
+            **neighbours,
             predicted_depth_metres=output.predicted_depth_metres,
             confidence=output.confidence,
             student=student,
@@ -547,6 +580,35 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if name in terms:
                 output[name] = terms[name]
         return {name: value for name, value in terms.items() if name.startswith("loss_")}
+
+    def _neighbour_depths(
+        self, geometry: dict[str, Tensor | None], encoded: EncodedFrames, slots: Tensor
+    ) -> dict[str, Tensor | None]:
+        """Pairs of frames (P, 3) and the depth of each second, (P, H, W), predicted from the first and the relative pose."""
+        index, poses, depth = (geometry[name] for name in ("neighbour_index", "world_from_camera", "depth_metres"))
+        known = index is not None and poses is not None and depth is not None
+        if known and index.dim() != 3:
+            raise ValueError(
+                f"neighbour_index has shape {tuple(index.shape)}: objective='release' takes (B, F, K), several per frame."
+            )
+        pairs = (index >= 0).nonzero() if known else slots.new_zeros(0, 3)
+        if not len(pairs):
+            # Every process has the embedding in its graph.
+            return {"pairs": None, "pair_predicted_depth_metres": 0.0 * self.pose_embedding.weights.sum()[None]}
+        sample, frame, _ = pairs.unbind(1)
+        neighbour = index[(index >= 0)]
+        frame_mask, patch = geometry["frame_mask"], encoded.grids.temporal_patch_size
+        place = torch.zeros_like(frame_mask, dtype=torch.long)
+        place[frame_mask] = slots  # (B, F): where each frame's features are
+        slot = place[sample, frame]
+        pose = relative_pose(poses[sample, neighbour], poses[sample, frame])
+        maps = self.pose_embedding(tuple(tap[slot // patch] for tap in encoded.maps), pose)
+        predicted, _ = self.depth_verifier(maps, tuple(depth.shape[-2:]))
+        chosen = torch.arange(len(pairs), device=slot.device) * patch + slot % patch
+        return {
+            "pairs": torch.stack([sample, frame, neighbour], 1),
+            "pair_predicted_depth_metres": predicted[chosen],
+        }
 
     def _total(self, losses: dict[str, Tensor], output: IGEPOutput) -> IGEPOutput:
         weights = {

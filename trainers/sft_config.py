@@ -7,8 +7,10 @@ from trl import SFTConfig
 
 from igep.configuration_igep import (
     ALIGNMENT_DISTANCES,
+    OBJECTIVES,
     POSITION_ENCODINGS,
     SUPERVISE_CHOICES,
+    VERIFIER_ACTIVATIONS,
     check_positions,
     check_supervision,
 )
@@ -36,6 +38,8 @@ class IGEPSFTConfig(SFTConfig):
         hub_strategy (`str`, *optional*, defaults to `"end"`):
             With `push_to_hub`, upload the saved model. The other strategies of transformers upload checkpoints, which hold
             pickles and not the code that loads them.
+        objective (`str`, *optional*, defaults to `"paper"`):
+            Loss terms: `"paper"` = the formulas of 3D-IDE, `"release"` = those of its authors' code; see docs/igep.md.
         supervise (`str`, *optional*, defaults to `"encoder"`):
             Tokens that are aligned with the teacher: `"encoder"` = output of the vision encoder, `"llm"` = visual tokens
             at the output of the language model.
@@ -51,6 +55,12 @@ class IGEPSFTConfig(SFTConfig):
             Width of the depth verifier. Weak on purpose: the geometry has to be in the encoder.
         verifier_taps (`int`, *optional*, defaults to `2`):
             Encoder layers that the verifier reads.
+        verifier_layers (`list[int]`, *optional*):
+            Those layers, counted from 1, in place of even spacing; the last feeds the language model.
+        verifier_activation (`str`, *optional*, defaults to `"bounded"`):
+            `"exp"` = `exp` for depth and `1 + exp` for confidence, without the bounds below, as in VGGT.
+        verifier_projection_channels (`int`, *optional*):
+            Channels that tokens are brought to before the verifier decodes them; not at all unless given.
         verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
             Smallest depth that the verifier can predict.
         verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
@@ -73,7 +83,8 @@ class IGEPSFTConfig(SFTConfig):
         geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
             Height and width of depth targets and predictions.
         neighbour_window (`int`, *optional*, defaults to `1`):
-            The cross-view loss picks each frame's neighbour at random among the frames at most this far away.
+            `paper`: the cross-view loss picks each frame's neighbour at random among the frames at most this far away;
+            `release`: it takes so many of the frames that follow.
         teacher (`str`, *optional*, defaults to `"geometry_oracle"`):
             `"geometry_oracle"`, `"backbone"`, `"precomputed"` or `"none"`.
         teacher_name_or_path (`str`, *optional*):
@@ -129,6 +140,13 @@ class IGEPSFTConfig(SFTConfig):
         default="end", metadata={"help": "With push_to_hub: upload the saved model, at the end.", "choices": ["end"]}
     )
 
+    objective: str = field(
+        default="paper",
+        metadata={
+            "help": "Loss terms: the paper's formulas, or those of its authors' code.",
+            "choices": list(OBJECTIVES),
+        },
+    )
     supervise: str = field(
         default="encoder",
         metadata={"help": "Tokens that are aligned with the teacher.", "choices": list(SUPERVISE_CHOICES)},
@@ -143,6 +161,16 @@ class IGEPSFTConfig(SFTConfig):
     uncertainty_alpha: float = field(default=0.2, metadata={"help": "Weight of -log S in the depth loss."})
     verifier_channels: int = field(default=32, metadata={"help": "Width of the depth verifier, weak on purpose."})
     verifier_taps: int = field(default=2, metadata={"help": "Encoder layers that the verifier reads."})
+    verifier_layers: list[int] | None = field(
+        default=None, metadata={"help": "The layers that the verifier reads, from 1 (default: evenly spaced)."}
+    )
+    verifier_activation: str = field(
+        default="bounded",
+        metadata={"help": "Ranges of depth and confidence: bounded, or exp.", "choices": list(VERIFIER_ACTIVATIONS)},
+    )
+    verifier_projection_channels: int | None = field(
+        default=None, metadata={"help": "Bring tokens to so many channels before the verifier (default: not at all)."}
+    )
     verifier_min_depth_metres: float = field(
         default=0.1, metadata={"help": "Smallest depth that the verifier can predict."}
     )
@@ -306,10 +334,12 @@ class IGEPSFTConfig(SFTConfig):
         """Weight of each loss by its name in words, as a card lists them."""
         distance = ", 2 - 2 cos" if self.alignment_distance == "squared" else ""
         verifier = f"by a verifier of {self.verifier_channels} channels on {self.verifier_taps} encoder layers"
+        release = self.objective == "release"
         return {
             "cross-entropy of the answers": 1.0,
-            f"depth, {verifier}": self.geometry_weight,
-            "cross-view consistency of that depth": self.cross_view_weight,
+            f"depth, {verifier}{', terms of the release' if release else ''}": self.geometry_weight,
+            "cross-view consistency of that depth"
+            + (", and the neighbour's predicted from it and the pose" if release else ""): self.cross_view_weight,
             f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher}{distance})": self.global_weight,
         }
 

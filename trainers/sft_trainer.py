@@ -22,16 +22,19 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
 from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.mixture import MixtureDataset, drawn_rows
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.running_metrics import token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.configure_supervision import configure_supervision
 from igep.trainers.supervision.geometry_losses import igep_objective
-from igep.trainers.supervision.neighbour_frames import draw_neighbours
+from igep.trainers.supervision.neighbour_frames import draw_neighbours, following_frames
+from igep.trainers.supervision.release_losses import release_objective
 from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 
 
+OBJECTIVES = {"paper": igep_objective, "release": release_objective}
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
 
 
@@ -142,7 +145,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         return self.args.merge_adapter_at_save
 
     def build_heads(self) -> None:
-        self.igep_model.add_training_heads(igep_objective)
+        self.igep_model.add_training_heads(OBJECTIVES[self.args.objective])
 
     def part_of_parameter(self, name: str) -> str:
         return self.igep_model.part_of_parameter(name)
@@ -218,6 +221,10 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     def _neighbours(self, geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> torch.Tensor:
         usable = usable_pose(geometry["world_from_camera"]) & usable_intrinsics(geometry["intrinsics"])
+        if self.args.objective == "release":
+            if self.args.cross_view_weight:
+                _check_poses(geometry, sample_ids)
+            return following_frames(usable & geometry["frame_mask"], self.args.neighbour_window)
         return draw_neighbours(
             usable & geometry["frame_mask"],
             sample_ids,
@@ -271,6 +278,18 @@ def _check_inputs(
         if dataset is not None and len(dataset) == 0:
             raise ValueError(f"{name} is empty: there is nothing to train on. Check the data path and its filters.")
     drawn_rows(train_dataset, 0)  # which raises now, not at the first save, where the rows do not say what they are
+
+
+def _check_poses(geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> None:
+    """Raises for rows with depth and no pose, which would silently lack the main term of the release."""
+    has_depth = (geometry["depth_metres"] > 0).flatten(1).any(1)
+    has_pose = usable_pose(geometry["world_from_camera"]).any(1)
+    for name, lacks in zip(sample_ids, (has_depth & ~has_pose).tolist(), strict=True):
+        if lacks:
+            raise SpatialDataError(
+                f"Sample {name!r} has depth and no poses: objective=release predicts the depth of neighbouring frames from "
+                "them. Give poses, leave the scene out, or set cross_view_weight to 0."
+            )
 
 
 def _teacher(args: IGEPSFTConfig) -> Teacher:

@@ -145,10 +145,11 @@ def test_model_of_the_recipe_at_its_real_size(recipe):
         model.add_training_heads(igep_objective)
     heads = {name: sum(value.numel() for value in head.parameters()) for name, head in model.training_heads.items()}
     assert base_size == pytest.approx(billions * BILLION, rel=0.05)
-    if "3d_ide" not in recipe.stem:  # with the width of the authors' code
+    of_the_authors = "3d_ide" in recipe.stem or "release" in recipe.stem  # the width of their code
+    if not of_the_authors:
         assert heads.get("depth_verifier", 0) < 5_000_000  # weak on purpose
     if args.teacher_projector_channels is None:
-        assert sum(heads.values()) < 5_000_000 or "3d_ide" in recipe.stem
+        assert sum(heads.values()) < 5_000_000
     else:
         assert heads["teacher_projector"] == 3584 * 7168 + 7168 + 7168 * 2048 + 2048
     assert bool(heads) == args.supervises_geometry
@@ -220,10 +221,34 @@ def test_baselines_differ_in_what_they_are_named_for(method, positions, crops, a
             assert stated == ("llm", "squared", 1.0, 0)
 
 
+@pytest.mark.parametrize("suffix", ["", "_lora"])
+def test_the_recipe_of_the_release_has_its_numbers(suffix):
+    """Those of the authors' code, read at 0002655."""
+    script_args, args, model_args = parsed(package_files.RECIPES / f"igep_release_7b{suffix}.yaml")
+    assert [entry.dataset for entry in script_args.entries()] == [
+        *("scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d")
+    ]
+    assert (args.objective, args.supervise, args.alignment_distance) == ("release", "llm", "squared")
+    weights = (args.geometry_weight, args.cross_view_weight, args.global_weight, args.uncertainty_alpha)
+    assert weights == (0.8, pytest.approx(0.8 * 0.1), 1.0, 0.2)
+    verifier = (
+        args.verifier_channels,
+        args.verifier_layers,
+        args.verifier_activation,
+        args.verifier_projection_channels,
+    )
+    assert verifier == (256, [6, 12, 18, 26], "exp", 2048)
+    assert (args.geometry_size, args.neighbour_window) == ([378, 378], 2)
+    assert (args.learning_rate, args.learning_rates["vision"]) == ((2e-4, 2e-5) if suffix else (1e-5, 2e-6))
+    if suffix:
+        assert (model_args.lora_r, model_args.lora_alpha, model_args.lora_dropout) == (128, 256, 0.1)
+
+
 def test_recipes_and_launch_plans_are_all_there():
     assert {path.stem for path in RECIPES} >= {
         *("quickstart", "igep_llava_onevision_7b", "igep_llava_onevision_7b_lora", "igep_qwen3_vl_4b"),
         *("igep_own_scenes", "vlm3_qwen3_vl_4b", "vlm3_qwen3_vl_4b_lora", "igep_plus_vlm3_qwen3_vl_4b"),
+        *("igep_release_7b", "igep_release_7b_lora"),
     }
     methods = ("plain", "video_3d_llm", "3drs", "3drs_alone", "igep", "3d_ide")
     assert {path.stem for path in SCANNET} == {

@@ -11,6 +11,7 @@ from igep.modeling_igep import IGEPForConditionalGeneration
 
 PACKING_ATTENTION = ("sdpa", "eager", "flex_attention")
 HEAD_FIELDS = (
+    *("objective", "verifier_layers", "verifier_activation", "verifier_projection_channels"),
     *("supervise", "verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
     *("teacher_channels", "teacher_projector_channels", "teacher_projector_norm"),
 )
