@@ -54,9 +54,12 @@ class ScenePage:
 
     # ---- What the visitor does
 
-    def load(self, path: str | None, num_frames: int, key: str | None, conversation: Conversation) -> dict:
-        """A new video, or another number of frames: the conversation begins anew."""
+    def load(
+        self, video: str | None, picture: str | None, num_frames: int, key: str | None, conversation: Conversation
+    ) -> dict:
+        """A new video or picture, or another number of frames: the conversation begins anew."""
         view = self.view
+        path = video or picture
         before = self.sessions.get(key)
         if before is not None and before.source == (path, num_frames):
             return gr.skip()
@@ -73,6 +76,8 @@ class ScenePage:
             view.figures: "",
             view.ideas: gr.Dataset(samples=view.ideas_for(path)),
         }
+        if video is not None:
+            changes[view.picture] = None
         if path is None:
             return changes | {view.status: EMPTY}
         try:
@@ -292,10 +297,10 @@ class ScenePage:
             answered.failure(self.turn_away, self.conversation, view.chat, **at_once)
         # One listener here as well: an older reading never ends after a newer one.
         loaded = gr.on(
-            [view.video.change, view.num_frames.change],
+            [view.video.change, view.picture.upload, view.num_frames.change],
             self.load,
-            [view.video, view.num_frames, self.session, self.conversation],
-            [self.session, view.status, view.ideas, *shown],
+            [view.video, view.picture, view.num_frames, self.session, self.conversation],
+            [self.session, view.status, view.ideas, view.picture, *shown],
             api_visibility="private",
             concurrency_id="reading",
             concurrency_limit=4,
@@ -303,6 +308,8 @@ class ScenePage:
             show_progress="minimal",
             show_progress_on=view.chat,
         )
+        # A picture takes the place of a video; `load` takes it away once there is a video again.
+        view.picture.upload(lambda: None, None, view.video, **at_once, show_progress="hidden")
         # Sliders are given nothing but numbers: by an update or `gr.skip`, Gradio would make them anew, as it knows them.
         view.video.change(self.field_of_view, view.video, view.field_of_view, **at_once, show_progress="hidden")
         for slider in view.sliders:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 from scene_model import Scene, SceneModel
 from scene_questions import ask, ask_place, open_scene
@@ -130,6 +131,21 @@ def test_a_point_of_an_uploaded_frame_is_asked_about(visitor: Visitor, tmp_path)
             changed = np.abs(np.asarray(drawn, int) - np.asarray(undrawn, int)).max(2) > 40
             assert 100 < changed.sum() < changed.size / 4
             assert not changed[:: drawn.height - 1, :: drawn.width - 1].any()
+
+
+def test_an_image_takes_the_place_of_a_video_and_gives_it_back(visitors, space_server, tmp_path):
+    visitor = visitors(space_server)
+    visitor.pick_example(0)
+    Image.fromarray(noise_frames(1)[0]).save(tmp_path / "photo.png")
+    visitor.page.locator("input[type=file][accept='image/*']").set_input_files(tmp_path / "photo.png")
+    expect(visitor.status).to_have_text(re.compile("^An image of 128 x 96"))
+    expect(visitor.page.locator("#video video")).to_have_count(0)
+    visitor.ask(QUESTION)
+    expect(visitor.figures).to_have_value(re.compile("frames encoded now$"))
+    expect(visitor.frame).to_be_visible()
+    visitor.pick_example(1)
+    visitor.page.locator("#video button[aria-label=Clear]").last.click()
+    expect(visitor.status).to_have_text(EMPTY)
 
 
 def test_how_far_can_be_asked_with_the_keyboard(visitors, space_server):

@@ -100,7 +100,7 @@ def test_what_zerogpu_says_reaches_the_visitor():
 def test_an_error_while_a_video_is_opened_is_said(monkeypatch, caplog):
     monkeypatch.setattr("scene_page.open_scene", lambda *_: fail())
     page = page_of(WordsModel())
-    changes = page.load("video.mp4", 2, None, Conversation())
+    changes = page.load("video.mp4", None, 2, None, Conversation())
     assert changes[page.view.status].startswith("⚠ Something went wrong here.")
     assert changes[page.session] is None
     assert "CUDA out of memory" in caplog.text
@@ -215,7 +215,7 @@ def test_another_video_and_a_cleared_chat_end_answers(monkeypatch):
     key = page.sessions.add(scene)
     answer = sent(page, key, talk, "a")
     next(answer)
-    changes = page.load("other.mp4", 2, key, talk)
+    changes = page.load("other.mp4", None, 2, key, talk)
     assert page.sessions.get(key) is None
     assert page.sessions.get(changes[page.session]) is other
     assert list(answer) == [{page.view.chat: []}]
@@ -234,9 +234,20 @@ def test_the_same_video_and_number_of_frames_change_nothing():
     scene.source = ("video.mp4", 2)
     key = page.sessions.add(scene)
     list(sent(page, key, talk, "a"))
-    assert page.load("video.mp4", 2, key, talk) == gr.skip()
+    assert page.load("video.mp4", None, 2, key, talk) == gr.skip()
     assert page.sessions.get(key) is scene
     assert texts(talk) == ["a", "It is red."]
+
+
+def test_a_picture_is_read_where_there_is_no_video(monkeypatch):
+    monkeypatch.setattr("scene_page.open_scene", lambda path, *_: (scene_of(), f"about {path}"))
+    page = page_of(WordsModel())
+    changes = page.load(None, "photo.png", 2, None, Conversation())
+    assert changes[page.view.status] == "about photo.png"
+    assert page.view.picture not in changes
+    changes = page.load("video.mp4", "photo.png", 2, None, Conversation())
+    assert changes[page.view.status] == "about video.mp4"
+    assert changes[page.view.picture] is None, "it does not come back when the video goes"
 
 
 def test_the_field_of_view_of_examples_is_known():
