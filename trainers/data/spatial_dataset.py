@@ -196,7 +196,23 @@ class SpatialDataset(torch.utils.data.Dataset):
         usable = scenes.usable_frames(scene_number)
         sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)
         scene = scenes.scene(scene_number, sampled.tolist())  # these frames and no other
-        return _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
+        example = _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
+        return self.with_answers(example, scene, question_rows)
+
+    def with_answers(
+        self, example: SpatialExample, scene: ValidScene, question_rows: Sequence[dict[str, Any]]
+    ) -> SpatialExample:
+        """Writes the turns that depend on the frames that were sampled; here none do.
+
+        Args:
+            example (`SpatialExample`): The row, with the turns as they stand in the table.
+            scene (`ValidScene`): Its scene with the sampled frames alone.
+            question_rows (`Sequence[dict]`): Its rows of the questions table, none for a scene alone.
+
+        Returns:
+            `SpatialExample`
+        """
+        return example
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row for its `draw`-th use in a mixture: what people wrote is the same every time."""
