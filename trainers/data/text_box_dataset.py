@@ -113,7 +113,14 @@ class TextBoxDataset(SpatialDataset):
                 )
             turns.append((box_question(row["question"], self.any_number), box_answer(written, self.any_number)))
             references.append({"boxes": boxes})
-        return dataclasses.replace(example, conversation=tuple(turns), references=tuple(references))
+        # Nor is anything pointed at among proposals, as where the same questions are answered by `<ground>`.
+        return dataclasses.replace(
+            example,
+            conversation=tuple(turns),
+            references=tuple(references),
+            proposals=None,
+            ground_targets=(),
+        )
 
     @property
     def task(self) -> str:

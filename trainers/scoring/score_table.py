@@ -12,8 +12,8 @@ def as_table(results: ModelResults) -> str:
         results (`ModelResults`): The scores.
 
     Returns:
-        `str`: The table, below it what papers report of the same figures, with the source of each number, and what was not
-            answered.
+        `str`: The table, below it what papers report of the same figures, with the source of each number, what was not
+            answered, and what else failed (`failures` of the facts).
     """
     rows = [["benchmark", "figure", "value", "unit", "answers"]]
     for name, benchmark in results.benchmarks.items():
@@ -33,6 +33,11 @@ def as_table(results: ModelResults) -> str:
         "have no prediction; they are scored as wrong."
         for name, benchmark in results.benchmarks.items()
         if benchmark.facts.get("answered", 0) < benchmark.facts.get("questions", 0)
+    ]
+    parts += [
+        f"{name}: {', '.join(f'{count} x {reason}' for reason, count in benchmark.facts['failures'].items())}."
+        for name, benchmark in results.benchmarks.items()
+        if benchmark.facts.get("failures")
     ]
     return "\n\n".join(parts)
 

@@ -154,6 +154,7 @@ def test_scanrefer_and_multi3drefer_by_their_options(root):
     one, held_out = load_rows(RowOptions(**options(root, "scanrefer")), (24, 32), 0, SceneTableCache())
     assert held_out is None
     ((question, answer),) = one[0].conversation
+    assert (one[0].proposals, one[0].ground_targets) == (None, ())
     assert question.startswith("Identify the object according to the following description.\nA chair at the window.\n")
     assert box_iou(in_world(one[0], answer)[0], OBJECTS[3][1]) > 0.95
     several, _ = load_rows(RowOptions(**options(root, "multi3drefer")), (24, 32), 0, SceneTableCache())

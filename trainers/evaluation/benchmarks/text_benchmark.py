@@ -7,7 +7,12 @@ from typing import Any
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark import QuestionBenchmark
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.scene_questions import SceneQuestions, questions_of_scenes, scenes_in_words
+from igep.trainers.evaluation.benchmarks.scene_questions import (
+    SceneQuestions,
+    questions_of_scenes,
+    scenes_in_words,
+    split_in_words,
+)
 from igep.trainers.metrics.figure import Figure, Scale
 
 
@@ -80,11 +85,9 @@ class TextBenchmark(QuestionBenchmark):
         return figures, facts
 
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
-        held_out = bool(options.eval_scenes or options.eval_every_nth_frame or options.eval_rooms)
-        given = f"{options.dataset_split}, as given" if options.dataset == "hub" else "as given"
         return {
             **scenes_in_words(options),
-            "split": f"{'the held-out scenes' if held_out else given}; papers report {self._split}",
+            "split": split_in_words(options, self._split),
             "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, and nothing else",
             "questions": f"{num_questions} questions of {self.name}, each asked alone; greedy decoding, at most "
             f"{options.max_new_tokens} tokens",
