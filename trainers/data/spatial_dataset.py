@@ -205,9 +205,9 @@ class SpatialDataset(torch.utils.data.Dataset):
         sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)
         scene = scenes.scene(scene_number, sampled.tolist())  # these frames and no other
         example = _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
-        return self.with_answers(example, scene, question_rows)
+        return self.with_turns(example, scene, question_rows)
 
-    def with_answers(
+    def with_turns(
         self, example: SpatialExample, scene: ValidScene, question_rows: Sequence[dict[str, Any]]
     ) -> SpatialExample:
         """Writes the turns that depend on the frames that were sampled; here none do.

@@ -94,7 +94,7 @@ class TextBoxDataset(SpatialDataset):
             if scene_id in asked:
                 self._scenes.check_has(number, ("world_from_camera", "intrinsics"), "boxes are written in a camera")
 
-    def with_answers(
+    def with_turns(
         self, example: SpatialExample, scene: ValidScene, question_rows: Sequence[dict[str, Any]]
     ) -> SpatialExample:
         if not question_rows:

@@ -8,6 +8,7 @@ from igep.trainers.data.conversations import ConversationDataset, ConversationOp
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.row_source import RowSource
+from igep.trainers.data.shown_box_dataset import ShownBoxDataset
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.text_box_dataset import TEXT_BOXES, TextBoxDataset, TextBoxOptions, asks_for_any_number
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
@@ -142,7 +143,7 @@ def load_rows(
         "questions_per_row": options.questions_per_row,
         "seed": seed,
     }
-    kind = SpatialDataset
+    kind = ShownBoxDataset if options.box_prompt == "frame" else SpatialDataset
     if options.task == TEXT_BOXES:
         kind = TextBoxDataset
         rows["any_number"] = asks_for_any_number(options, options.dataset)

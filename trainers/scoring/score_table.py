@@ -23,10 +23,20 @@ def as_table(results: ModelResults) -> str:
     parts = [markdown_table(rows)]
     of_papers = [each for each in PAPER_FIGURES if _is_measured(each, results)]
     if of_papers:
-        rows = [["benchmark", "figure", "this run", "paper", "method", "source"]]
+        rows = [["benchmark", "figure", "this run", "paper", "method", "its geometry inputs", "source"]]
         for each in of_papers:
             own = results.benchmarks[each.benchmark].figures[each.figure].value
-            rows.append([each.benchmark, each.figure, f"{own:.1f}", f"{each.value:.1f}", each.method, each.source])
+            rows.append(
+                [
+                    each.benchmark,
+                    each.figure,
+                    f"{own:.1f}",
+                    f"{each.value:.1f}",
+                    each.method,
+                    each.geometry_inputs,
+                    each.source,
+                ]
+            )
         parts.append(markdown_table(rows))
     parts += [
         f"{name}: {benchmark.facts['questions'] - benchmark.facts['answered']} of {benchmark.facts['questions']} questions "

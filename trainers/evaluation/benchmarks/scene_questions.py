@@ -7,6 +7,7 @@ from datasets import Dataset
 from PIL import Image
 
 from igep.trainers.cards.run_data import named_dataset
+from igep.trainers.data.box_visibility import PosedCameras
 from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
 from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
 from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame
@@ -106,6 +107,13 @@ class SceneQuestions(Sequence[QuestionGroup]):
                 "num_frames, or leave this scene out."
             ) from error
         return self.scenes.scene(scene, sampled)
+
+    def posed_scene(self, scene: int) -> tuple[ValidScene, PosedCameras]:
+        """As `sampled_scene`, and the cameras of its frames; `SpatialDataError` where it has no poses or intrinsics."""
+        self.scenes.check_has(scene, ("world_from_camera", "intrinsics"), "boxes are asked for or shown in a camera")
+        found = self.sampled_scene(scene)
+        first = decode_frame(found.scene_id, found.frame_numbers[0], found.frames[0])
+        return found, PosedCameras(found.world_from_camera, found.intrinsics, (first.height, first.width))
 
     def read_frames(self, scene: int) -> list[Image.Image]:
         """The frames that the questions of a scene are asked about."""

@@ -22,9 +22,10 @@ CIDER = Scale("CIDEr-D x 100", 0, 1000, higher_is_better=True)
 CAPTION_SCALES = {
     "cider": CIDER,
     "rouge_l": TIMES_100,
+    "meteor": TIMES_100,
     **{f"bleu_{length}": TIMES_100 for length in range(1, 5)},
 }
-COUNTS = ("missing", "empty", "duplicates", "unparsed", "tasks")  # of a metric, that are no scores
+COUNTS = ("missing", "invalid", "empty", "duplicates", "unparsed", "tasks")  # of a metric, that are no scores
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class TextBenchmark(QuestionBenchmark):
                 elif not name.endswith("count"):
                     group = self._scores.group_of(name)
                     n = scores.get(f"{group}_count", scores["count"])
-                    figures[f"{name}, {protocol}"] = Figure(value, int(n), CAPTION_SCALES.get(name, PER_CENT))
+                    measured = name.removesuffix("_25").removesuffix("_50")  # whatever IoU it counts from
+                    figures[f"{name}, {protocol}"] = Figure(value, int(n), CAPTION_SCALES.get(measured, PER_CENT))
         return figures, facts
 
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:

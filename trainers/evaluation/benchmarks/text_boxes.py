@@ -15,7 +15,6 @@ from datasets import Dataset
 
 from igep.text_boxes import NO_BOX, box_answer, box_question, parse_boxes
 from igep.trainers.data.box_visibility import PosedCameras
-from igep.trainers.data.scenes.scene_validation import decode_frame
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.text_box_dataset import TEXT_BOXES, check_referred_boxes, text_boxes_of, world_box
 from igep.trainers.data.training_rows import SceneTableCache
@@ -79,12 +78,7 @@ class BoxQuestions(SceneQuestions):
         self._any_number = any_number
 
     def group(self, scene: int, rows: Sequence[dict[str, Any]]) -> BoxQuestionGroup:
-        self.scenes.check_has(
-            scene, ("world_from_camera", "intrinsics"), "boxes in a camera are scored with its true pose"
-        )
-        found = self.sampled_scene(scene)
-        first = decode_frame(found.scene_id, found.frame_numbers[0], found.frames[0])
-        cameras = PosedCameras(found.world_from_camera, found.intrinsics, (first.height, first.width))
+        found, cameras = self.posed_scene(scene)
         questions = tuple(self._box_question(row, found.boxes, cameras) for row in rows)
         return BoxQuestionGroup(
             found.scene_id,
