@@ -50,7 +50,8 @@ def seen_shares(box: Sequence[float], cameras: PosedCameras) -> tuple[np.ndarray
     steps = (np.arange(POINTS_PER_AXIS) + 0.5) / POINTS_PER_AXIS * 2 - 1
     half = np.maximum(box[3:6], LEAST_SIZE_METRES) / 2
     places = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3) * half
-    world = box[:3] + places @ box_rotation(box).T
+    rotation = box_rotation(box)
+    world = box[:3] + places @ rotation.T
     seen, inside = [], []
     for frame, pose in enumerate(cameras.world_from_camera):
         pixels, depth = project(camera_from_world_points(pose, world), cameras.intrinsics[frame])
@@ -58,7 +59,7 @@ def seen_shares(box: Sequence[float], cameras: PosedCameras) -> tuple[np.ndarray
         visible = (depth > NEAR_METRES) & (pixels >= 0).all(1) & (pixels < (width, height)).all(1)
         inside.append(visible.mean())
         if cameras.depth_metres is not None and visible.any():
-            camera = (pose[:3, 3] - box[:3]) @ box_rotation(box)
+            camera = (pose[:3, 3] - box[:3]) @ rotation
             entry = _entry(camera, places[visible], half) * depth[visible]
             columns, rows = pixels[visible].astype(int).T
             surface = cameras.depth_metres[frame][rows, columns]

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from igep.text_boxes import TextBox, box_answer, parse_boxes
 from igep.trainers.geometry.box_axes import TURNS, axis_aligned_hull, nearest_axes_box
-from igep.trainers.geometry.camera_angles import rotation_angle_degrees
+from igep.trainers.geometry.camera_angles import rotation_angle_degrees, rotation_from_yaw_pitch_roll
 from igep.trainers.geometry.oriented_boxes import (
     box_corners,
     box_from_rotation,
@@ -60,6 +61,23 @@ def test_an_upright_box_in_a_level_camera_has_small_angles(turn):
     found = nearest_axes_box(box)
     assert found[6:] == pytest.approx([0, -turn, 0], abs=1e-6)
     assert found[3:6] == pytest.approx([0.4, 1.0, 0.6])  # width, height, and what lies along the line of sight
+
+
+@pytest.mark.parametrize("pitch", [90, -90])
+@pytest.mark.parametrize("roll", [0, 40, -155])
+def test_gimbal_lock_loses_nothing(pitch, roll):
+    """Carried into a camera and back, at a pitch at which yaw and roll are one turn; and written as text in between."""
+    box = [0.3, -0.2, 2.5, 0.4, 0.8, 1.2, 25, pitch, roll]
+    pose = np.eye(4)
+    pose[:3, :3] = rotation_from_yaw_pitch_roll(25, pitch, roll)
+    pose[:3, 3] = [1, 2, 3]
+    for target_from_source in (pose, np.linalg.inv(pose), np.eye(4)):
+        there = transform_box(box, target_from_source)
+        back = transform_box(there, np.linalg.inv(target_from_source))
+        assert box_corners(back) == pytest.approx(box_corners(box), abs=1e-6)
+        for described in (there, nearest_axes_box(there)):
+            (read,) = parse_boxes(box_answer([TextBox(0, tuple(described.tolist()))]), 1).boxes
+            assert box_iou(read.box, there) > 0.95
 
 
 @given(BOXES)

@@ -7,6 +7,7 @@ from typing import Any
 from datasets import Dataset
 
 from igep.trainers.data.scan2cap import shown_box_ious
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.shown_box_dataset import question_with_box
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark import QuestionGroup
@@ -37,7 +38,7 @@ class CaptionQuestions(SceneQuestions):
         **sampling: `num_frames` and `questions_per_group` of `SceneQuestions`.
 
     Raises:
-        SpatialDataError: As `SceneQuestions`; reading a group raises it as well where a box cannot be shown in a frame.
+        SpatialDataError: As `SceneQuestions`; no object has a box that overlaps it. Reading a group raises it as well where a box cannot be shown in a frame.
     """
 
     def __init__(
@@ -50,6 +51,11 @@ class CaptionQuestions(SceneQuestions):
         **sampling: Any,
     ):
         ious = shown_box_ious(scenes, questions)
+        if not any(ious.values()):
+            raise SpatialDataError(
+                f"None of {len(ious)} objects has a box that could be shown: are there proposals? Give mask/ or "
+                "proposal_box_file (before `igep prepare`, if scenes are prepared), or --shown_boxes objects."
+            )
         super().__init__(
             scenes,
             questions,

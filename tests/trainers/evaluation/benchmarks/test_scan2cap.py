@@ -184,6 +184,12 @@ def test_proposals_that_are_no_boxes(root, bad):
         scored(root, CAPTIONS)
 
 
+def test_no_proposals_at_all(root):
+    write_json(root / "proposals.json", {f"scannet/{SCAN}": []})
+    with pytest.raises(SystemExit, match=r"None of 3 objects has a box .* --shown_boxes objects"):
+        scored(root, CAPTIONS)
+
+
 def test_an_object_that_is_not_there(root):
     write_json(root / "scan2cap.json", [*SENTENCES, {**SENTENCES[0], "object_id": "5"}])
     with pytest.raises(SystemExit, match="no box of object 5"):
