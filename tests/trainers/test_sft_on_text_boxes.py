@@ -42,7 +42,8 @@ def test_from_scans_to_scores(checkpoint_folders, tmp_path):
         ("several", "text_boxes", 2),
         ("captions", "questions", 2),
     ]
-    assert run["usage"]["num_frames"] == 3
+    assert (run["usage"]["num_frames"], run["usage"]["tasks"]) == (3, ["questions"])
+    assert run["usage"]["task_options"] == {"questions": {"box_prompt": "frame"}}
     model = AutoModel.from_pretrained(tmp_path / "run", trust_remote_code=True)
     processor = AutoProcessor.from_pretrained(tmp_path / "run", trust_remote_code=True)
     frames = [Image.fromarray(np.full((48, 64, 3), shade, dtype=np.uint8)) for shade in (0, 90, 180)]
@@ -55,7 +56,7 @@ def test_from_scans_to_scores(checkpoint_folders, tmp_path):
         + ["--benchmark", "scanrefer_boxes", "multi3drefer_boxes", "scan2cap", "--max_new_tokens", "4"]
         + ["--data", "scanrefer_boxes.dataset=scanrefer", f"scanrefer_boxes.annotation_file={one}"]
         + ["multi3drefer_boxes.dataset=multi3drefer", f"multi3drefer_boxes.annotation_file={several}"]
-        + ["scan2cap.dataset=scan2cap", f"scan2cap.annotation_file={one}", "scan2cap.box_prompt=frame"]
+        + ["scan2cap.dataset=scan2cap", f"scan2cap.annotation_file={one}"]
     )
     results = json.loads((tmp_path / "scores.json").read_text())["benchmarks"]
     assert {name: each["facts"]["answered"] for name, each in results.items()} == {
@@ -63,4 +64,5 @@ def test_from_scans_to_scores(checkpoint_folders, tmp_path):
         "multi3drefer_boxes": 2,
         "scan2cap": 2,
     }
+    assert results["scan2cap"]["protocol"]["geometry_inputs"] == "pose", "boxes are shown as they were in training"
     assert all("3 RGB frames" in each["protocol"]["inputs"] for each in results.values())

@@ -40,6 +40,11 @@ class ShownBoxDataset(SpatialDataset):
         )
         return dataclasses.replace(example, conversation=turns)
 
+    @property
+    def usage(self) -> dict[str, Any]:
+        """How boxes are shown, as a model that was taught so is asked."""
+        return {"box_prompt": "frame"}
+
 
 def question_with_box(row: Mapping[str, Any], boxes: Sequence[dict[str, Any]], cameras: PosedCameras) -> str:
     """A question with its box as text in place of `<coord>`.

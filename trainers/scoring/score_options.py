@@ -188,7 +188,7 @@ def model_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
         task (`str`): `questions`, `text_boxes`, or a task of VLM3.
 
     Returns:
-        `dict[str, Any]`: `frames_as`; with the first two also `num_frames`, with a task of VLM3 its options.
+        `dict[str, Any]`: `frames_as`; with the first two also `num_frames` and how boxes are shown, with a task of VLM3 its options.
 
     Raises:
         ValueError: The model says what cannot be.
@@ -196,7 +196,8 @@ def model_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
     found = {"frames_as": usage["frames_as"]} if "frames_as" in usage else {}
     if task not in VLM3_TASKS:
         taught = "questions" in usage.get("tasks", ())
-        return found | ({"num_frames": usage["num_frames"]} if taught and "num_frames" in usage else {})
+        found |= {"num_frames": usage["num_frames"]} if taught and "num_frames" in usage else {}
+        return found | task_options(usage, "questions")
     stated = task_options(usage, task)
     if stated.get("text_pixel_steps") == TASK_STEPS[task]:
         stated["text_pixel_steps"] = None  # the default of the task

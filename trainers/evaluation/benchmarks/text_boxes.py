@@ -158,35 +158,25 @@ class TextBoxBenchmark(QuestionBenchmark):
         self, rows: Sequence[dict[str, Any]], options: BenchmarkOptions
     ) -> tuple[dict[str, Figure], dict[str, Any]]:
         answered = [row for row in rows if row["prediction"] is not None]
-        failures = Counter(problem for row in answered for problem in row["problems"])
-        unparsed = 0
-        for row in answered:
-            nothing = not row["world_boxes"]
-            unparsed += nothing and (bool(row["problems"]) or not self._scores.any_number)
-            if nothing and not row["problems"] and not self._scores.any_number:
-                failures[NO_BOX] += 1
-            elif len(row["world_boxes"]) > 1 and not self._scores.any_number:
-                failures[SEVERAL] += 1
         figures = {}
         for protocol in PROTOCOLS:
-            scores = self._scores.metric(
-                [
-                    {"sample_id": row["sample_id"]}
-                    | self._scores.predicted(_boxes_of(row["world_boxes"], protocol), row["problems"])
-                    for row in answered
-                ],
-                [
-                    {"sample_id": row["sample_id"], "question_type": row["question_type"]}
-                    | self._scores.true(_boxes_of(row["reference"]["boxes"], protocol))
-                    for row in rows
-                ],
-                protocol,
-            )
+            predictions = [
+                {"sample_id": row["sample_id"]}
+                | self._scores.predicted(_boxes_of(row["world_boxes"], protocol), row["problems"])
+                for row in answered
+            ]
+            references = [
+                {"sample_id": row["sample_id"], "question_type": row["question_type"]}
+                | self._scores.true(_boxes_of(row["reference"]["boxes"], protocol))
+                for row in rows
+            ]
+            scores = self._scores.metric(predictions, references, protocol)
             for name, value in scores.items():
                 kind, is_score, _ = name.rpartition(f"{self._scores.score}_")
                 if is_score:
                     n = scores.get(f"{kind}count", scores["count"])  # `<type>_count`, or that of all
                     figures[f"{name}, {protocol}"] = Figure(value, int(n), PER_CENT)
+        unparsed, failures = _failures(answered, self._scores.any_number)
         if answered:
             figures["unparsed"] = Figure(unparsed / len(answered), len(answered), SHARE_OF_FAILURES)
         return figures, {"missing": len(rows) - len(answered), "unparsed": unparsed, "failures": dict(failures)}
@@ -203,6 +193,18 @@ class TextBoxBenchmark(QuestionBenchmark):
             "protocols standard (turned boxes) and peer (the smallest box along the world's axes around each)",
             "geometry_inputs": "none",
         }
+
+
+def _failures(answered: Sequence[dict[str, Any]], any_number: bool) -> tuple[int, Counter[str]]:
+    """How many answers hold no box that can be read, and how often what went wrong."""
+    failures = Counter(problem for row in answered for problem in row["problems"])
+    unparsed = 0
+    for row in answered:
+        if not row["world_boxes"] and (row["problems"] or not any_number):
+            unparsed += 1
+            failures[NO_BOX] += not row["problems"]
+        failures[SEVERAL] += len(row["world_boxes"]) > 1 and not any_number
+    return unparsed, +failures
 
 
 def _boxes_of(boxes: list[list[float]], protocol: str) -> list[list[float]]:

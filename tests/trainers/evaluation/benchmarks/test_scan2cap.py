@@ -1,15 +1,11 @@
 """Scan2Cap on a ScanNet download in its true formats: proposals or true boxes, in the words of each prompt."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from processes import free_port
 from scannet_tree import OBJECTS, processed, write_json, write_labels, write_scan
-from scored_model import lines_of, save_tiny, scored_as
+from scored_model import lines_of, save_tiny, score_on_two_processes, scored_as
 
 from igep.text_boxes import parse_boxes
 from igep.trainers import score
@@ -17,7 +13,6 @@ from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_r
 from igep.trainers.evaluation.benchmarks.scan2cap import NO_SHOWN_BOX
 from igep.trainers.geometry.oriented_boxes import box_iou, transform_box
 from igep.trainers.metrics.caption_at_iou import caption_at_iou_scores
-from igep.trainers.package_files import PACKAGE
 
 
 SCAN = "scene0000_00"
@@ -204,16 +199,6 @@ def test_a_model_captions_alike_on_one_process_and_on_two(root, tmp_path):
     lines = lines_of(root / "scores.json")
     assert [line["sample_id"] for line in lines] == list(CAPTIONS)
     other = root / "two" / "scores.json"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launch += ["--master_port", str(free_port()), "trainers/score.py"]
-    done = subprocess.run(
-        [*launch, *words, "--output", str(other), "--device", "cpu"],
-        cwd=PACKAGE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    score_on_two_processes(words, other)
     assert lines_of(other) == lines
     assert scored_as(other) == scored_as(root / "scores.json")

@@ -1,17 +1,13 @@
 """ScanRefer and Multi3DRefer answered with boxes as text, on a ScanNet download in its true formats."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import free_port
 from scannet_tree import OBJECTS, write_json, write_labels, write_scan
 from scene_folders import camera_path
-from scored_model import lines_of, save_tiny, scored_as
+from scored_model import lines_of, save_tiny, score_on_two_processes, scored_as
 
 from igep.text_boxes import NEGATIVE_SIZE, NO_BOX, NOT_JSON, WRONG_FRAME, WRONG_LENGTH, WRONG_NUMBER
 from igep.trainers import score
@@ -19,7 +15,6 @@ from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.text_boxes import MULTI3DREFER_BOXES, SCANREFER_BOXES, SEVERAL
 from igep.trainers.geometry.oriented_boxes import transform_box
-from igep.trainers.package_files import PACKAGE
 
 
 SCAN = "scene0000_00"
@@ -218,16 +213,6 @@ def test_a_model_answers_alike_on_one_process_and_on_two(root, tmp_path):
     assert all("counted from 0" in line["question"] and '"bbox_3d"' in line["answer"] for line in lines)
     assert all(set(line["problems"]) == {NO_BOX} for line in lines), "nobody has trained it"
     other = root / "two" / "scores.json"
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launch += ["--master_port", str(free_port()), "trainers/score.py"]
-    done = subprocess.run(
-        [*launch, *words, "--output", str(other), "--device", "cpu"],
-        cwd=PACKAGE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    score_on_two_processes(words, other)
     assert lines_of(other) == lines
     assert scored_as(other) == scored_as(root / "scores.json")
