@@ -79,17 +79,17 @@ class BoxQuestions(SceneQuestions):
 
     def group(self, scene: int, rows: Sequence[dict[str, Any]]) -> BoxQuestionGroup:
         found, cameras = self.posed_scene(scene)
-        questions = tuple(self._box_question(row, found.boxes, cameras) for row in rows)
-        return BoxQuestionGroup(
-            found.scene_id,
-            questions,
-            lambda: self.read_frames(scene),
-            world_from_camera=found.world_from_camera,
+        words = super().group(scene, rows)
+        questions = tuple(
+            self._box_question(asked, row, found.boxes, cameras)
+            for asked, row in zip(words.questions, rows, strict=True)
         )
+        return BoxQuestionGroup(**(vars(words) | {"questions": questions}), world_from_camera=found.world_from_camera)
 
-    def _box_question(self, row: dict[str, Any], boxes: Sequence[dict], cameras: PosedCameras) -> Question:
+    def _box_question(
+        self, asked: Question, row: dict[str, Any], boxes: Sequence[dict], cameras: PosedCameras
+    ) -> Question:
         """A question with its true answer, in the frame that has most of the object in its image, hidden or not."""
-        asked = self.question(row)
         numbers = row["referred_boxes"] or ()
         unknown = [number for number in numbers if not 0 <= number < len(boxes)]
         if unknown:
