@@ -47,10 +47,11 @@ def test_from_scans_to_scores(checkpoint_folders, tmp_path):
     model = AutoModel.from_pretrained(tmp_path / "run", trust_remote_code=True)
     processor = AutoProcessor.from_pretrained(tmp_path / "run", trust_remote_code=True)
     frames = [Image.fromarray(np.full((48, 64, 3), shade, dtype=np.uint8)) for shade in (0, 90, 180)]
-    inputs = processor.box_question_inputs(frames, "Where is the chair?")
-    answer = model.generate(**inputs, max_new_tokens=4)[:, inputs["input_ids"].shape[1] :]
-    found = processor.parse_box_answer(processor.batch_decode(answer, skip_special_tokens=True)[0], len(frames))
-    assert (found.boxes, len(found.problems)) == ((), 1), "two steps teach nothing"
+    card = (tmp_path / "run" / "README.md").read_text()
+    code = card.split("as 3D boxes in the camera of a frame")[1].split("```python\n")[1].split("```")[0]
+    names = {"model": model, "processor": processor, "frames": frames}
+    exec(code.replace("max_new_tokens=256", "max_new_tokens=4"), names)  # noqa: S102
+    assert (names["found"].boxes, len(names["found"].problems)) == ((), 1), "two steps teach nothing"
     score.main(
         ["--model", str(tmp_path / "run"), "--output", str(tmp_path / "scores.json"), "--dataset_path", str(root)]
         + ["--benchmark", "scanrefer_boxes", "multi3drefer_boxes", "scan2cap", "--max_new_tokens", "4"]

@@ -185,7 +185,7 @@ class TextBoxBenchmark(QuestionBenchmark):
         return {
             **scenes_in_words(options),
             "split": split_in_words(options, self._split),
-            "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, and nothing else: no proposals",
+            "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, without proposals, and nothing else",
             "questions": f"{num_questions} descriptions, each asked alone, answered with 3D boxes as text; greedy decoding, at "
             f"most {options.max_new_tokens} tokens",
             "metrics": "boxes are carried from the camera of the frame that the answer names into the world with the true pose "
