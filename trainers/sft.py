@@ -27,6 +27,7 @@ from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
+from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
 from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.package_files import find_model, find_recipe
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
@@ -71,7 +72,7 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
         """The datasets to train on in the order of a mixture; none for questions that come with one dataset."""
         if self.mixture is not None:
             return parse_mixture(self.mixture, self)
-        return [] if self.task == "questions" else parse_mixture([{"name": self.task}], self)
+        return parse_mixture([{"name": self.task}], self) if self.task in VLM3_TASKS else []
 
 
 OPTIONS = (IGEPScriptArguments, IGEPSFTConfig, ModelConfig)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
+from igep.trainers.data.ground_truth import ground_truth, warn_of_empty_proposals
 from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
 from igep.trainers.data.scenes.colour_camera_depth import (
     assert_one_size,
@@ -90,6 +91,8 @@ def _example(
     depth_metres = None
     if scene.depth is not None:
         depth_metres = depth_in_colour_camera(scene, sampled, (height, width), geometry_size)
+    conversation = tuple(_turn(scene, question) for question in question_rows)
+    proposals, ground_targets = ground_truth(scene.scene_id, scene.boxes, question_rows)
     return SpatialExample(
         sample_id=sample_id,
         scene_id=scene.scene_id,
@@ -98,13 +101,17 @@ def _example(
         depth_metres=depth_metres,
         intrinsics=None if intrinsics is None else intrinsics.astype(np.float32),
         world_from_camera=None if scene.world_from_camera is None else scene.world_from_camera[sampled],
-        conversation=tuple(_turn(scene, question) for question in question_rows),
+        conversation=conversation,
         question_types=tuple(question["question_type"] or "" for question in question_rows),
+        proposals=proposals,
+        ground_targets=ground_targets,
     )
 
 
 class SpatialDataset(torch.utils.data.Dataset):
     """Questions and posed RGB-D scenes as training samples; nothing is stored twice.
+
+    A question whose answer is `<ground>` is answered by its `referred_boxes`: it brings the scene's objects as `proposals`.
 
     Rows are the questions of each scene in table order, `questions_per_row` at a time, and among them scene-only rows:
     scenes without questions first, then the others, again from the start when more are needed. Where the ratio leaves
@@ -163,6 +170,7 @@ class SpatialDataset(torch.utils.data.Dataset):
                         "the scenes table: add the scene or filter the question out."
                     )
                 groups[scene_numbers[scene_id]].append(number)
+            warn_of_empty_proposals(questions, self._scenes)
         self._questions = None if questions is None else questions.with_format("arrow")
         self._rows = _interleave(groups, questions_per_row, geometry_only_ratio, np.random.default_rng(seed))
         self._sample_ids = []
@@ -196,7 +204,23 @@ class SpatialDataset(torch.utils.data.Dataset):
         usable = scenes.usable_frames(scene_number)
         sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)
         scene = scenes.scene(scene_number, sampled.tolist())  # these frames and no other
-        return _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
+        example = _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
+        return self.with_turns(example, scene, question_rows)
+
+    def with_turns(
+        self, example: SpatialExample, scene: ValidScene, question_rows: Sequence[dict[str, Any]]
+    ) -> SpatialExample:
+        """Writes the turns that depend on the frames that were sampled; here none do.
+
+        Args:
+            example (`SpatialExample`): The row, with the turns as they stand in the table.
+            scene (`ValidScene`): Its scene with the sampled frames alone.
+            question_rows (`Sequence[dict]`): Its rows of the questions table, none for a scene alone.
+
+        Returns:
+            `SpatialExample`
+        """
+        return example
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row for its `draw`-th use in a mixture: what people wrote is the same every time."""

@@ -8,23 +8,26 @@ from igep.trainers.data.conversations import ConversationDataset, ConversationOp
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.row_source import RowSource
+from igep.trainers.data.shown_box_dataset import ShownBoxDataset
 from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.data.text_box_dataset import TEXT_BOXES, TextBoxDataset, TextBoxOptions, asks_for_any_number
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
 from igep.trainers.data.vsi_bench import VSIBenchDataset, VSIBenchOptions
 
 
-TASKS = ("questions", *VLM3_TASKS)
+TASKS = ("questions", *VLM3_TASKS, TEXT_BOXES)
 
 
 @dataclass
-class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, VLM3Options):
+class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, TextBoxOptions, VLM3Options):
     """Which scenes to train on (see `SceneSource`), what to ask about them, and how that becomes rows.
 
     Args:
-        task (`str`, *optional*, defaults to `"questions"`): `questions` = those that come with the scenes; `depth`,
-            `correspondence`, `pose` or `objects` = questions of VLM3, written from the geometry (see `VLM3Options`).
-        num_frames (`int`, *optional*, defaults to `2`): `questions`: frames of a row, sampled uniformly from its scene or
+        task (`str`, *optional*, defaults to `"questions"`): `questions` = those that come with the scenes; `text_boxes` = the
+            same, where each asks for the objects that it means and is answered with their boxes (see `TextBoxOptions`);
+            `depth`, `correspondence`, `pose` or `objects` = questions of VLM3, written from the geometry (see `VLM3Options`).
+        num_frames (`int`, *optional*, defaults to `2`): `questions`, `text_boxes`: frames of a row, sampled uniformly from its scene or
             video. A shorter video shows all it has.
         questions_per_row (`int`, *optional*, defaults to `1`): `questions`: questions of one scene that share a row, as turns.
             Rows of `conversations` and `vsi_bench` are as their file has them.
@@ -37,7 +40,10 @@ class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, VLM3Options)
 
     task: str = field(
         default="questions",
-        metadata={"help": "Questions that come with the scenes, or a task of VLM3.", "choices": list(TASKS)},
+        metadata={
+            "help": "Questions that come with the scenes, their objects as boxes in text, or a task of VLM3.",
+            "choices": list(TASKS),
+        },
     )
     num_frames: int = field(
         default=2, metadata={"help": "questions: frames of a row, sampled uniformly from its scene or video."}
@@ -54,7 +60,8 @@ class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, VLM3Options)
     def __post_init__(self):
         if self.task not in TASKS:
             raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(TASKS)}.")
-        if self.task != "questions":
+        TextBoxOptions.__post_init__(self)
+        if self.task in VLM3_TASKS:
             self.vlm3_options()
 
     def vlm3_options(self) -> VLM3Options:
@@ -123,7 +130,7 @@ def load_rows(
     if options.dataset in ("conversations", "vsi_bench") and options.task == "questions":
         return _recorded_rows(options), None
     train, held_out = tables.load(options.scene_source())
-    if options.task != "questions":
+    if options.task in VLM3_TASKS:
         vlm3 = options.vlm3_options()
         datasets = [
             None if scenes is None else VLM3Dataset(scenes[0], vlm3, geometry_size=geometry_size, seed=seed)
@@ -136,8 +143,12 @@ def load_rows(
         "questions_per_row": options.questions_per_row,
         "seed": seed,
     }
-    train_rows = SpatialDataset(*train, geometry_only_ratio=options.geometry_only_ratio, **rows)
-    return train_rows, None if held_out is None else SpatialDataset(*held_out, **rows)
+    kind = ShownBoxDataset if options.box_prompt == "frame" else SpatialDataset
+    if options.task == TEXT_BOXES:
+        kind = TextBoxDataset
+        rows["any_number"] = asks_for_any_number(options, options.dataset)
+    train_rows = kind(*train, geometry_only_ratio=options.geometry_only_ratio, **rows)
+    return train_rows, None if held_out is None else kind(*held_out, **rows)
 
 
 def _recorded_rows(options: RowOptions) -> ConversationDataset | VSIBenchDataset:

@@ -61,6 +61,14 @@ class SceneTable:
         """Whether a list of a scene (`intrinsics`, `world_from_camera`, `boxes`) is empty."""
         return len(self._scenes[number][field][0].values or []) == 0
 
+    def check_has(self, number: int, fields: Sequence[str], reason: str) -> None:
+        """Raises `SpatialDataError` where a list of a scene (see `lacks`) is empty; the message says for what it is needed."""
+        missing = [field for field in fields if self.lacks(number, field)]
+        if missing:
+            raise SpatialDataError(
+                f"Scene {self.scene_ids[number]!r} has no `{missing[0]}`: {reason}. Add it, or leave the scene's questions out."
+            )
+
     def row(self, number: int, frames: Sequence[int]) -> dict:
         """Reads a scene with some of its frames.
 
