@@ -120,6 +120,22 @@ def scene_folders(root: str | Path) -> list[Path]:
     return scenes
 
 
+def scene_images(folder: Path) -> list[Path]:
+    """The colour images of a scene folder of either layout, in natural order, those without a valid pose as well.
+
+    Args:
+        folder (`Path`): The folder.
+
+    Returns:
+        `list[Path]`
+
+    Raises:
+        SpatialDataError: There is none.
+    """
+    exported = (folder / "color").is_dir()
+    return _colour_files(folder / "color" if exported else folder, may_be_png=exported)
+
+
 def _is_scene(folder: Path) -> bool:
     return (folder / "color").is_dir() or (folder / "intrinsic.txt").is_file()
 
@@ -146,13 +162,13 @@ def read_scene_folder(
     """
     exported = (folder / "color").is_dir()
     if exported:
-        colour_folder, depth_folder, pose_folder = folder / "color", folder / "depth", folder / "pose"
+        depth_folder, pose_folder = folder / "depth", folder / "pose"
         colour_intrinsics_file = folder / "intrinsic" / "intrinsic_color.txt"
         depth_intrinsics_file = folder / "intrinsic" / "intrinsic_depth.txt"
     else:
-        colour_folder = depth_folder = pose_folder = folder
+        depth_folder = pose_folder = folder
         colour_intrinsics_file, depth_intrinsics_file = folder / "intrinsic.txt", folder / "depth_intrinsic.txt"
-    colour_files = _colour_files(colour_folder, may_be_png=exported)[::frame_stride]
+    colour_files = scene_images(folder)[::frame_stride]
     poses = _read_poses(colour_files, pose_folder, has_own_folder=exported)
     if exported:
         rig_from_colour, colour_from_depth = _read_extrinsics(folder / "intrinsic")

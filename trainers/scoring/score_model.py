@@ -170,7 +170,7 @@ class _Scoring:
             turns = zip(group.questions, texts, strict=True)
             append_lines(part, ({"benchmark": name, **group.row(each, text)} for each, text in turns))
             answered += len(texts)
-        self.speed[name] = round(answered / (time.perf_counter() - begin), 1)
+        self.speed[name] = float(f"{answered / (time.perf_counter() - begin):.3g}")
 
     def _results(self, predictions: Predictions, folder: Path | None, weights: str | None = None) -> ModelResults:
         results, lines = {}, []

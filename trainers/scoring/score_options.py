@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +139,17 @@ def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, B
     for entry in options.data:
         place, is_set, value = entry.partition("=")
         name, has_option, option = place.partition(".")
-        if not (is_set and has_option) or option not in {each.name for each in dataclasses.fields(BenchmarkOptions)}:
+        if not (is_set and has_option):
             raise ValueError(f"data={entry!r}: write BENCHMARK.OPTION=VALUE, as in scanqa.question_file=scanqa.jsonl.")
         if name not in own:
             raise ValueError(f"data={entry!r}: {name!r} is not among --benchmark {' '.join(own)}.")
+        known = [each.name for each in dataclasses.fields(BenchmarkOptions)]
+        if option not in known:
+            near = get_close_matches(option, known, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise ValueError(
+                f"data={entry!r}: {option!r} is no option of a benchmark.{meant} There are {', '.join(known)}."
+            )
         own[name][option] = yaml.safe_load(value)
     usage = read_usage(options.model) if options.model else {}
     found = {}
