@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from igep.trainers.data.scenes.frame_files import visible_files
 from igep.trainers.data.scenes.frame_sampling import natural_order, uniform_frame_indices
 
 
@@ -107,7 +108,7 @@ def _choose(source: Path, num_available: int, num_frames: int | None, at_most: i
 
 
 def _folder_frames(folder: Path, num_frames: int | None, at_most: int) -> list[tuple[int, Image.Image]]:
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    files = [path for path in visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         hint = (
             f"give {folder / 'color'}" if (folder / "color").is_dir() else f"images end in {' '.join(IMAGE_SUFFIXES)}"
