@@ -8,6 +8,8 @@ from igep.trainers.data.conversations import ConversationDataset, ConversationOp
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.row_source import RowSource
+from igep.trainers.data.scenes.depth_saturation import say_constant_tops
+from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
@@ -54,6 +56,8 @@ class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, VLM3Options)
     def __post_init__(self):
         if self.task not in TASKS:
             raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(TASKS)}.")
+        if not self.max_depth_metres > 0:
+            raise ValueError(f"max_depth_metres={self.max_depth_metres} must be positive: 10 is usual for rooms.")
         if self.task != "questions":
             self.vlm3_options()
 
@@ -85,11 +89,14 @@ class SceneTableCache:
     def __init__(self):
         self._tables: dict[str, tuple[SceneTables, SceneTables | None]] = {}
 
-    def load(self, source: SceneSource) -> tuple[SceneTables, SceneTables | None]:
-        """As `load_train_and_held_out`, once for equal options.
+    def load(
+        self, source: SceneSource, max_depth_metres: float | None = None
+    ) -> tuple[SceneTables, SceneTables | None]:
+        """As `load_train_and_held_out`, once for equal options; warns of depth that is hardly a distance.
 
         Args:
             source (`SceneSource`): The options.
+            max_depth_metres (`float`, *optional*): Farthest depth that is used; `None` where none is.
 
         Returns:
             `tuple[SceneTables, SceneTables | None]`
@@ -97,6 +104,8 @@ class SceneTableCache:
         key = repr(source)
         if key not in self._tables:
             self._tables[key] = load_train_and_held_out(source)
+            if max_depth_metres is not None and source.dataset != "synthetic_rooms":
+                say_constant_tops(SceneTable(self._tables[key][0][0]), max_depth_metres)
         return self._tables[key]
 
 
@@ -122,7 +131,7 @@ def load_rows(
         return _depthlm_rows(options, seed), None
     if options.dataset in ("conversations", "vsi_bench") and options.task == "questions":
         return _recorded_rows(options), None
-    train, held_out = tables.load(options.scene_source())
+    train, held_out = tables.load(options.scene_source(), options.max_depth_metres)
     if options.task != "questions":
         vlm3 = options.vlm3_options()
         datasets = [
@@ -135,6 +144,7 @@ def load_rows(
         "geometry_size": geometry_size,
         "questions_per_row": options.questions_per_row,
         "seed": seed,
+        "max_depth_metres": options.max_depth_metres,
     }
     train_rows = SpatialDataset(*train, geometry_only_ratio=options.geometry_only_ratio, **rows)
     return train_rows, None if held_out is None else SpatialDataset(*held_out, **rows)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scene_folders import scene_row, write_exported
 from video_files import write_video
 
 from igep.trainers.data.conversations import ConversationDataset
@@ -47,6 +48,24 @@ def test_annotated_questions_and_held_out_rooms():
     assert isinstance(train, SpatialDataset)
     assert (len(train), len(held_out)) == (8, 1)
     assert train.example(0, 3).conversation == train[0].conversation
+
+
+def test_one_limit_of_depth_for_losses_and_questions(tmp_path, caplog):
+    row = scene_row(6, "desk")
+    for number, depth in enumerate(row["depth"]):
+        values = np.asarray(depth).copy()
+        values[:8] = 8191
+        row["depth"][number] = Image.fromarray(values)
+    scene = {"dataset": "scannet", "dataset_path": str(write_exported(tmp_path / "desk", row)), "num_frames": 6}
+    assert load(**scene)[0][0].depth_metres.max() == np.float32(8.191)
+    assert "largest depth, 8191 (8.191 m)" in caplog.text
+    caplog.clear()
+    assert load(**scene, max_depth_metres=5.0)[0][0].depth_metres.max() < 5
+    asked = load(**scene, task="depth", max_depth_metres=5.0, focal_pixels=None)[0]
+    assert max(asked.example(number, 0).depth_metres.max() for number in range(6)) < 5
+    assert "largest depth" not in caplog.text
+    with pytest.raises(ValueError, match="max_depth_metres=-1.* must be positive"):
+        RowOptions(max_depth_metres=-1.0)
 
 
 @pytest.mark.parametrize("task", VLM3_TASKS)
