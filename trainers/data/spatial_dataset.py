@@ -157,8 +157,8 @@ class SpatialDataset(torch.utils.data.Dataset):
         if not max_depth_metres > 0:
             raise ValueError(f"max_depth_metres={max_depth_metres} must be positive: 10 is usual for rooms.")
         self.max_depth_metres = max_depth_metres
-        self._scenes = SceneTable(scenes)
-        scene_ids = self._scenes.scene_ids
+        self.scene_table = SceneTable(scenes)
+        scene_ids = self.scene_table.scene_ids
         scene_numbers = {scene_id: number for number, scene_id in enumerate(scene_ids)}
         groups: list[list[int]] = [[] for _ in scene_ids]
         question_ids: list[str] = []
@@ -199,7 +199,7 @@ class SpatialDataset(torch.utils.data.Dataset):
     def __getitem__(self, row: int) -> SpatialExample:
         scene_number, question_numbers = self._rows[row]
         question_rows = self._questions[list(question_numbers)].to_pylist() if question_numbers else []
-        scenes = self._scenes
+        scenes = self.scene_table
         num_stored = len(scenes.frame_ids(scene_number))
         usable = scenes.usable_frames(scene_number)
         sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)

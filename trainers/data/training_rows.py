@@ -6,6 +6,7 @@ from typing import Any
 
 from igep.trainers.data.conversations import ConversationDataset, ConversationOptions
 from igep.trainers.data.depthlm import DepthLMDataset
+from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.scenes.depth_saturation import say_constant_tops
@@ -121,7 +122,7 @@ def load_rows(
         tables (`SceneTableCache`): Keeps the scenes that were read.
 
     Returns:
-        `tuple`: Rows to train on, and those of the held-out scenes if any are held out.
+        `tuple`: Rows to train on, and those of the held-out scenes or frames if any are held out.
 
     Raises:
         ValueError: An option is unknown, missing, or does not go with the others.
@@ -147,7 +148,16 @@ def load_rows(
         "max_depth_metres": options.max_depth_metres,
     }
     train_rows = SpatialDataset(*train, geometry_only_ratio=options.geometry_only_ratio, **rows)
-    return train_rows, None if held_out is None else SpatialDataset(*held_out, **rows)
+    if held_out is None:
+        return train_rows, None
+    if options.eval_frame_fraction is not None:
+        return train_rows, HeldOutFrames(
+            held_out[0],
+            num_frames=options.num_frames,
+            geometry_size=geometry_size,
+            max_depth_metres=options.max_depth_metres,
+        )
+    return train_rows, SpatialDataset(*held_out, **rows)
 
 
 def _recorded_rows(options: RowOptions) -> ConversationDataset | VSIBenchDataset:
@@ -162,7 +172,7 @@ def _recorded_rows(options: RowOptions) -> ConversationDataset | VSIBenchDataset
 
 
 def _refuse_held_out(options: RowOptions) -> None:
-    for name in ("eval_rooms", "eval_scenes", "eval_every_nth_frame"):
+    for name in ("eval_rooms", "eval_scenes", "eval_frame_fraction"):
         if vars(options)[name]:
             raise ValueError(
                 f"{name}={vars(options)[name]} cannot hold out rows of a {options.dataset} file: split the file, or unset it."

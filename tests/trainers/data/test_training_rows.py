@@ -68,6 +68,19 @@ def test_one_limit_of_depth_for_losses_and_questions(tmp_path, caplog):
         RowOptions(max_depth_metres=-1.0)
 
 
+def test_held_out_frames_are_evaluated_once_each_whatever_the_questions(tmp_path):
+    folder = write_exported(tmp_path / "desk", scene_row(20))
+    lines = [json.dumps({"question": f"Where {number}?", "answer": "left"}) for number in range(7)]
+    (folder / "questions.jsonl").write_text("\n".join(lines))
+    train, held_out = load(dataset="scannet", dataset_path=str(folder), eval_frame_fraction=0.25, num_frames=2)
+    assert len(train) == 7
+    assert len(held_out) == 3
+    rows = [held_out[row] for row in range(3)]
+    assert [row.frame_ids for row in rows] == [("00015", "00016"), ("00017", "00018"), ("00018", "00019")]
+    assert not any(row.conversation for row in rows)
+    assert {name for row in range(7) for name in train[row].frame_ids} <= {f"{number:05d}" for number in range(14)}
+
+
 @pytest.mark.parametrize("task", VLM3_TASKS)
 def test_every_task_of_vlm3(task):
     train, held_out = load(**ROOMS, task=task, eval_rooms=1, questions_per_image=2)
@@ -88,8 +101,8 @@ def test_depthlm_file(points):
     assert train.example(0, 0).references == pytest.approx([2 * ray])
     with pytest.raises(ValueError, match="needs depth_kind: say whether"):
         load(**options)
-    with pytest.raises(ValueError, match="eval_every_nth_frame=5 cannot hold out"):
-        load(**options, depth_kind="z", eval_every_nth_frame=5)
+    with pytest.raises(ValueError, match=r"eval_frame_fraction=0.2 cannot hold out"):
+        load(**options, depth_kind="z", eval_frame_fraction=0.2)
     with pytest.raises(ValueError, match="needs dataset_path"):
         load(dataset="depthlm", task="depth", depth_kind="z")
     with pytest.raises(ValueError, match="no scenes: set task to depth"):

@@ -80,7 +80,7 @@ class TextBenchmark(QuestionBenchmark):
         return figures, facts
 
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
-        held_out = bool(options.eval_scenes or options.eval_every_nth_frame or options.eval_rooms)
+        held_out = bool(options.eval_scenes or options.eval_frame_fraction or options.eval_rooms)
         given = f"{options.dataset_split}, as given" if options.dataset == "hub" else "as given"
         return {
             **scenes_in_words(options),
