@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,11 +23,13 @@ from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.given_options import given_flags, read_recipe
+from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
+from igep.trainers.evaluation.depth_baselines import baselines_of_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.package_files import find_model, find_recipe
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
@@ -248,7 +250,12 @@ def load_datasets(
     if evaluates and held_out is None:
         raise ValueError(
             f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes or "
-            "eval_every_nth_frame, or eval_strategy to no."
+            "eval_frame_fraction, or eval_strategy to no."
+        )
+    if evaluates and isinstance(held_out, HeldOutFrames) and not training_args.supervises_geometry:
+        raise ValueError(
+            "eval_frame_fraction evaluates the geometry of held-out frames, and all geometry weights are 0: hold out scenes and "
+            "their questions with eval_scenes, or set eval_strategy to no."
         )
     return train, held_out if evaluates else None
 
@@ -273,11 +280,12 @@ def check_image_sizes(mixture: MixtureDataset, processor: IGEPProcessor) -> None
                 raise ValueError(f"mixture entry {part.name!r}: {error}") from error
 
 
-def summary(log_history: Sequence[dict[str, float]]) -> str:
+def summary(log_history: Sequence[dict[str, float]], compared: Mapping[str, Mapping[str, float]] | None = None) -> str:
     """A table of the first and last training logs and of the last evaluation.
 
     Args:
         log_history (`Sequence[dict[str, float]]`): The trainer's.
+        compared (`Mapping[str, Mapping[str, float]]`, *optional*): Figures to compare the evaluation with, by their names.
 
     Returns:
         `str`
@@ -289,6 +297,7 @@ def summary(log_history: Sequence[dict[str, float]]) -> str:
     columns = [(f"step {training[0]['step']}", "", training[0]), (f"step {training[-1]['step']}", "", training[-1])]
     if evaluation:
         columns.append((f"held out, step {evaluation[-1]['step']}", "eval_", evaluation[-1]))
+        columns += [(title, "", figures) for title, figures in (compared or {}).items()]
     lines = [f"{'':<22}" + "".join(f"{title:>22}" for title, _, _ in columns)]
     for name in SUMMARY:
         cells = [entry.get(prefix + name) for _, prefix, entry in columns]
@@ -353,7 +362,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     resume = training_args.resume_from_checkpoint
     trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
     not_pushed = save(trainer)
-    trainer.accelerator.print(summary(trainer.state.log_history))
+    compares = any("eval_depth_abs_rel" in entry for entry in trainer.state.log_history)
+    compared = baselines_of_rows(train_dataset, eval_dataset) if compares and trainer.is_world_process_zero() else {}
+    trainer.accelerator.print(summary(trainer.state.log_history, compared))
     if isinstance(train_dataset, MixtureDataset):
         samples = train_dataset.samples_after_steps(trainer.state.global_step, training_args.samples_per_step)
         trainer.accelerator.print(train_dataset.count_table(samples))

@@ -64,6 +64,12 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     _name = "IGEP"
     item_losses = ("loss_ce",)  # over the supervised tokens
     summed_metrics = ("num_tokens",)
+    loss_needs = {
+        "loss_ce": "a question with its answer",
+        "loss_geometry": "measured depth",
+        "loss_cross_view": "intrinsics, poses, and frames that see the same surface",
+        "loss_global": "anything that the teacher describes (the geometry oracle: measured depth)",
+    }
 
     def __init__(
         self,

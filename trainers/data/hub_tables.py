@@ -1,11 +1,16 @@
 """The two tables of the row schema from a dataset of the Hub, or from a folder that holds one."""
 
+import logging
 from dataclasses import dataclass, field
 
 from datasets import Dataset, Features, get_dataset_config_names, load_dataset
 
 from igep.trainers.data.dataset_options import DatasetPlace
+from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -20,7 +25,7 @@ class HubOptions(DatasetPlace):
 
 
 def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset | None]:
-    """Reads the configurations `scenes` and `questions` of a dataset.
+    """Reads the configurations `scenes` and `questions` of a dataset. The log says how many frames have lost their pose.
 
     Args:
         path (`str`): Id on the Hub, or a folder.
@@ -39,6 +44,7 @@ def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset |
             "push_to_hub(..., config_name='scenes' or 'questions')."
         )
     scenes = _with_features(path, "scenes", load_dataset(path, "scenes", split=split), SCENE_FEATURES)
+    _say_lost_frames(path, SceneTable(scenes))
     if "questions" not in names:
         return scenes, None
     questions = _with_features(path, "questions", load_dataset(path, "questions", split=split), QUESTION_FEATURES)
@@ -51,3 +57,12 @@ def _with_features(path: str, name: str, table: Dataset, features: Features) -> 
         raise SpatialDataError(f"{path}: table {name!r} has no column {missing[0]!r} (it has {table.column_names}).")
     table = table.select_columns(list(features))
     return table if table.features == features else table.cast(features)
+
+
+def _say_lost_frames(path: str, scenes: SceneTable) -> None:
+    lost = [scenes.num_frames(number) - len(scenes.usable_frames(number)) for number in range(len(scenes))]
+    if any(lost):
+        logger.warning(
+            "%s: %d frames of %d scenes have no valid pose and are left out.",
+            *(path, sum(lost), sum(count > 0 for count in lost)),
+        )

@@ -37,6 +37,7 @@ def build_example(
     num_frames: int,
     geometry_size: tuple[int, int],
     sample_id: str,
+    max_depth_metres: float = math.inf,
 ) -> SpatialExample:
     """Validate a scene row, decode the frames that are sampled from it, and bring its geometry to one size.
 
@@ -49,6 +50,7 @@ def build_example(
         num_frames (`int`): F, frames of the sample.
         geometry_size (`tuple[int, int]`): (H, W) of the depth, and of the pixels that the intrinsics speak of.
         sample_id (`str`): Name of the sample.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement.
 
     Returns:
         `SpatialExample`: The sample.
@@ -58,7 +60,7 @@ def build_example(
     """
     scene = validate_scene(scene_row)
     sampled = _sampled_frames(scene.scene_id, scene.valid_frames, len(scene.frames), num_frames)
-    return _example(scene, sampled, question_rows, geometry_size, sample_id)
+    return _example(scene, sampled, question_rows, geometry_size, sample_id, max_depth_metres)
 
 
 def _sampled_frames(scene_id: str, usable: np.ndarray, num_stored: int, num_frames: int) -> np.ndarray:
@@ -78,6 +80,7 @@ def _example(
     question_rows: Sequence[dict],
     geometry_size: tuple[int, int],
     sample_id: str,
+    max_depth_metres: float,
 ) -> SpatialExample:
     """The frames of a scene at the `sampled` indices, their geometry at one size, and the turns about them."""
     indices = sampled.tolist()
@@ -90,7 +93,7 @@ def _example(
         intrinsics = resize_intrinsics(scene.intrinsics[sampled], (height, width), geometry_size)
     depth_metres = None
     if scene.depth is not None:
-        depth_metres = depth_in_colour_camera(scene, sampled, (height, width), geometry_size)
+        depth_metres = depth_in_colour_camera(scene, sampled, (height, width), geometry_size, max_depth_metres)
     conversation = tuple(_turn(scene, question) for question in question_rows)
     proposals, ground_targets = ground_truth(scene.scene_id, scene.boxes, question_rows)
     return SpatialExample(
@@ -126,6 +129,7 @@ class SpatialDataset(torch.utils.data.Dataset):
         questions_per_row (`int`, *optional*, defaults to `1`): Questions of one scene that share a row, as turns.
         geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the rows that are scene-only, in [0, 1).
         seed (`int`, *optional*, defaults to `0`): Seed of the order of scene-only rows.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement.
 
     Raises:
         SpatialDataError: An empty table, a missing column, a scene or question named twice, a question about a scene
@@ -143,6 +147,7 @@ class SpatialDataset(torch.utils.data.Dataset):
         questions_per_row: int = 1,
         geometry_only_ratio: float = 0.0,
         seed: int = 0,
+        max_depth_metres: float = math.inf,
     ):
         if questions_per_row < 1:
             raise ValueError(f"questions_per_row={questions_per_row}: give 1 or more.")
@@ -156,8 +161,11 @@ class SpatialDataset(torch.utils.data.Dataset):
             )
         self.num_frames = num_frames
         self.geometry_size = (int(geometry_size[0]), int(geometry_size[1]))
-        self._scenes = SceneTable(scenes)
-        scene_ids = self._scenes.scene_ids
+        if not max_depth_metres > 0:
+            raise ValueError(f"max_depth_metres={max_depth_metres} must be positive: 10 is usual for rooms.")
+        self.max_depth_metres = max_depth_metres
+        self.scene_table = SceneTable(scenes)
+        scene_ids = self.scene_table.scene_ids
         scene_numbers = {scene_id: number for number, scene_id in enumerate(scene_ids)}
         groups: list[list[int]] = [[] for _ in scene_ids]
         question_ids: list[str] = []
@@ -199,12 +207,19 @@ class SpatialDataset(torch.utils.data.Dataset):
     def __getitem__(self, row: int) -> SpatialExample:
         scene_number, question_numbers = self._rows[row]
         question_rows = self._questions[list(question_numbers)].to_pylist() if question_numbers else []
-        scenes = self._scenes
+        scenes = self.scene_table
         num_stored = len(scenes.frame_ids(scene_number))
         usable = scenes.usable_frames(scene_number)
         sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)
         scene = scenes.scene(scene_number, sampled.tolist())  # these frames and no other
-        example = _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
+        example = _example(
+            scene,
+            np.arange(len(sampled)),
+            question_rows,
+            self.geometry_size,
+            self._sample_ids[row],
+            self.max_depth_metres,
+        )
         return self.with_turns(example, scene, question_rows)
 
     def with_turns(

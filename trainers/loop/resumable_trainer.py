@@ -36,6 +36,7 @@ from igep.trainers.loop.complete_checkpoint import (
     mark_incomplete,
     require_complete,
 )
+from igep.trainers.loop.idle_losses import IdleLosses
 from igep.trainers.loop.merged_model import save_merged
 from igep.trainers.loop.parameter_groups import split_by_part
 from igep.trainers.loop.restore_progress import RestoreProgress
@@ -82,6 +83,7 @@ class ResumableTrainer(WeightedLossTrainer):
                 )
         self._progress: dict[str, Any] | None = None
         self.add_callback(RestoreProgress(self))
+        self.add_callback(IdleLosses(self))
 
     @property
     def unwrapped_model(self) -> PreTrainedModel:

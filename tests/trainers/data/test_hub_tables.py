@@ -53,3 +53,14 @@ def test_published_tables_without_a_column(published: Path) -> None:
     Dataset.from_list([{"scene_id": "desk"}]).to_parquet(published / "scenes" / "train-00000-of-00001.parquet")
     with pytest.raises(SpatialDataError, match="'scenes' has no column 'frame_ids'"):
         load_hub_tables(str(published))
+
+
+def test_lost_frames_are_counted(published: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [scene_row(4, name) for name in ("desk", "shelf", "sofa")]
+    rows[0]["world_from_camera"][1:3] = [[[0.0] * 4] * 4] * 2
+    rows[2]["world_from_camera"][0] = [[float("nan")] * 4] * 4
+    table = Dataset.from_list(rows, features=SCENE_FEATURES)
+    table.to_parquet(published / "scenes" / "train-00000-of-00001.parquet")
+    scenes, _ = load_hub_tables(str(published))
+    assert "3 frames of 2 scenes have no valid pose and are left out" in caplog.text
+    assert SpatialDataset(scenes, None, num_frames=2, geometry_size=(6, 8))[0].frames

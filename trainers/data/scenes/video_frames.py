@@ -5,6 +5,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from igep.trainers.data.scenes.frame_files import visible_files
 from igep.trainers.data.scenes.frame_sampling import natural_order, uniform_frame_indices
 from igep.trainers.data.scenes.video_decoding import Timeline, VideoFault, read_shown_frames
 from igep.trainers.data.scenes.video_display import displayed
@@ -115,7 +116,7 @@ def _num_chosen(source: Path, num_available: int, num_frames: int | None, at_mos
 
 
 def _folder_frames(folder: Path, num_frames: int | None, at_most: int) -> list[tuple[int, Image.Image]]:
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    files = [path for path in visible_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
         hint = (
             f"give {folder / 'color'}" if (folder / "color").is_dir() else f"images end in {' '.join(IMAGE_SUFFIXES)}"

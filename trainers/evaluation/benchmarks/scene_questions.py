@@ -190,6 +190,6 @@ def split_in_words(options: BenchmarkOptions, of_papers: str) -> str:
     Returns:
         `str`
     """
-    held_out = bool(options.eval_scenes or options.eval_every_nth_frame or options.eval_rooms)
+    held_out = bool(options.eval_scenes or options.eval_frame_fraction or options.eval_rooms)
     given = f"{options.dataset_split}, as given" if options.dataset == "hub" else "as given"
     return f"{'the held-out scenes' if held_out else given}; papers report {of_papers}"

@@ -57,6 +57,7 @@ def test_all_frames_or_eight_by_default(tmp_path: Path) -> None:
 def test_images_of_a_folder_come_in_natural_order(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "frames", ["frame-2.png", "frame-10.PNG", "frame-1.jpg"])
     (folder / "notes.txt").write_text("not a frame")
+    (folder / "._frame-1.jpg").write_bytes(b"what a Mac's archive holds beside each file")
     assert [round(level(frame) / 20) for frame in read_frames(folder, 3)] == [2, 0, 1]
 
 
