@@ -12,7 +12,8 @@ import argparse
 import dataclasses
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,9 +32,11 @@ from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.package_files import find_model, find_recipe
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.sft_config import IGEPSFTConfig
+from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.sft_trainer import IGEPSFTTrainer
 
 
+PROGRAM = "igep sft"  # in messages, also where this file itself is launched
 SUMMARY = (
     *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "mean_token_accuracy"),
     *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage"),
@@ -93,9 +96,11 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, 
     try:
         arguments = _split_config(sys.argv[1:] if arguments is None else arguments)
         _check_keys(arguments)
-        return parser.parse_args_and_config(arguments)
+        script_args, training_args, model_args = parser.parse_args_and_config(arguments)
+        check_model_options(model_args)
     except (ValueError, OSError) as error:
-        raise SystemExit(f"sft.py: error: {error}") from error
+        raise SystemExit(f"{PROGRAM}: error: {error}") from error
+    return script_args, training_args, model_args
 
 
 def given_options(arguments: Sequence[str], parsed: Sequence[object]) -> dict[str, object]:
@@ -116,7 +121,7 @@ def given_options(arguments: Sequence[str], parsed: Sequence[object]) -> dict[st
 
 
 def _parser() -> TrlParser:
-    parser = TrlParser(OPTIONS, prog="sft.py", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = TrlParser(OPTIONS, prog=PROGRAM, description=__doc__.split("\n")[0], allow_abbrev=False)
     # TRL reads the recipe itself; the flag stands here for `--help`.
     parser.add_argument(
         "--config", default=argparse.SUPPRESS, help="Recipe: a YAML file whose keys are these options."
@@ -229,11 +234,12 @@ def load_datasets(
     geometry_size = (training_args.geometry_size[0], training_args.geometry_size[1])
     entries = script_args.entries()
     if entries:
-        if training_args.train_sampling_strategy not in ("random", "sequential"):
-            raise ValueError(
-                f"train_sampling_strategy={training_args.train_sampling_strategy!r}: a mixture has an order of its own. Remove "
-                "the option."
-            )
+        for name, unset in (("train_sampling_strategy", "random"), ("data_seed", None)):
+            value = vars(training_args)[name]
+            if value != unset:
+                raise ValueError(
+                    f"{name}={value!r}: a mixture has an order of its own, which depends on seed alone. Remove the option."
+                )
         train, held_out = load_mixture(
             entries,
             script_args,
@@ -317,38 +323,61 @@ def save(trainer: IGEPSFTTrainer) -> str | None:
     return None
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    arguments = sys.argv[1:] if arguments is None else arguments
+def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
+    """Reads options, scenes and model, and makes a trainer of them.
+
+    Args:
+        arguments (`Sequence[str]`): The command line.
+
+    Returns:
+        `IGEPSFTTrainer`
+
+    Raises:
+        SystemExit: Something is wrong with them; the message is one line.
+    """
     script_args, training_args, model_args = parse(arguments)
     recipe = given_options(arguments, (script_args, training_args, model_args))
-    try:
-        train_dataset, eval_dataset = load_datasets(script_args, training_args)
-    except (ValueError, OSError) as error:  # scenes that are nowhere or broken, above all
-        sys.exit(f"sft.py: error: {' '.join(str(error).split())}")
-    try:
-        processor = load_processor(script_args, model_args)
-    except (ValueError, OSError) as error:  # a model that is nowhere, above all
-        sys.exit(f"sft.py: error: model_name_or_path={model_args.model_name_or_path}: {' '.join(str(error).split())}")
-    if isinstance(train_dataset, MixtureDataset):
-        check_image_sizes(train_dataset, processor)
     api = HfApi(token=training_args.hub_token)
+    model_name = f"model_name_or_path={model_args.model_name_or_path}: "
+    with _one_line():
+        train_dataset, eval_dataset = load_datasets(script_args, training_args)
+    with _one_line(model_name):  # a model that is nowhere, above all
+        processor = load_processor(script_args, model_args)
+    with _one_line():
+        if isinstance(train_dataset, MixtureDataset):
+            check_image_sizes(train_dataset, processor)
+    with _one_line(), hub_errors():
+        if training_args.push_to_hub:
+            api.whoami()  # now, not after days of training
+    with _one_line(model_name):
+        model = load_model(model_args, training_args)
+    with _one_line(), hub_errors():
+        trainer = IGEPSFTTrainer(
+            model=model,
+            args=training_args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processor,
+            peft_config=get_peft_config(model_args),
+            recipe=recipe,
+        )
+        if training_args.push_to_hub and trainer.is_world_process_zero():
+            check_repository(api, trainer.hub_model_id, "model", private=bool(training_args.hub_private_repo))
+    return trainer
+
+
+@contextmanager
+def _one_line(what: str = "") -> Iterator[None]:
+    """Ends the process with one line where the user can correct what is wrong."""
     try:
-        with hub_errors():
-            if training_args.push_to_hub:
-                api.whoami()  # now, not after days of training
-            trainer = IGEPSFTTrainer(
-                model=load_model(model_args, training_args),
-                args=training_args,
-                train_dataset=train_dataset,
-                eval_dataset=eval_dataset,
-                processing_class=processor,
-                peft_config=get_peft_config(model_args),
-                recipe=recipe,
-            )
-            if training_args.push_to_hub and trainer.is_world_process_zero():
-                check_repository(api, trainer.hub_model_id, "model", private=bool(training_args.hub_private_repo))
-    except UploadError as error:
-        sys.exit(f"sft.py: error: {error}")
+        yield
+    except (ValueError, OSError, ImportError, UploadError) as error:
+        raise SystemExit(f"{PROGRAM}: error: {what}{' '.join(str(error).split())}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    trainer = prepare(sys.argv[1:] if arguments is None else arguments)
+    training_args, train_dataset = trainer.args, trainer.train_dataset
     resume = training_args.resume_from_checkpoint
     trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
     not_pushed = save(trainer)
@@ -359,7 +388,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer.accelerator.print(f"Saved the model to {Path(training_args.output_dir).resolve()}")
     trainer.end()
     if not_pushed is not None:
-        sys.exit(f"sft.py: error: {not_pushed}")
+        sys.exit(f"{PROGRAM}: error: {not_pushed}")
 
 
 if __name__ == "__main__":

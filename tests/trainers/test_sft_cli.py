@@ -152,10 +152,11 @@ def test_limits_of_the_processor(checkpoint_folders, tmp_path):
 
 
 def test_a_mixture_has_an_order_of_its_own(base, tmp_path):
-    flags = ("--mixture", "{name: asked}", "--train_sampling_strategy", "group_by_length")
-    script_args, training_args, _ = sft.parse([*tiny_flags(base, tmp_path), *flags])
-    with pytest.raises(ValueError, match="train_sampling_strategy='group_by_length': a mixture has an order"):
-        sft.load_datasets(script_args, training_args)
+    for name, value in (("train_sampling_strategy", "sequential"), ("data_seed", "3")):
+        flags = ("--mixture", "{name: asked}", f"--{name}", value)
+        script_args, training_args, _ = sft.parse([*tiny_flags(base, tmp_path), *flags])
+        with pytest.raises(ValueError, match=rf"{name}=.?{value}.*: a mixture has an order"):
+            sft.load_datasets(script_args, training_args)
 
 
 def test_no_model_named():
@@ -180,6 +181,21 @@ def test_base_without_mm_encoder_outputs(tmp_path):
     )
     with pytest.raises(ValueError, match=r"BlipForConditionalGeneration.*mm_encoder_outputs"):
         sft.load_model(model_args, training_args)
+
+
+def test_what_the_user_can_correct_ends_in_one_line(base, tmp_path):
+    """No traceback, whatever part finds it: options, scenes, the processor, the base, the trainer."""
+    for flags, message in (
+        (["--label_smoothing_factor", "0.1"], "label_smoothing_factor=0.1 would change nothing"),
+        (["--lora_r", "4"], "lora_r=4 would change nothing without use_peft"),
+        (["--dataset", "scannet", "--dataset_path", str(tmp_path / "none")], "none"),
+        (["--model_name_or_path", str(tmp_path / "gone")], "model_name_or_path=.*gone"),
+        (["--verifier_taps", "9"], "verifier_taps=9 is more than the 3 layers"),
+        (["--use_peft", "--lora_target_modules", "nothing_like_it"], "nothing_like_it"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^igep sft: error: .*{message}") as stopped:
+            sft.prepare([*tiny_flags(base, tmp_path), *flags])
+        assert "\n" not in str(stopped.value)
 
 
 def test_evaluation_without_held_out_scenes(base, tmp_path):
@@ -234,7 +250,8 @@ def test_saved_model_trains_on(base, tmp_path):
 def test_one_task_of_vlm3_trains_and_is_counted(base, tmp_path, capsys):
     flags = ("--task", "depth", "--focal_pixels", "51.2", "--questions_per_image", "3", "--pack_questions")
     flags += ("--frames_as", "images", "--eval_rooms", "1", "--eval_strategy", "steps", "--eval_steps", "2")
-    with pytest.raises(ValueError, match="mixture entry 'depth': The encoder sees every image at 32 x 32.*64 x 64"):
+    message = "^igep sft: error: mixture entry 'depth': The encoder sees every image at 32 x 32.*64 x 64"
+    with pytest.raises(SystemExit, match=message):
         sft.main([*tiny_flags(base, tmp_path), *flags])  # would undo the unification
     sft.main([*tiny_flags(base, tmp_path), *flags, "--canvas_size", "32", "32"])
     printed = capsys.readouterr().out
