@@ -27,8 +27,12 @@ from igep.trainers.cards.given_options import given_flags, read_recipe
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.row_source import RowSource
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
+from igep.trainers.loop.non_finite import NonFiniteLossError
+from igep.trainers.loop.run_options import ChangedRunError
+from igep.trainers.loop.write_failure import WriteFailedError
 from igep.trainers.package_files import find_model, find_recipe
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.sft_config import IGEPSFTConfig
@@ -360,6 +364,7 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
             processing_class=processor,
             peft_config=get_peft_config(model_args),
             recipe=recipe,
+            data_options=vars(script_args) | vars(model_args),
         )
         if training_args.push_to_hub and trainer.is_world_process_zero():
             check_repository(api, trainer.hub_model_id, "model", private=bool(training_args.hub_private_repo))
@@ -379,8 +384,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer = prepare(sys.argv[1:] if arguments is None else arguments)
     training_args, train_dataset = trainer.args, trainer.train_dataset
     resume = training_args.resume_from_checkpoint
-    trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
-    not_pushed = save(trainer)
+    try:
+        trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
+        not_pushed = save(trainer)
+    except ChangedRunError as error:  # with a table
+        raise SystemExit(f"{PROGRAM}: error: {error}") from error
+    except (WriteFailedError, FileNotFoundError, NonFiniteLossError, SpatialDataError) as error:
+        raise SystemExit(f"{PROGRAM}: error: {' '.join(str(error).split())}") from error
     trainer.accelerator.print(summary(trainer.state.log_history))
     if isinstance(train_dataset, MixtureDataset):
         samples = train_dataset.samples_after_steps(trainer.state.global_step, training_args.samples_per_step)

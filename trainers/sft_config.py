@@ -89,6 +89,9 @@ class IGEPSFTConfig(SFTConfig):
         merge_adapter_at_save (`bool`, *optional*, defaults to `True`):
             LoRA: `save_model` writes the merged model into the output folder besides `adapter/`. Checkpoints hold the
             adapter alone.
+        allow_changed_resume (`bool`, *optional*, defaults to `False`):
+            Go on from a checkpoint although options differ that make it another run; a table says which. Heads, frozen parts
+            and adapters must be the same all the same.
 
     Raises:
         ValueError: A field has a value outside its range; the message names it, the value and the remedy.
@@ -196,6 +199,10 @@ class IGEPSFTConfig(SFTConfig):
     merge_adapter_at_save: bool = field(
         default=True,
         metadata={"help": "LoRA: write the merged model into the output folder besides adapter/."},
+    )
+    allow_changed_resume: bool = field(
+        default=False,
+        metadata={"help": "Resume although options differ that make it another run."},
     )
 
     def __post_init__(self):

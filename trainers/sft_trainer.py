@@ -22,7 +22,9 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
 from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.mixture import MixtureDataset, drawn_rows
+from igep.trainers.data.rows_fingerprint import rows_fingerprint
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
+from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
 from igep.trainers.loop.running_metrics import token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.supervision.build_teacher import build_teacher
@@ -54,6 +56,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
         optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
         recipe (`dict`, *optional*): Options for the model card; those of `args` that are no defaults unless given.
+        data_options (`dict`, *optional*): Options beside those of `args` that make the run what it is, of the data and the
+            model: resuming compares them.
 
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
@@ -64,6 +68,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     _name = "IGEP"
     item_losses = ("loss_ce",)  # over the supervised tokens
     summed_metrics = ("num_tokens",)
+    free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
+    said_options = SAID_OPTIONS | {"dtype", "attn_implementation"}
 
     def __init__(
         self,
@@ -78,10 +84,12 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LRScheduler | None] = (None, None),
         recipe: dict[str, Any] | None = None,
+        data_options: dict[str, Any] | None = None,
     ):
         _check_inputs(model, args, train_dataset, eval_dataset)
         self.base_model = model.config.name_or_path or model.config.vlm_config.name_or_path
         self.recipe = changed_options(args) if recipe is None else recipe
+        self.data_options = data_options or {}
 
         # What supervises, and the options of it that the model keeps
         self.teacher = _teacher(args) if teacher is None and args.global_weight else teacher
@@ -140,6 +148,14 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     @property
     def merges_adapter(self) -> bool:
         return self.args.merge_adapter_at_save
+
+    @property
+    def run_options(self) -> dict[str, Any]:
+        return super().run_options | self.data_options | {"training data": rows_fingerprint(self.train_dataset)}
+
+    @property
+    def allows_changed_resume(self) -> bool:
+        return self.args.allow_changed_resume
 
     def build_heads(self) -> None:
         self.igep_model.add_training_heads(igep_objective)
