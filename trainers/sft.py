@@ -11,6 +11,7 @@ folder then holds a model that `AutoModel.from_pretrained(folder, trust_remote_c
 import argparse
 import dataclasses
 import difflib
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import HfApi
+from transformers import set_seed
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from igep.modeling_igep import IGEPForConditionalGeneration
@@ -27,6 +29,7 @@ from igep.trainers.cards.given_options import given_flags, read_recipe
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.row_source import RowSource
+from igep.trainers.data.row_texts import add_words, row_texts, unknown_words
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
@@ -39,6 +42,8 @@ from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.sft_trainer import IGEPSFTTrainer
 
+
+logger = logging.getLogger(__name__)
 
 PROGRAM = "igep sft"  # in messages, also where this file itself is launched
 SUMMARY = (
@@ -55,6 +60,8 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
         image_min_pixels (`int`, *optional*): Smaller images are enlarged by the processor; its own limit unless given.
         image_max_pixels (`int`, *optional*): Larger images are shrunk by the processor; its own limit unless given. Images
             of a unified focal length must stay below it.
+        add_unknown_words (`bool`, *optional*, defaults to `False`): For a base whose tokenizer knows whole words, as the tiny
+            base: add the words of the questions and answers that it does not know. They begin untrained.
 
     Raises:
         ValueError: An entry of the mixture or an option of VLM3's questions is wrong.
@@ -65,6 +72,11 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
     )
     image_max_pixels: int | None = field(
         default=None, metadata={"help": "The processor shrinks larger images (default: its own limit)."}
+    )
+
+    add_unknown_words: bool = field(
+        default=False,
+        metadata={"help": "Add words that a tokenizer of whole words (the tiny base's) does not know."},
     )
 
     def __post_init__(self):
@@ -262,6 +274,30 @@ def load_datasets(
     return train, held_out if evaluates else None
 
 
+def learn_words(
+    model: IGEPForConditionalGeneration,
+    processor: IGEPProcessor,
+    datasets: Sequence[torch.utils.data.Dataset | None],
+) -> None:
+    """Adds the words of some rows that the tokenizer does not know to it, and rows for them to the model.
+
+    Args:
+        model (`IGEPForConditionalGeneration`): The model, which is changed.
+        processor (`IGEPProcessor`): Its processor, which is changed.
+        datasets (`Sequence[torch.utils.data.Dataset | None]`): The rows.
+
+    Raises:
+        ValueError: The tokenizer is one of pieces of words.
+    """
+    texts = [text for rows in datasets if rows is not None for text in row_texts(rows)]
+    unknown = unknown_words(texts, processor.tokenizer)
+    if unknown is None:
+        return
+    add_words(processor.tokenizer, unknown.counts)
+    model.vlm.resize_token_embeddings(max(len(processor.tokenizer), model.get_input_embeddings().num_embeddings))
+    logger.warning("%d words were added to the tokenizer: %s.", len(unknown.counts), unknown.words)
+
+
 def check_image_sizes(mixture: MixtureDataset, processor: IGEPProcessor) -> None:
     """Raises where the processor would resize images of a unified focal length, which undoes it.
 
@@ -356,6 +392,9 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
     with _one_line(model_name):
         model = load_model(model_args, training_args)
     with _one_line(), hub_errors():
+        if script_args.add_unknown_words:
+            set_seed(training_args.seed)  # new rows are drawn
+            learn_words(model, processor, (train_dataset, eval_dataset))
         trainer = IGEPSFTTrainer(
             model=model,
             args=training_args,

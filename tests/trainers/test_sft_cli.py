@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from scene_folders import scene_row, write_exported
 from transformers import AutoModel, BlipConfig, BlipForConditionalGeneration
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers import sft
+from igep.trainers.commands import ask_options
 from igep.trainers.package_files import PACKAGE
 
 
@@ -298,3 +300,55 @@ def test_accelerate_launch_with_a_recipe_and_tensorboard(base, tmp_path):
     assert {"train/loss_geometry", "train/depth_abs_rel", "train/num_tokens", "eval/depth_abs_rel"} <= tags
     state = json.loads((tmp_path / "run" / "checkpoint-3" / "trainer_state.json").read_text())
     assert state["global_step"] == 3
+
+
+@pytest.mark.parametrize("question", ["<image>\\nHow far is the chair?", "How far is the chair?"])
+def test_own_scenes_with_words_of_ones_own(tmp_path, question):
+    """The tiny base knows 103 words: others are named before training, or added to what it reads and says."""
+    write_exported(tmp_path / "scans" / "desk", scene_row(6))
+    lines = (
+        f'{{"question": "{question}", "answer": "2.5 metres"}}\n{{"question": "What room?", "answer": "a study"}}\n'
+    )
+    (tmp_path / "scans" / "desk" / "questions.jsonl").write_text(lines)
+    flags = [
+        *("--config", "igep_own_scenes.yaml", "--dataset_path", str(tmp_path / "scans"), "--use_cpu"),
+        *("--output_dir", str(tmp_path / "model"), "--max_steps", "2", "--per_device_train_batch_size", "2"),
+        *(
+            "--eval_strategy",
+            "no",
+            "--eval_on_start",
+            "false",
+            "--eval_every_nth_frame",
+            "3",
+            "--disable_tqdm",
+            "true",
+        ),
+    ]
+    with pytest.raises(SystemExit, match="does not know .*'chair'.* hold .*desk:1.*add_unknown_words"):
+        sft.prepare([*flags, "--add_unknown_words", "false"])
+    sft.main(flags)
+    processor = IGEPProcessor.from_base(tmp_path / "model")
+    model = IGEPForConditionalGeneration.from_pretrained(tmp_path / "model")
+    ids = processor.tokenizer("How far is the chair? A study, 2.5 metres", add_special_tokens=False).input_ids
+    assert processor.tokenizer.unk_token_id not in ids
+    assert processor.tokenizer.decode(ids) == "how far is the chair a study 2.5 metres"
+    assert model.get_output_embeddings().weight.shape[0] == len(processor.tokenizer) == 108
+
+
+@pytest.mark.slow
+def test_own_scenes_end_in_a_true_answer(tmp_path, capsys):
+    """The README's walk: scenes with a question, the recipe, and the same question asked of the model."""
+    write_exported(tmp_path / "scans" / "desk", scene_row(6))
+    line = '{"question": "How far is the chair?", "answer": "2.5 metres"}\n'
+    (tmp_path / "scans" / "desk" / "questions.jsonl").write_text(line)
+    sft.main(
+        [
+            *("--config", "igep_own_scenes.yaml", "--dataset_path", str(tmp_path / "scans"), "--use_cpu"),
+            *("--output_dir", str(tmp_path / "model"), "--max_steps", "60", "--per_device_train_batch_size", "4"),
+            *("--eval_strategy", "no", "--eval_on_start", "false", "--disable_tqdm", "true"),
+        ]
+    )
+    capsys.readouterr()
+    folder = tmp_path / "scans" / "desk" / "color"
+    assert ask_options.main(["--model", str(tmp_path / "model"), "--video", str(folder), "How far is the chair?"]) == 0
+    assert capsys.readouterr().out == "2.5 metres\n"

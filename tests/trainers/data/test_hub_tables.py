@@ -53,3 +53,11 @@ def test_published_tables_without_a_column(published: Path) -> None:
     Dataset.from_list([{"scene_id": "desk"}]).to_parquet(published / "scenes" / "train-00000-of-00001.parquet")
     with pytest.raises(SpatialDataError, match="'scenes' has no column 'frame_ids'"):
         load_hub_tables(str(published))
+
+
+def test_published_texts_are_words_alone(published: Path) -> None:
+    row = question_row(1) | {"question": "Where in <image> is it?"}
+    table = Dataset.from_list([row], features=QUESTION_FEATURES)
+    table.to_parquet(published / "questions" / "train-00000-of-00001.parquet")
+    with pytest.raises(SpatialDataError, match="hub: table 'questions', row 1: the question .* holds '<image>'"):
+        load_hub_tables(str(published))
