@@ -17,6 +17,7 @@ from igep.camera_geometry import resize_intrinsics
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.scenes.colour_camera_depth import nearest_depth
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
+from igep.trainers.data.special_tokens import refuse_token, special_token_pattern
 
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class IGEPDataCollator:
 
     Raises:
         ValueError: An empty batch, an unknown `frames_as`, or `max_packed_tokens` without `pack_questions`.
-        SpatialDataError: A sample without frames, or one that `max_length` would cut inside its frames or question.
+        SpatialDataError: A sample without frames, with special tokens of the model in its texts, or one that `max_length` would cut inside its frames or question.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class IGEPDataCollator:
         self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
         self._prefixes = functools.lru_cache(TEXT_CACHE)(self._write_prefix)
         self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
+        self._special_tokens = special_token_pattern(processor.tokenizer)
         self._warned_of_cut = False
 
     def __getstate__(self) -> dict:
@@ -107,6 +109,7 @@ class IGEPDataCollator:
         for example in examples:
             if not example.frames:
                 raise SpatialDataError(f"Sample {example.sample_id!r} has no frames: a sample needs at least one.")
+            self._check_words(example)
         batch = self._packed_text(examples) if self.pack_questions else self._text_and_vision(examples)
         batch.update(self._geometry(examples))
         if self.teacher_frame_size is not None:
@@ -115,6 +118,14 @@ class IGEPDataCollator:
         batch["scene_ids"] = [example.scene_id for example in examples]
         batch["frame_ids"] = [list(example.frame_ids) for example in examples]
         return batch
+
+    def _check_words(self, example: SpatialExample) -> None:
+        """Raises for special tokens in texts. Files are looked at before training, rows of a user's own class only here."""
+        for turn in example.conversation:
+            for kind, text in zip(("question", "answer"), turn, strict=True):
+                token = self._special_tokens.search(text) if self._special_tokens else None
+                if token is not None:
+                    refuse_token(f"Sample {example.sample_id!r}", kind, text, token.group())
 
     def _text_and_vision(self, examples: Sequence[SpatialExample]) -> dict:
         conversations = [self._conversation_tokens(example.conversation, len(example.frames)) for example in examples]

@@ -8,6 +8,7 @@ from datasets import Dataset, Features, get_dataset_config_names, load_dataset
 from igep.trainers.data.dataset_options import DatasetPlace
 from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
+from igep.trainers.data.special_tokens import plain_text
 
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset |
         `tuple[Dataset, Dataset | None]`: Scenes and questions; `None` without that configuration.
 
     Raises:
-        SpatialDataError: There is no configuration `scenes`, or a table lacks a column.
+        SpatialDataError: There is no configuration `scenes`, a table lacks a column, or a text holds a
+            placeholder or a token of chat templates.
     """
     names = get_dataset_config_names(path)
     if "scenes" not in names:
@@ -48,6 +50,11 @@ def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset |
     if "questions" not in names:
         return scenes, None
     questions = _with_features(path, "questions", load_dataset(path, "questions", split=split), QUESTION_FEATURES)
+    for number, row in enumerate(questions.select_columns(["question", "answers"]), 1):
+        where = f"{path}: table 'questions', row {number}"
+        plain_text(where, "question", row["question"] or "")
+        for answer in row["answers"] or ():
+            plain_text(where, "answer", answer or "")
     return scenes, questions
 
 

@@ -8,7 +8,7 @@ that a row samples are read.
 import logging
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import torch
 from datasets import Dataset
 
 from igep.trainers.data.ground_truth import ground_truth, warn_of_empty_proposals
+from igep.trainers.data.row_source import RowText
 from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
 from igep.trainers.data.scenes.colour_camera_depth import (
     assert_one_size,
@@ -26,9 +27,12 @@ from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
 from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
 from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame, validate_scene
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError, SpatialExample
+from igep.trainers.data.special_tokens import plain_text
 
 
 logger = logging.getLogger(__name__)
+
+TEXTS_AT_ONCE = 4096  # questions of the table that are read together
 
 
 def build_example(
@@ -133,7 +137,7 @@ class SpatialDataset(torch.utils.data.Dataset):
 
     Raises:
         SpatialDataError: An empty table, a missing column, a scene or question named twice, a question about a scene
-            that is not there. Reading a row raises it for anything that breaks the contract in the frames that are sampled:
+            that is not there, a text with a placeholder or a token of chat templates. Reading a row raises it for anything that breaks the contract in the frames that are sampled:
             no others are read (`igep check` reads all).
     """
 
@@ -180,6 +184,8 @@ class SpatialDataset(torch.utils.data.Dataset):
                 groups[scene_numbers[scene_id]].append(number)
             warn_of_empty_proposals(questions, self._scenes)
         self._questions = None if questions is None else questions.with_format("arrow")
+        for text in self.texts():
+            plain_text(text.where, text.kind, text.text)
         self._rows = _interleave(groups, questions_per_row, geometry_only_ratio, np.random.default_rng(seed))
         self._sample_ids = []
         repeats: Counter[tuple[int, tuple[int, ...]]] = Counter()
@@ -240,6 +246,16 @@ class SpatialDataset(torch.utils.data.Dataset):
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row for its `draw`-th use in a mixture: what people wrote is the same every time."""
         return self[row]
+
+    def texts(self) -> Iterator[RowText]:
+        """Every question, and the answer that is trained on, with the question's id."""
+        for batch in () if self._questions is None else self._questions.iter(TEXTS_AT_ONCE):
+            columns = (batch[name].to_pylist() for name in ("question_id", "scene_id", "question", "answers"))
+            for question_id, scene_id, question, answers in zip(*columns, strict=True):
+                where = f"Question {question_id!r} about scene {scene_id!r}"
+                yield RowText(where, "question", question or "")
+                for answer in (answers or [])[:1]:
+                    yield RowText(where, "answer", answer or "")
 
     @property
     def task(self) -> str:

@@ -64,3 +64,11 @@ def test_lost_frames_are_counted(published: Path, caplog: pytest.LogCaptureFixtu
     scenes, _ = load_hub_tables(str(published))
     assert "3 frames of 2 scenes have no valid pose and are left out" in caplog.text
     assert SpatialDataset(scenes, None, num_frames=2, geometry_size=(6, 8))[0].frames
+
+
+def test_published_texts_are_words_alone(published: Path) -> None:
+    row = question_row(1) | {"question": "Where in <image> is it?"}
+    table = Dataset.from_list([row], features=QUESTION_FEATURES)
+    table.to_parquet(published / "questions" / "train-00000-of-00001.parquet")
+    with pytest.raises(SpatialDataError, match="hub: table 'questions', row 1: the question .* holds '<image>'"):
+        load_hub_tables(str(published))
