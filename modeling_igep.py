@@ -1,7 +1,8 @@
 """IGEP: a video VLM whose vision encoder learns geometry from heads that exist only while it trains (3D-IDE, CVPR 2026).
 
 The model is the base VLM and nothing else: the depth verifier and the teacher projector are built by
-`add_training_heads()`, called inside `forward` when geometry targets are given, and never written to disk.
+`add_training_heads()`, called inside `forward` when geometry targets are given, and never written to disk. With
+`position_encoding` it is the baseline that reads depth and poses: the 3D positions of its visual tokens are added to them.
 """
 
 from collections.abc import Callable
@@ -24,10 +25,19 @@ from .base_vlm import (
     part_of_parameter,
     read_layer,
 )
+from .camera_geometry import relative_pose
 from .configuration_igep import IGEPConfig
 from .frame_grids import FrameGrids, read_frame_grids
+from .position_encoding import GEOMETRY, add_positions, check_position_geometry
 from .question_packing import packed_inputs
-from .training_heads import HEAD_NAMES, DepthVerifier, TeacherProjector, check_geometry, scatter_frames
+from .training_heads import (
+    HEAD_NAMES,
+    DepthVerifier,
+    PoseEmbedding,
+    TeacherProjector,
+    check_geometry,
+    scatter_frames,
+)
 
 
 IGNORED_LABEL = -100
@@ -95,7 +105,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """A VLM trained under geometry supervision and used as the VLM it is.
 
     Without labels and geometry, `forward` is the base model's forward. With labels it returns the cross-entropy of the
-    supervised tokens; with `frame_mask` it also runs the training heads on the encoder's features.
+    supervised tokens; with `frame_mask` it also runs the training heads on the encoder's features. A configuration with
+    `position_encoding` makes depth, intrinsics and poses inputs wherever pixels are.
 
     Args:
         config (`IGEPConfig`): Configuration.
@@ -118,6 +129,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.objective: Callable | None = None
         self.packs_with_block_mask = False  # to be set where packed questions meet flex attention
         self.depth_verifier: DepthVerifier | None = None
+        self.pose_embedding: PoseEmbedding | None = None
         self.teacher_projector: TeacherProjector | None = None
         self.post_init()
 
@@ -170,16 +182,24 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Calling it again changes the objective and keeps the heads.
 
         Args:
-            objective (`Callable`): Computes the geometry terms; `igep.trainers.supervision.geometry_losses.igep_objective`.
+            objective (`Callable`): Computes the geometry terms: `igep_objective` of
+                `igep.trainers.supervision.geometry_losses`, or `release_objective` of `release_losses` beside it where the
+                configuration says `objective: release`.
 
         Raises:
-            ValueError: If the encoder has fewer layers than `verifier_taps`.
+            ValueError: If the encoder has fewer layers than `verifier_taps`, or not those of `verifier_layers`.
         """
         config = self.config
         channels, num_layers = encoder_shape(config.vlm_config)
         if config.verifier_taps > num_layers:
             raise ValueError(
                 f"verifier_taps={config.verifier_taps} is more than the {num_layers} layers of the vision encoder."
+            )
+        layers, last = config.verifier_layers, read_layer(config.vlm_config, num_layers)
+        if layers is not None and (layers[0] < 1 or layers[-1] != last):
+            raise ValueError(
+                f"verifier_layers={list(layers)} must begin at 1 or above and end at {last}, the layer that the language model "
+                "reads."
             )
         self.objective = objective
         needs_verifier = config.geometry_weight > 0 or config.cross_view_weight > 0
@@ -191,22 +211,39 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 frames_per_map=frames_per_feature(config.vlm_config),
                 min_depth_metres=config.verifier_min_depth_metres,
                 max_depth_metres=config.verifier_max_depth_metres,
+                activation=config.verifier_activation,
+                projection_channels=config.verifier_projection_channels,
             ).to(self.device)
+        predicts_neighbours = config.objective == "release" and config.cross_view_weight > 0
+        if predicts_neighbours and self.pose_embedding is None:
+            self.pose_embedding = PoseEmbedding(channels, config.verifier_taps).to(self.device)
         if config.global_weight > 0 and config.teacher_channels is not None and self.teacher_projector is None:
             source = channels if config.supervise == "encoder" else config.get_text_config().hidden_size
-            self.teacher_projector = TeacherProjector(source, config.teacher_channels).to(self.device)
+            self.teacher_projector = TeacherProjector(
+                source, config.teacher_channels, config.teacher_projector_channels, config.teacher_projector_norm
+            ).to(self.device)
         freeze_unread_parameters(self.vlm)
 
     def remove_training_heads(self) -> None:
         """Drops the heads and the objective: what is left is the model that is saved."""
         self.objective = None
         self.depth_verifier = None
+        self.pose_embedding = None
         self.teacher_projector = None
+
+    @property
+    def reads_positions(self) -> bool:
+        """Whether depth and poses of the frames are inputs, in answering as well."""
+        return self.config.position_encoding != "none"
 
     @property
     def training_heads(self) -> dict[str, nn.Module]:
         """The heads that exist, by name; empty for a loaded model."""
-        heads = {"depth_verifier": self.depth_verifier, "teacher_projector": self.teacher_projector}
+        heads = {
+            "depth_verifier": self.depth_verifier,
+            "pose_embedding": self.pose_embedding,
+            "teacher_projector": self.teacher_projector,
+        }
         return {name: head for name, head in heads.items() if head is not None}
 
     def forward(
@@ -241,8 +278,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             depth_metres (`Tensor`, *optional*): (B, F, H, W) z-depth, 0 = invalid.
             intrinsics (`Tensor`, *optional*): (B, F, 3, 3) in pixels of `depth_metres`, NaN = unknown.
             world_from_camera (`Tensor`, *optional*): (B, F, 4, 4), NaN = unknown.
-            frame_mask (`Tensor`, *optional*): (B, F) bool, the frames that are real. Switches the heads on.
-            neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none.
+            frame_mask (`Tensor`, *optional*): (B, F) bool, the frames that are real. Switches the heads on. Needed with
+                the three above where the configuration has a `position_encoding`.
+            neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none; with `objective:
+                release` (B, F, K), those whose depth is predicted from it.
             teacher_descriptors (`Tensor`, *optional*): (B, F, h, w, C) of the frozen teacher.
             set_index (`Tensor`, *optional*): (B, T) long, the set of images each token belongs to, numbered from 0 over the
                 whole batch in the order of the tokens; -1 = padding. Packs questions: with `sdpa` or `eager` attention,
@@ -272,10 +311,14 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "teacher_descriptors": teacher_descriptors,
         }
         has_geometry = any(value is not None for value in geometry.values())
-        if labels is None and not has_geometry:
+        supervises = has_geometry and (self.objective is not None or not self.reads_positions)
+        if labels is None and not supervises:
+            if self.reads_positions and _has_pixels(vlm_kwargs):
+                mm_encoder_outputs = self.encode_vision(**vlm_kwargs, **{name: geometry[name] for name in GEOMETRY})
+                vlm_kwargs = {name: value for name, value in vlm_kwargs.items() if name not in PIXELS.values()}
             return self.vlm(mm_encoder_outputs=mm_encoder_outputs, **vlm_kwargs)
         if has_geometry:
-            if self.objective is None:
+            if self.objective is None and not self.reads_positions:
                 raise ValueError(
                     "geometry was given but the model has no training heads: call add_training_heads(objective) first."
                 )
@@ -283,17 +326,20 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         # The encoder runs once: the heads read its layers, and the language model goes on from its outputs.
         output = IGEPOutput()
+        runs_heads = bool(self.training_heads) and supervises
         encoded = slots = None
-        if self.training_heads and has_geometry:
+        if runs_heads or (self.reads_positions and _has_pixels(vlm_kwargs)):
             if mm_encoder_outputs is not None:
                 raise ValueError("mm_encoder_outputs cannot be given with geometry: give the pixels instead.")
+            if self.reads_positions:
+                check_position_geometry(geometry)
             encoded = self._encode(vlm_kwargs)
             slots = encoded.grids.frame_slots(frame_mask)  # (R,) of the real frames
-            mm_encoder_outputs = {encoded.modality: encoded.outputs}
+            mm_encoder_outputs = {encoded.modality: self._with_positions(encoded, slots, geometry)}
             vlm_kwargs.pop(PIXELS[encoded.modality])
 
         # The language model runs for its own loss, or where the student is what it makes of the visual tokens.
-        reads_language = has_geometry and self.teacher_projector is not None and self.config.supervise == "llm"
+        reads_language = runs_heads and self.teacher_projector is not None and self.config.supervise == "llm"
         hidden = None  # (B, T, C)
         if labels is not None or reads_language:
             decoded = self.vlm.base_model(
@@ -304,7 +350,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         losses = {}
         if labels is not None:
             losses["loss_ce"] = self._cross_entropy(hidden, labels, num_items_in_batch, output)
-        if encoded is not None:
+        if runs_heads:
             student_maps = self._language_maps(hidden, input_ids, encoded) if reads_language else encoded.maps[-1]
             losses |= self._geometry_terms(geometry, encoded, slots, student_maps, output)
         return self._total(losses, output)
@@ -332,7 +378,14 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return tuple(tap[slots // patch] for tap in maps)
 
     @torch.no_grad()
-    def encode_vision(self, **inputs) -> dict[str, ModelOutput]:
+    def encode_vision(
+        self,
+        depth_metres: Tensor | None = None,
+        intrinsics: Tensor | None = None,
+        world_from_camera: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+        **inputs,
+    ) -> dict[str, ModelOutput]:
         """Runs the vision encoder alone, so that many questions about the same frames pay for it once.
 
         `generate` and `forward` take the result as `mm_encoder_outputs`, in place of the pixels:
@@ -342,14 +395,27 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             model.generate(**inputs, mm_encoder_outputs=encoded)
 
         Args:
+            depth_metres (`Tensor`, *optional*): As in `forward`. With `position_encoding` it is needed, else not used, and so
+                are the other three.
+            intrinsics (`Tensor`, *optional*): As in `forward`.
+            world_from_camera (`Tensor`, *optional*): As in `forward`.
+            frame_mask (`Tensor`, *optional*): As in `forward`.
             **inputs: The processor's tensors; text is not used.
 
         Returns:
-            `dict[str, ModelOutput]`: Per modality (`"image"` or `"video"`) what the base's encoder returns.
+            `dict[str, ModelOutput]`: Per modality (`"image"` or `"video"`) what the base's encoder returns, with 3D positions
+            where the model reads them.
 
         Raises:
-            ValueError: If there are no pixels.
+            ValueError: If there are no pixels, or no geometry to a model that reads positions.
         """
+        if self.reads_positions and _has_pixels(inputs):
+            geometry = dict(zip(GEOMETRY, (depth_metres, intrinsics, world_from_camera, frame_mask), strict=True))
+            check_position_geometry(geometry)
+            check_geometry({**dict.fromkeys(("neighbour_index", "teacher_descriptors")), **geometry}, None)
+            encoding = self._encode(inputs)
+            slots = encoding.grids.frame_slots(frame_mask)
+            return {encoding.modality: self._with_positions(encoding, slots, geometry)}
         encoded = {
             modality: encode_pixels(self.vlm, modality, inputs)
             for modality, pixels in PIXELS.items()
@@ -363,8 +429,15 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return encoded
 
     def generate(self, *args, **kwargs) -> Tensor | ModelOutput:
-        """Generates with the base VLM; takes and returns exactly what its `generate` does."""
+        """Generates with the base VLM; takes and returns exactly what its `generate` does.
+
+        With `position_encoding` it also takes, and needs, `depth_metres`, `intrinsics`, `world_from_camera` and `frame_mask`
+        of `forward` besides pixels.
+        """
         self.vlm.generation_config = self.generation_config
+        if self.reads_positions and _has_pixels(kwargs):
+            kwargs["mm_encoder_outputs"] = self.encode_vision(**kwargs)
+            kwargs = {name: value for name, value in kwargs.items() if name not in (*GEOMETRY, *PIXELS.values())}
         return self.vlm.generate(*args, **kwargs)
 
     def prepare_inputs_for_generation(self, *args, **kwargs) -> dict:
@@ -426,9 +499,30 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         hidden_states = outputs.hidden_states
         last = read_layer(self.config.vlm_config, len(hidden_states) - 1)
         taps = self.config.verifier_taps
-        chosen = [hidden_states[max(1, round(last * (tap + 1) / taps))] for tap in range(taps)]
+        layers = self.config.verifier_layers or [max(1, round(last * (tap + 1) / taps)) for tap in range(taps)]
+        chosen = [hidden_states[layer] for layer in layers]
         grids = read_frame_grids(self.config.vlm_config, chosen[-1], given, modality == "video")
         return EncodedFrames(modality, outputs, grids, tuple(grids.encoder_maps(tap) for tap in chosen))
+
+    def _with_positions(
+        self, encoded: EncodedFrames, slots: Tensor, geometry: dict[str, Tensor | None]
+    ) -> ModelOutput:
+        """What the language model goes on from: the encoder's outputs, with positions where the model reads them."""
+        if not self.reads_positions:
+            return encoded.outputs
+        tokens = encoded.outputs.pooler_output
+        moved = add_positions(
+            list(tokens),
+            encoded.grids,
+            slots,
+            {name: geometry[name] for name in GEOMETRY},
+            voxel_metres=self.config.position_voxel_metres,
+            range_metres=self.config.position_range_metres,
+        )
+        fields = dict(encoded.outputs) | {
+            "pooler_output": torch.stack(moved) if isinstance(tokens, Tensor) else tuple(moved)
+        }
+        return type(encoded.outputs)(**fields)
 
     def _cross_entropy(
         self, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None, output: IGEPOutput
@@ -466,7 +560,11 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.teacher_projector is not None:
             descriptors = self.teacher_projector(student_maps)
             student = scatter_frames(descriptors[slots // encoded.grids.temporal_patch_size], frame_mask)
+        neighbours = {}
+        if self.pose_embedding is not None:
+            neighbours = self._neighbour_depths(geometry, encoded, slots)
         terms = self.objective(
+            **neighbours,
             predicted_depth_metres=output.predicted_depth_metres,
             confidence=output.confidence,
             student=student,
@@ -476,11 +574,41 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             global_weight=self.config.global_weight if student is not None else 0.0,
             uncertainty_alpha=self.config.uncertainty_alpha,
             pooled_alignment=self.config.pooled_alignment,
+            alignment_distance=self.config.alignment_distance,
         )
         for name in ("confidence_mean", "cross_view_coverage", "depth_abs_rel", "depth_delta_1"):
             if name in terms:
                 output[name] = terms[name]
         return {name: value for name, value in terms.items() if name.startswith("loss_")}
+
+    def _neighbour_depths(
+        self, geometry: dict[str, Tensor | None], encoded: EncodedFrames, slots: Tensor
+    ) -> dict[str, Tensor | None]:
+        """Pairs of frames (P, 3) and the depth of each second, (P, H, W), predicted from the first and the relative pose."""
+        index, poses, depth = (geometry[name] for name in ("neighbour_index", "world_from_camera", "depth_metres"))
+        known = index is not None and poses is not None and depth is not None
+        if known and index.dim() != 3:
+            raise ValueError(
+                f"neighbour_index has shape {tuple(index.shape)}: objective='release' takes (B, F, K), several per frame."
+            )
+        pairs = (index >= 0).nonzero() if known else slots.new_zeros(0, 3)
+        if not len(pairs):
+            # Every process has the embedding in its graph.
+            return {"pairs": None, "pair_predicted_depth_metres": 0.0 * self.pose_embedding.weights.sum()[None]}
+        sample, frame, _ = pairs.unbind(1)
+        neighbour = index[(index >= 0)]
+        frame_mask, patch = geometry["frame_mask"], encoded.grids.temporal_patch_size
+        place = torch.zeros_like(frame_mask, dtype=torch.long)
+        place[frame_mask] = slots  # (B, F): where each frame's features are
+        slot = place[sample, frame]
+        pose = relative_pose(poses[sample, neighbour], poses[sample, frame])
+        maps = self.pose_embedding(tuple(tap[slot // patch] for tap in encoded.maps), pose)
+        predicted, _ = self.depth_verifier(maps, tuple(depth.shape[-2:]))
+        chosen = torch.arange(len(pairs), device=slot.device) * patch + slot % patch
+        return {
+            "pairs": torch.stack([sample, frame, neighbour], 1),
+            "pair_predicted_depth_metres": predicted[chosen],
+        }
 
     def _total(self, losses: dict[str, Tensor], output: IGEPOutput) -> IGEPOutput:
         weights = {
@@ -494,6 +622,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if losses:
             output.loss = sum(weights[name] * value for name, value in losses.items())
         return output
+
+
+def _has_pixels(inputs: dict) -> bool:
+    return any(inputs.get(name) is not None for name in PIXELS.values())
 
 
 IGEPForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")

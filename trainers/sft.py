@@ -26,6 +26,7 @@ from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.given_options import given_flags, read_recipe
+from igep.trainers.data.centre_square import crop_to_centre
 from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
@@ -65,6 +66,8 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
             of a unified focal length must stay below it.
         add_unknown_words (`bool`, *optional*, defaults to `False`): For a base whose tokenizer knows whole words, as the tiny
             base: add the words of the questions and answers that it does not know. They begin untrained.
+        centre_crop (`bool`, *optional*, defaults to `False`): Show the model the centre square of a video's frames, as
+            Video-3D LLM does, instead of whole frames squashed into the square. The saved processor does likewise.
 
     Raises:
         ValueError: An entry of the mixture or an option of VLM3's questions is wrong.
@@ -80,6 +83,9 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
     add_unknown_words: bool = field(
         default=False,
         metadata={"help": "Add words that a tokenizer of whole words (the tiny base's) does not know."},
+    )
+    centre_crop: bool = field(
+        default=False, metadata={"help": "Videos of a square base: show the centre square instead of squashed frames."}
     )
 
     def __post_init__(self):
@@ -218,7 +224,7 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
         `IGEPProcessor`
 
     Raises:
-        ValueError: A limit is set and the processor has none.
+        ValueError: A limit is set and the processor has none, or a crop and it sees no squares.
     """
     processor = IGEPProcessor.from_pretrained(_model_name(model_args), revision=model_args.model_revision)
     limits = {"shortest_edge": script_args.image_min_pixels, "longest_edge": script_args.image_max_pixels}
@@ -231,7 +237,31 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
                 f"of this model have the fixed size {size}, with no limits to set. Remove both options."
             )
         processor.image_processor.size = {**size, **limits}
+    if script_args.centre_crop:
+        crop_to_centre(processor)
     return processor
+
+
+def check_crop(script_args: IGEPScriptArguments, training_args: IGEPSFTConfig) -> None:
+    """Raises where a crop would miss what the other options show.
+
+    Args:
+        script_args (`IGEPScriptArguments`): Whether frames are cropped.
+        training_args (`IGEPSFTConfig`): How frames are shown, and the teacher.
+
+    Raises:
+        ValueError: Frames are no video, or the teacher's descriptors are of whole frames.
+    """
+    if not script_args.centre_crop:
+        return
+    if training_args.frames_as != "video":
+        raise ValueError("centre_crop crops videos: set frames_as to video, or centre_crop to false.")
+    precomputed = training_args.global_weight and training_args.teacher == "precomputed"
+    if precomputed and training_args.teacher_transform == "resize":
+        raise ValueError(
+            "centre_crop: descriptors under teacher_transform=resize are of whole frames. Write those of cropped frames under "
+            "a name of their own, and set teacher_transform to it."
+        )
 
 
 def load_datasets(
@@ -390,6 +420,7 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
     api = HfApi(token=training_args.hub_token)
     model_name = f"model_name_or_path={model_args.model_name_or_path}: "
     with _one_line():
+        check_crop(script_args, training_args)
         train_dataset, eval_dataset = load_datasets(script_args, training_args)
     with _one_line(model_name):  # a model that is nowhere, above all
         processor = load_processor(script_args, model_args)

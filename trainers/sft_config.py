@@ -5,7 +5,15 @@ from dataclasses import MISSING, dataclass, field, fields
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
-from igep.configuration_igep import SUPERVISE_CHOICES, check_supervision
+from igep.configuration_igep import (
+    ALIGNMENT_DISTANCES,
+    OBJECTIVES,
+    POSITION_ENCODINGS,
+    SUPERVISE_CHOICES,
+    VERIFIER_ACTIVATIONS,
+    check_positions,
+    check_supervision,
+)
 from igep.trainers.sft_inherited_options import check_inherited_options
 
 
@@ -31,6 +39,8 @@ class IGEPSFTConfig(SFTConfig):
         hub_strategy (`str`, *optional*, defaults to `"end"`):
             With `push_to_hub`, upload the saved model. The other strategies of transformers upload checkpoints, which hold
             pickles and not the code that loads them.
+        objective (`str`, *optional*, defaults to `"paper"`):
+            Loss terms: `"paper"` = the formulas of 3D-IDE, `"release"` = those of its authors' code; see docs/igep.md.
         supervise (`str`, *optional*, defaults to `"encoder"`):
             Tokens that are aligned with the teacher: `"encoder"` = output of the vision encoder, `"llm"` = visual tokens
             at the output of the language model.
@@ -46,16 +56,36 @@ class IGEPSFTConfig(SFTConfig):
             Width of the depth verifier. Weak on purpose: the geometry has to be in the encoder.
         verifier_taps (`int`, *optional*, defaults to `2`):
             Encoder layers that the verifier reads.
+        verifier_layers (`list[int]`, *optional*):
+            Those layers, counted from 1, in place of even spacing; the last feeds the language model.
+        verifier_activation (`str`, *optional*, defaults to `"bounded"`):
+            `"exp"` = `exp` for depth and `1 + exp` for confidence, without the bounds below, as in VGGT.
+        verifier_projection_channels (`int`, *optional*):
+            Channels that tokens are brought to before the verifier decodes them; not at all unless given.
         verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
             Smallest depth that the verifier can predict.
         verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
             Largest depth that the verifier can predict: raise it for scenes that reach farther.
         pooled_alignment (`bool`, *optional*, defaults to `False`):
             Align one descriptor per frame instead of one per token.
+        alignment_distance (`str`, *optional*, defaults to `"cosine"`):
+            `"cosine"` = `1 - cos`; `"squared"` = the squared distance of unit vectors, `2 - 2 cos`, as in 3DRS.
+        teacher_projector_channels (`int`, *optional*):
+            Hidden width of the projector to the teacher; the teacher's channels unless given.
+        teacher_projector_norm (`bool`, *optional*, defaults to `True`):
+            Whether that projector begins with a layer norm.
+        position_encoding (`str`, *optional*, defaults to `"none"`):
+            `"sin3d"` adds the 3D position of each visual token to it, as Video-3D LLM does. The saved model then needs depth,
+            intrinsics and poses to answer: a baseline, not RGB alone.
+        position_voxel_metres (`float`, *optional*, defaults to `0.1`):
+            Side of the voxels that positions are rounded to.
+        position_range_metres (`list[float]`, *optional*, defaults to `[15.0, 15.0, 5.0]`):
+            x, y and z of a position run from minus to plus as much in the scene's world.
         geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
             Height and width of depth targets and predictions.
         neighbour_window (`int`, *optional*, defaults to `1`):
-            The cross-view loss picks each frame's neighbour at random among the frames at most this far away.
+            `paper`: the cross-view loss picks each frame's neighbour at random among the frames at most this far away;
+            `release`: it takes so many of the frames that follow.
         teacher (`str`, *optional*, defaults to `"geometry_oracle"`):
             `"geometry_oracle"`, `"backbone"`, `"precomputed"` or `"none"`.
         teacher_name_or_path (`str`, *optional*):
@@ -114,6 +144,13 @@ class IGEPSFTConfig(SFTConfig):
         default="end", metadata={"help": "With push_to_hub: upload the saved model, at the end.", "choices": ["end"]}
     )
 
+    objective: str = field(
+        default="paper",
+        metadata={
+            "help": "Loss terms: the paper's formulas, or those of its authors' code.",
+            "choices": list(OBJECTIVES),
+        },
+    )
     supervise: str = field(
         default="encoder",
         metadata={"help": "Tokens that are aligned with the teacher.", "choices": list(SUPERVISE_CHOICES)},
@@ -128,6 +165,16 @@ class IGEPSFTConfig(SFTConfig):
     uncertainty_alpha: float = field(default=0.2, metadata={"help": "Weight of -log S in the depth loss."})
     verifier_channels: int = field(default=32, metadata={"help": "Width of the depth verifier, weak on purpose."})
     verifier_taps: int = field(default=2, metadata={"help": "Encoder layers that the verifier reads."})
+    verifier_layers: list[int] | None = field(
+        default=None, metadata={"help": "The layers that the verifier reads, from 1 (default: evenly spaced)."}
+    )
+    verifier_activation: str = field(
+        default="bounded",
+        metadata={"help": "Ranges of depth and confidence: bounded, or exp.", "choices": list(VERIFIER_ACTIVATIONS)},
+    )
+    verifier_projection_channels: int | None = field(
+        default=None, metadata={"help": "Bring tokens to so many channels before the verifier (default: not at all)."}
+    )
     verifier_min_depth_metres: float = field(
         default=0.1, metadata={"help": "Smallest depth that the verifier can predict."}
     )
@@ -137,6 +184,30 @@ class IGEPSFTConfig(SFTConfig):
     )
     pooled_alignment: bool = field(
         default=False, metadata={"help": "Align one descriptor per frame instead of one per token."}
+    )
+    alignment_distance: str = field(
+        default="cosine",
+        metadata={"help": "1 - cos, or squared = 2 - 2 cos as in 3DRS.", "choices": list(ALIGNMENT_DISTANCES)},
+    )
+    teacher_projector_channels: int | None = field(
+        default=None, metadata={"help": "Hidden width of the projector to the teacher (default: the teacher's)."}
+    )
+    teacher_projector_norm: bool = field(
+        default=True, metadata={"help": "The projector to the teacher begins with a layer norm."}
+    )
+    position_encoding: str = field(
+        default="none",
+        metadata={
+            "help": "sin3d adds 3D positions to visual tokens (Video-3D LLM): the model then needs depth and poses to answer.",
+            "choices": list(POSITION_ENCODINGS),
+        },
+    )
+    position_voxel_metres: float = field(
+        default=0.1, metadata={"help": "Side of the voxels that positions are rounded to."}
+    )
+    position_range_metres: list[float] = field(
+        default_factory=lambda: [15.0, 15.0, 5.0],
+        metadata={"help": "x, y and z of positions run from minus to plus as much."},
     )
     geometry_size: list[int] = field(
         default_factory=lambda: [96, 128],
@@ -223,6 +294,7 @@ class IGEPSFTConfig(SFTConfig):
                 "loads them: set it to end."
             )
         check_supervision(vars(self))
+        check_positions(vars(self))
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
@@ -269,18 +341,26 @@ class IGEPSFTConfig(SFTConfig):
     @property
     def losses(self) -> dict[str, float]:
         """Weight of each loss by its name in words, as a card lists them."""
+        distance = ", 2 - 2 cos" if self.alignment_distance == "squared" else ""
         verifier = f"by a verifier of {self.verifier_channels} channels on {self.verifier_taps} encoder layers"
+        release = self.objective == "release"
         return {
             "cross-entropy of the answers": 1.0,
-            f"depth, {verifier}": self.geometry_weight,
-            "cross-view consistency of that depth": self.cross_view_weight,
-            f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher})": self.global_weight,
+            f"depth, {verifier}{', terms of the release' if release else ''}": self.geometry_weight,
+            "cross-view consistency of that depth"
+            + (", and the neighbour's predicted from it and the pose" if release else ""): self.cross_view_weight,
+            f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher}{distance})": self.global_weight,
         }
 
     @property
     def named_teacher(self) -> dict[str, str | None] | None:
         """Kind and name of the teacher that is aligned with, as a card names it; `None` where none is."""
         return {"kind": self.teacher, "name": self.teacher_name_or_path} if self.global_weight else None
+
+    @property
+    def reads_positions(self) -> bool:
+        """Whether the model reads 3D positions, from depth and poses that it then needs to answer."""
+        return self.position_encoding != "none"
 
     @property
     def supervises_geometry(self) -> bool:

@@ -25,6 +25,7 @@ from igep.trainers.data.mixture import MixtureDataset, drawn_rows
 from igep.trainers.data.row_source import RowText
 from igep.trainers.data.row_texts import check_texts, row_texts
 from igep.trainers.data.rows_fingerprint import rows_fingerprint
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
 from igep.trainers.loop.running_metrics import token_metrics
@@ -32,10 +33,12 @@ from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.configure_supervision import configure_supervision
 from igep.trainers.supervision.geometry_losses import igep_objective
-from igep.trainers.supervision.neighbour_frames import draw_neighbours
+from igep.trainers.supervision.neighbour_frames import draw_neighbours, following_frames
+from igep.trainers.supervision.release_losses import release_objective
 from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 
 
+OBJECTIVES = {"paper": igep_objective, "release": release_objective}
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
 
 
@@ -168,7 +171,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         return self.args.allow_changed_resume
 
     def build_heads(self) -> None:
-        self.igep_model.add_training_heads(igep_objective)
+        self.igep_model.add_training_heads(OBJECTIVES[self.args.objective])
 
     def part_of_parameter(self, name: str) -> str:
         return self.igep_model.part_of_parameter(name)
@@ -177,7 +180,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         return batch["labels"][:, 1:].ne(-100).sum()
 
     def run_record(self, folder: Path, *, tags: Sequence[str], datasets: Sequence[str]) -> dict[str, Any]:
-        return training_run(
+        run = training_run(
             self.args,
             self.recipe,
             self.train_dataset,
@@ -194,8 +197,15 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             architecture=self.igep_model.config.vlm_config.model_type,
             folder=folder,
         )
+        run["usage"]["geometry_inputs"] = "depth+pose" if self.args.reads_positions else "none"
+        return run
 
     # ---- Loss
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
+        geometry = {name: inputs[name].to(self.args.device) for name in GEOMETRY_INPUTS}
+        return super()._prepare_inputs(inputs) | geometry
 
     def compute_loss(
         self,
@@ -224,8 +234,9 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         sample_ids = inputs.pop("sample_ids")
         teacher_frames = inputs.pop("teacher_frames", None)
         geometry = {name: inputs.pop(name) for name in GEOMETRY_INPUTS}
-        if self.args.supervises_geometry:
+        if self.args.supervises_geometry or self.args.reads_positions:
             inputs |= geometry
+        if self.args.supervises_geometry:
             inputs["neighbour_index"] = self._neighbours(geometry, sample_ids)
             if self.args.global_weight:
                 inputs["teacher_descriptors"] = self.teacher(teacher_frames, TeacherGeometry(**geometry, **names))
@@ -236,6 +247,10 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     def _neighbours(self, geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> torch.Tensor:
         usable = usable_pose(geometry["world_from_camera"]) & usable_intrinsics(geometry["intrinsics"])
+        if self.args.objective == "release":
+            if self.args.cross_view_weight:
+                _check_poses(geometry, sample_ids)
+            return following_frames(usable & geometry["frame_mask"], self.args.neighbour_window)
         return draw_neighbours(
             usable & geometry["frame_mask"],
             sample_ids,
@@ -301,6 +316,18 @@ def _texts(
         yield from row_texts(eval_dataset)
 
 
+def _check_poses(geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> None:
+    """Raises for rows with depth and no pose, which would silently lack the main term of the release."""
+    has_depth = (geometry["depth_metres"] > 0).flatten(1).any(1)
+    has_pose = usable_pose(geometry["world_from_camera"]).any(1)
+    for name, lacks in zip(sample_ids, (has_depth & ~has_pose).tolist(), strict=True):
+        if lacks:
+            raise SpatialDataError(
+                f"Sample {name!r} has depth and no poses: objective=release predicts the depth of neighbouring frames from "
+                "them. Give poses, leave the scene out, or set cross_view_weight to 0."
+            )
+
+
 def _teacher(args: IGEPSFTConfig) -> Teacher:
     """The teacher that the options ask for."""
     return build_teacher(
@@ -323,4 +350,5 @@ def _collator(args: IGEPSFTConfig, processor: IGEPProcessor, teacher: Teacher | 
         unannotated_prompt=args.unannotated_prompt,
         pack_questions=args.pack_questions,
         max_packed_tokens=args.max_packed_tokens,
+        position_range_metres=args.position_range_metres if args.reads_positions else None,
     )

@@ -54,7 +54,7 @@ def model_card(
 def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluation], licence: str | None) -> str:
     name = repo_id.split("/")[-1]
     base = run["base_model"]
-    usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None} | run["usage"]
+    usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None, "geometry_inputs": "none"} | run["usage"]
     example = next((question for question in usage["examples"] if question.strip()), DEFAULT_QUESTION)
     found, licence_text = inherited_licence(run, licence)
     tags = {*run["tags"], "igep", "3d", "video-text-to-text", "vision-language"}

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from igep.camera_geometry import resize_intrinsics
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.data.scenes.colour_camera_depth import nearest_depth
+from igep.trainers.data.centre_square import centre_square, crops_to_centre
+from igep.trainers.data.geometry_batch import geometry_batch
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.special_tokens import refuse_token, special_token_pattern
 
@@ -44,6 +44,7 @@ class IGEPDataCollator:
             at most so many tokens. One sample per row unless given.
         unannotated_prompt (`str`, *optional*): What stands before the missing answer of a scene nobody annotated. It
             trains nothing, but the sequence needs a text.
+        position_range_metres (`Sequence[float]`, *optional*): For a model that reads 3D positions; see `geometry_batch`.
 
     Returns (of a call):
         `dict`: everything the base model's processor returns, padded on the right, and
@@ -51,15 +52,15 @@ class IGEPDataCollator:
         - with `pack_questions`, `set_index` and `block_index` (R, L) int64 as `question_packing` defines them, where R rows
           hold the B samples in order;
         - `labels` (B, L) int64: tokens of the answers with their end of turn, -100 elsewhere;
-        - `depth_metres` (B, F, H, W) float32, 0 = invalid; `intrinsics` (B, F, 3, 3) float32 in pixels of it, NaN =
-          unknown; `world_from_camera` (B, F, 4, 4) float32, NaN = unknown, the world's origin moved to a camera of the
-          sample; `frame_mask` (B, F) bool, False = padding;
-        - `teacher_frames` (B, F, 3, h, w) uint8 if `teacher_frame_size` is given;
+        - `depth_metres`, `intrinsics`, `world_from_camera` and `frame_mask` of `geometry_batch`;
+        - `teacher_frames` (B, F, 3, h, w) uint8 if `teacher_frame_size` is given; both of the centre square alone where the
+          processor crops videos to it;
         - `sample_ids`, `scene_ids` (B names) and `frame_ids` (B times F names), which are for the trainer.
 
     Raises:
         ValueError: An empty batch, an unknown `frames_as`, or `max_packed_tokens` without `pack_questions`.
-        SpatialDataError: A sample without frames, with special tokens of the model in its texts, or one that `max_length` would cut inside its frames or question.
+        SpatialDataError: A sample without frames, with special tokens of the model in its texts, one that `max_length` would
+            cut inside its frames or question, or one whose positions are to be read and are not there.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class IGEPDataCollator:
         unannotated_prompt: str = "Describe the scene.",
         pack_questions: bool = False,
         max_packed_tokens: int | None = None,
+        position_range_metres: Sequence[float] | None = None,
     ):
         if max_packed_tokens is not None and not pack_questions:
             raise ValueError(f"max_packed_tokens={max_packed_tokens} needs pack_questions: set it to true.")
@@ -86,6 +88,8 @@ class IGEPDataCollator:
         self.unannotated_prompt = unannotated_prompt
         self.pack_questions = pack_questions
         self.max_packed_tokens = max_packed_tokens
+        self.position_range_metres = position_range_metres
+        self._crops = frames_as == "video" and crops_to_centre(processor)
         self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
         self._prefixes = functools.lru_cache(TEXT_CACHE)(self._write_prefix)
         self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
@@ -111,9 +115,10 @@ class IGEPDataCollator:
                 raise SpatialDataError(f"Sample {example.sample_id!r} has no frames: a sample needs at least one.")
             self._check_words(example)
         batch = self._packed_text(examples) if self.pack_questions else self._text_and_vision(examples)
-        batch.update(self._geometry(examples))
+        seen = [centre_square(example) for example in examples] if self._crops else examples
+        batch.update(geometry_batch(seen, self.geometry_size, self.position_range_metres))
         if self.teacher_frame_size is not None:
-            batch["teacher_frames"] = self._teacher_frames(examples, batch["frame_mask"].shape[1])
+            batch["teacher_frames"] = self._teacher_frames(seen, batch["frame_mask"].shape[1])
         batch["sample_ids"] = [example.sample_id for example in examples]
         batch["scene_ids"] = [example.scene_id for example in examples]
         batch["frame_ids"] = [list(example.frame_ids) for example in examples]
@@ -307,33 +312,6 @@ class IGEPDataCollator:
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False).input_ids
 
-    def _geometry(self, examples: Sequence[SpatialExample]) -> dict[str, torch.Tensor]:
-        height, width = self.geometry_size
-        batch, frames = len(examples), max(len(example.frames) for example in examples)
-        depth_metres = np.zeros((batch, frames, height, width), dtype=np.float32)
-        intrinsics = np.full((batch, frames, 3, 3), np.nan, dtype=np.float32)
-        world_from_camera = np.full((batch, frames, 4, 4), np.nan, dtype=np.float32)
-        frame_mask = np.zeros((batch, frames), dtype=bool)
-        for row, example in enumerate(examples):
-            count = len(example.frames)
-            frame_mask[row, :count] = True
-            size = self.geometry_size if example.depth_metres is None else example.depth_metres.shape[1:]
-            if example.depth_metres is not None:
-                depth_metres[row, :count] = nearest_depth(example.depth_metres, self.geometry_size)
-            if example.intrinsics is not None:
-                own = example.intrinsics
-                if size != self.geometry_size:
-                    own = resize_intrinsics(torch.from_numpy(own), size, self.geometry_size).numpy()
-                intrinsics[row, :count] = own
-            if example.world_from_camera is not None:
-                world_from_camera[row, :count] = _near_origin(example.world_from_camera)
-        return {
-            "depth_metres": torch.from_numpy(depth_metres),
-            "intrinsics": torch.from_numpy(intrinsics),
-            "world_from_camera": torch.from_numpy(world_from_camera),
-            "frame_mask": torch.from_numpy(frame_mask),
-        }
-
     def _teacher_frames(self, examples: Sequence[SpatialExample], frames: int) -> torch.Tensor:
         height, width = self.teacher_frame_size
         pixels = np.zeros((len(examples), frames, height, width, 3), dtype=np.uint8)
@@ -343,13 +321,3 @@ class IGEPDataCollator:
                     frame = frame.resize((width, height), Image.Resampling.BICUBIC)
                 pixels[row, column] = np.asarray(frame)
         return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)
-
-
-def _near_origin(world_from_camera: np.ndarray) -> np.ndarray:
-    """Moves the world's origin to the first posed camera, in float64: float32 is too coarse for far-away origins."""
-    posed = np.isfinite(world_from_camera).all((1, 2))
-    if not posed.any():
-        return world_from_camera
-    moved = world_from_camera.astype(np.float64)
-    moved[:, :3, 3] -= moved[posed.argmax(), :3, 3]
-    return moved

@@ -64,7 +64,7 @@ def build_example(
     """
     scene = validate_scene(scene_row)
     sampled = _sampled_frames(scene.scene_id, scene.valid_frames, len(scene.frames), num_frames)
-    return _example(scene, sampled, question_rows, geometry_size, sample_id, max_depth_metres)
+    return example_of(scene, sampled, question_rows, geometry_size, sample_id, max_depth_metres)
 
 
 def _sampled_frames(scene_id: str, usable: np.ndarray, num_stored: int, num_frames: int) -> np.ndarray:
@@ -78,7 +78,7 @@ def _sampled_frames(scene_id: str, usable: np.ndarray, num_stored: int, num_fram
         ) from error
 
 
-def _example(
+def example_of(
     scene: ValidScene,
     sampled: np.ndarray,
     question_rows: Sequence[dict],
@@ -86,7 +86,22 @@ def _example(
     sample_id: str,
     max_depth_metres: float,
 ) -> SpatialExample:
-    """The frames of a scene at the `sampled` indices, their geometry at one size, and the turns about them."""
+    """Decodes frames of a checked scene, and brings their geometry to one size.
+
+    Args:
+        scene (`ValidScene`): The scene.
+        sampled (`np.ndarray`): Indices of F of its frames.
+        question_rows (`Sequence[dict]`): Rows of a table with `QUESTION_FEATURES`, the turns in order; may be empty.
+        geometry_size (`tuple[int, int]`): (H, W) of the depth, and of the pixels that the intrinsics speak of.
+        sample_id (`str`): Name of the sample.
+        max_depth_metres (`float`): Farther depth is no measurement.
+
+    Returns:
+        `SpatialExample`: The sample.
+
+    Raises:
+        SpatialDataError: A frame, its depth or a question breaks the contract.
+    """
     indices = sampled.tolist()
     frames = tuple(decode_frame(scene.scene_id, scene.frame_numbers[index], scene.frames[index]) for index in indices)
     assert_one_size(scene, "frames", [frame.size for frame in frames])
@@ -218,7 +233,7 @@ class SpatialDataset(torch.utils.data.Dataset):
         usable = scenes.usable_frames(scene_number)
         sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)
         scene = scenes.scene(scene_number, sampled.tolist())  # these frames and no other
-        example = _example(
+        example = example_of(
             scene,
             np.arange(len(sampled)),
             question_rows,

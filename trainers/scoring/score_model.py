@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from igep.processing_igep import IGEPProcessor
@@ -32,7 +32,7 @@ from igep.trainers.evaluation.answering import AnsweringOptions
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, QuestionBenchmark, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.load_vlm import load_for_answers
+from igep.trainers.evaluation.load_vlm import load_for_answers, reads_positions
 from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups
 from igep.trainers.scoring.prediction_files import PredictionFiles, Predictions, append_lines, read_predictions
 from igep.trainers.scoring.score_options import ScoreOptions
@@ -117,6 +117,11 @@ class _Scoring:
     def loaded(self) -> tuple[PreTrainedModel, IGEPProcessor]:
         """The model, which is loaded when something is left for it to do."""
         return load_for_answers(self.options.model, self.options.device or str(self.state.device))
+
+    @cached_property
+    def reads_positions(self) -> bool:
+        """Whether the model that is scored needs depth and poses; of a file of predictions nothing is known."""
+        return bool(self.options.model) and reads_positions(PreTrainedConfig.get_config_dict(self.options.model)[0])
 
     @cached_property
     def groups(self) -> dict[str, SpreadGroups]:
@@ -227,7 +232,14 @@ class _Scoring:
         }
         if name in self.speed:
             facts["answers_per_second"] = self.speed[name]
-        return BenchmarkResults(benchmark.protocol(asked, len(groups), len(rows)), figures, facts), rows
+        protocol = benchmark.protocol(asked, len(groups), len(rows))
+        if self.reads_positions:
+            protocol |= {
+                "geometry_inputs": "depth+pose",
+                "inputs": f"{protocol['inputs'].removesuffix(', and nothing else')}, with their measured depth, intrinsics "
+                "and poses, from which the model computes the 3D positions of its visual tokens",
+            }
+        return BenchmarkResults(protocol, figures, facts), rows
 
 
 def _chained(first: QuestionGroup, others: Iterator[QuestionGroup]) -> Iterator[QuestionGroup]:

@@ -1,8 +1,10 @@
 """Questions that people wrote about scenes, grouped by scene: from the two tables of the row schema to what is asked."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from PIL import Image
 
@@ -11,7 +13,8 @@ from igep.trainers.data.box_visibility import PosedCameras
 from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
 from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
 from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame
-from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError, SpatialExample
+from igep.trainers.data.spatial_dataset import example_of
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
@@ -26,6 +29,7 @@ class SceneQuestions(Sequence[QuestionGroup]):
         num_frames (`int`): Frames that a question is asked about.
         questions_per_group (`int`): Most questions of a group.
         reference_of (`Callable[[dict], Any]`): The truth as the metric takes it, from a row of the questions.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement, for models that are given depth.
 
     Raises:
         SpatialDataError: An empty table, a question named twice, or one about a scene that is not there. Reading a group
@@ -40,8 +44,10 @@ class SceneQuestions(Sequence[QuestionGroup]):
         num_frames: int,
         questions_per_group: int,
         reference_of: Callable[[dict[str, Any]], Any],
+        max_depth_metres: float = math.inf,
     ):
         self.scenes = SceneTable(scenes)
+        self._max_depth_metres = max_depth_metres
         self._num_frames = num_frames
         self._reference_of = reference_of
         numbers = {scene_id: number for number, scene_id in enumerate(self.scenes.scene_ids)}
@@ -79,7 +85,10 @@ class SceneQuestions(Sequence[QuestionGroup]):
             `QuestionGroup`
         """
         return QuestionGroup(
-            self.scenes.scene_ids[scene], tuple(map(self.question, rows)), lambda: self.read_frames(scene)
+            self.scenes.scene_ids[scene],
+            tuple(map(self.question, rows)),
+            lambda: self.read_frames(scene),
+            lambda size: self.read_example(scene, size),
         )
 
     def question(self, row: dict[str, Any]) -> Question:
@@ -122,6 +131,11 @@ class SceneQuestions(Sequence[QuestionGroup]):
             decode_frame(found.scene_id, number, frame)
             for number, frame in zip(found.frame_numbers, found.frames, strict=True)
         ]
+
+    def read_example(self, scene: int, size: tuple[int, int]) -> SpatialExample:
+        """The same frames with their geometry at a size (height, width)."""
+        found = self.sampled_scene(scene)
+        return example_of(found, np.arange(len(found.frames)), (), size, found.scene_id, self._max_depth_metres)
 
 
 def scenes_and_questions(options: BenchmarkOptions, tables: SceneTableCache) -> tuple[Dataset, Dataset]:
@@ -168,6 +182,7 @@ def questions_of_scenes(
         num_frames=options.num_frames,
         questions_per_group=options.questions_per_pass,
         reference_of=reference_of,
+        max_depth_metres=options.max_depth_metres,
     )
 
 
