@@ -22,6 +22,35 @@ ALIGNMENT_DISTANCES = ("cosine", "squared")
 POSITION_ENCODINGS = ("none", "sin3d")
 POSITION_FIELDS = ("position_encoding", "position_voxel_metres", "position_range_metres")  # likewise
 
+GEOMETRY_INPUTS = ("none", "pose", "depth+pose")
+GROUND_FIELDS = (  # likewise
+    *("ground_weight", "ground_geometry_inputs", "ground_width", "ground_min_coverage"),
+    *("ground_temperature", "ground_cumulative_mass"),
+)
+
+
+def check_ground_head(fields: Mapping[str, Any]) -> None:
+    """Makes sure that the fields of a ground head are in their ranges.
+
+    Args:
+        fields (`Mapping[str, Any]`): At least those of `GROUND_FIELDS`.
+
+    Raises:
+        ValueError: One is not; the message names the field, the value and the remedy.
+    """
+    inputs, width = fields["ground_geometry_inputs"], fields["ground_width"]
+    if inputs not in GEOMETRY_INPUTS:
+        raise ValueError(f"ground_geometry_inputs={inputs!r} is unknown: use one of {', '.join(GEOMETRY_INPUTS)}.")
+    if width is not None and width < 1:
+        raise ValueError(f"ground_width={width} must be at least 1, or None for that of the language model.")
+    for name in ("ground_min_coverage", "ground_cumulative_mass"):
+        if not 0 < fields[name] <= 1:
+            raise ValueError(f"{name}={fields[name]} must be above 0 and at most 1.")
+    if not 0 < fields["ground_temperature"] < float("inf"):
+        raise ValueError(f"ground_temperature={fields['ground_temperature']} must be a finite number above 0.")
+    if not 0 <= fields["ground_weight"] < float("inf"):
+        raise ValueError(f"ground_weight={fields['ground_weight']} must be a finite number >= 0.")
+
 
 def check_supervision(fields: Mapping[str, Any]) -> None:
     """Makes sure that the fields of a supervision are in their ranges.
@@ -92,9 +121,9 @@ def check_positions(fields: Mapping[str, Any]) -> None:
 @strict
 class IGEPConfig(PreTrainedConfig):
     r"""
-    What the weights are (`vlm_config`) and how geometry presses on them while training. Once the model is trained only
-    `vlm_config` matters, and the fields of the position encoding where there is one: the heads that the other fields
-    describe are never saved.
+    What the weights are (`vlm_config`, and the ground head where there is one) and how geometry presses on them while
+    training. Once the model is trained only these matter, and the fields of the position encoding where there is one: the
+    heads that the other fields describe are never saved.
 
     Args:
         vlm_config (`dict` or `PreTrainedConfig`, *optional*, defaults to a LLaVA-OneVision):
@@ -149,6 +178,20 @@ class IGEPConfig(PreTrainedConfig):
             Weight of the teacher alignment term; 0 = the term is not computed.
         uncertainty_alpha (`float`, *optional*, defaults to `0.2`):
             Weight of `-log S` in the depth term: the price of low confidence.
+        ground_head (`bool`, *optional*, defaults to `False`):
+            Whether the model has a head that points at proposals (see `ground_head.py`), which is saved with it.
+        ground_geometry_inputs (`str`, *optional*, defaults to `"depth+pose"`):
+            What tells which visual tokens are inside a proposal, in training and in use: `"none"`, `"pose"` or `"depth+pose"`.
+        ground_width (`int`, *optional*):
+            Channels of the embeddings that the ground head compares; `None` = the hidden size of the language model.
+        ground_min_coverage (`float`, *optional*, defaults to `0.25`):
+            Share of a visual token's pixels from which on it is inside a proposal.
+        ground_temperature (`float`, *optional*, defaults to `0.07`):
+            Divides the similarities, in the loss and in the choice of several proposals.
+        ground_cumulative_mass (`float`, *optional*, defaults to `0.4`):
+            Proposals are chosen until their probabilities add up to it (Multi3DRefer's rule).
+        ground_weight (`float`, *optional*, defaults to `1.0`):
+            Weight of the grounding term.
 
     Raises:
         ValueError: A field has a value outside its range; the message names the field, the value and the remedy.
@@ -180,6 +223,13 @@ class IGEPConfig(PreTrainedConfig):
     cross_view_weight: float | int = 0.1
     global_weight: float | int = 0.5
     uncertainty_alpha: float | int = 0.2
+    ground_head: bool = False
+    ground_geometry_inputs: str = "depth+pose"
+    ground_width: int | None = None
+    ground_min_coverage: float | int = 0.25
+    ground_temperature: float | int = 0.07
+    ground_cumulative_mass: float | int = 0.4
+    ground_weight: float | int = 1.0
 
     def __post_init__(self, **kwargs):
         # Left alone, the base class would reset the implementations that a loaded VLM was given. An empty entry keeps them.
@@ -190,6 +240,7 @@ class IGEPConfig(PreTrainedConfig):
         self.position_range_metres = list(self.position_range_metres)
         check_supervision(vars(self))
         check_positions(vars(self))
+        check_ground_head(vars(self))
         if self.teacher_channels is not None and self.teacher_channels < 1:
             raise ValueError(
                 f"teacher_channels={self.teacher_channels} must be at least 1, or None when there is no teacher."

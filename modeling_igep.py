@@ -1,12 +1,13 @@
 """IGEP: a video VLM whose vision encoder learns geometry from heads that exist only while it trains (3D-IDE, CVPR 2026).
 
-The model is the base VLM and nothing else: the depth verifier and the teacher projector are built by
-`add_training_heads()`, called inside `forward` when geometry targets are given, and never written to disk. With
-`position_encoding` it is the baseline that reads depth and poses: the 3D positions of its visual tokens are added to them.
+The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to: the depth verifier
+and the teacher projector are built by `add_training_heads()`, called inside `forward` when geometry targets are given, and
+never written to disk. With `position_encoding` it is the baseline that reads depth and poses: the 3D positions of its visual
+tokens are added to them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -26,10 +27,11 @@ from .base_vlm import (
     read_layer,
 )
 from .camera_geometry import relative_pose
-from .configuration_igep import IGEPConfig
+from .configuration_igep import GROUND_FIELDS, IGEPConfig, check_ground_head
 from .frame_grids import FrameGrids, read_frame_grids
+from .ground_head import Grounded, GroundHead, checked_boxes, grounded
 from .position_encoding import GEOMETRY, add_positions, check_position_geometry
-from .question_packing import packed_inputs
+from .question_packing import join_prefix, packed_inputs
 from .training_heads import (
     HEAD_NAMES,
     DepthVerifier,
@@ -59,6 +61,7 @@ class IGEPOutput(ModelOutput):
         loss_geometry (`Tensor`, *optional*): Depth term of the verifier, unweighted.
         loss_cross_view (`Tensor`, *optional*): Cross-view consistency term, unweighted.
         loss_global (`Tensor`, *optional*): Teacher alignment term, unweighted.
+        loss_ground (`Tensor`, *optional*): Grounding term, unweighted: the sum over questions, over the number of samples.
         logits (`Tensor`, *optional*): (N, V) at the N supervised positions only.
         supervised_labels (`Tensor`, *optional*): (N,) labels of those positions.
         predicted_depth_metres (`Tensor`, *optional*): (B, F, H, W) float32; 0 in padded frames.
@@ -67,6 +70,8 @@ class IGEPOutput(ModelOutput):
         cross_view_coverage (`Tensor`, *optional*): Share of pixels that the cross-view term saw, detached.
         depth_abs_rel (`Tensor`, *optional*): Mean relative error of the verifier's depth, detached.
         depth_delta_1 (`Tensor`, *optional*): Share of its pixels within a factor of 1.25, detached.
+        ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included, is meant.
+        ground_seen (`Tensor`, *optional*): Share of the proposals that a frame shows.
     """
 
     loss: Tensor | None = None
@@ -74,6 +79,7 @@ class IGEPOutput(ModelOutput):
     loss_geometry: Tensor | None = None
     loss_cross_view: Tensor | None = None
     loss_global: Tensor | None = None
+    loss_ground: Tensor | None = None
     logits: Tensor | None = None
     supervised_labels: Tensor | None = None
     predicted_depth_metres: Tensor | None = None
@@ -82,6 +88,8 @@ class IGEPOutput(ModelOutput):
     cross_view_coverage: Tensor | None = None
     depth_abs_rel: Tensor | None = None
     depth_delta_1: Tensor | None = None
+    ground_accuracy: Tensor | None = None
+    ground_seen: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+    _keep_in_fp32_modules_strict = ["ground_head"]
 
     def __init__(self, config: IGEPConfig, vlm: PreTrainedModel | None = None):
         super().__init__(config)
@@ -131,6 +140,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.depth_verifier: DepthVerifier | None = None
         self.pose_embedding: PoseEmbedding | None = None
         self.teacher_projector: TeacherProjector | None = None
+        self.ground_head = self._new_ground_head() if config.ground_head else None
         self.post_init()
 
     @classmethod
@@ -172,9 +182,52 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         else:
             raise TypeError(f"model_or_id must be a model, an id or a folder, not {type(model_or_id).__name__}.")
         check_base(vlm)
+        has_ground_head = igep_config_fields.pop("ground_head", False)
         model = cls(IGEPConfig(vlm_config=vlm.config, dtype=vlm.dtype, **igep_config_fields), vlm=vlm)
+        if has_ground_head:
+            model.add_ground_head()
         model.generation_config = vlm.generation_config
         return model.train(vlm.training)
+
+    def add_ground_head(self, **fields) -> None:
+        """Builds the head that points at proposals, in float32. Unlike the training heads it is saved with the model.
+
+        Where there is one, it is kept, and the fields that do not shape it are set.
+
+        Args:
+            **fields: Fields of `IGEPConfig` that begin with `ground_`; the configuration's own unless given.
+
+        Raises:
+            TypeError: Another field.
+            ValueError: A value is out of range, or the model has a ground head of another kind.
+        """
+        unknown = sorted(set(fields) - set(GROUND_FIELDS))
+        if unknown:
+            raise TypeError(
+                f"add_ground_head: {unknown[0]} cannot be given; the fields are {', '.join(GROUND_FIELDS)}."
+            )
+        config = self.config
+        before = {name: vars(config)[name] for name in GROUND_FIELDS}
+        check_ground_head(before | fields)
+        if self.ground_head is not None:
+            for name in ("ground_geometry_inputs", "ground_width"):
+                if fields.get(name, before[name]) != before[name]:
+                    raise ValueError(
+                        f"The model has a ground head with {name}={before[name]!r}, {fields[name]!r} is asked for: change the "
+                        "option, or start from a model without one."
+                    )
+        for name, value in fields.items():
+            setattr(config, name, value)
+        config.ground_head = True
+        if self.ground_head is None:
+            self.ground_head = self._new_ground_head().to(self.device)
+        self.ground_head.min_coverage = config.ground_min_coverage
+
+    def _new_ground_head(self) -> GroundHead:
+        config = self.config
+        channels = config.get_text_config().hidden_size
+        width = config.ground_width or channels
+        return GroundHead(channels, width, config.ground_geometry_inputs, config.ground_min_coverage)
 
     def add_training_heads(self, objective: Callable[..., dict[str, Tensor]]) -> None:
         """Builds the heads that the loss weights ask for, in float32, and freezes what no loss can reach.
@@ -261,6 +314,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         teacher_descriptors: Tensor | None = None,
         set_index: Tensor | None = None,
         block_index: Tensor | None = None,
+        grounding: dict | None = None,
         **vlm_kwargs,
     ) -> IGEPOutput | ModelOutput:
         """Runs the base VLM; with labels or geometry, computes the losses.
@@ -287,6 +341,11 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 whole batch in the order of the tokens; -1 = padding. Packs questions: with `sdpa` or `eager` attention,
                 or with `flex_attention` and `packs_with_block_mask` set, as the trainer does.
             block_index (`Tensor`, *optional*): (B, T) long, 0 = prefix of its set, k = its k-th question and answer.
+            grounding (`dict`, *optional*): G questions that boxes answer, in training: `boxes` (B tensors of (P, 6), in the
+                world of the poses), `origin` ((B, 3), where that world's origin lies in the scene's), `sample`, `row` and
+                `column` ((G,) long, the sample of each question, and the place in `input_ids` whose hidden state asks), `meant`
+                (G tensors of (P + 1,) bool, the last for "none of them"), `frame_mask` (B, F), and as the configuration's
+                `ground_geometry_inputs` has it `intrinsics`, `world_from_camera`, `image_size` and `depth_metres`.
             **vlm_kwargs: Everything else the base VLM takes: pixels, grids, token types.
 
         Returns:
@@ -312,6 +371,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         }
         has_geometry = any(value is not None for value in geometry.values())
         supervises = has_geometry and (self.objective is not None or not self.reads_positions)
+        if grounding is not None and (self.ground_head is None or labels is None):
+            missing = "labels" if self.ground_head is not None else "a ground head: call add_ground_head first"
+            raise ValueError(f"grounding was given without {missing}.")
         if labels is None and not supervises:
             if self.reads_positions and _has_pixels(vlm_kwargs):
                 mm_encoder_outputs = self.encode_vision(**vlm_kwargs, **{name: geometry[name] for name in GEOMETRY})
@@ -328,14 +390,17 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         output = IGEPOutput()
         runs_heads = bool(self.training_heads) and supervises
         encoded = slots = None
-        if runs_heads or (self.reads_positions and _has_pixels(vlm_kwargs)):
+        grounds = grounding is not None and len(grounding["sample"]) > 0
+        if runs_heads or grounds or (self.reads_positions and _has_pixels(vlm_kwargs)):
             if mm_encoder_outputs is not None:
                 raise ValueError("mm_encoder_outputs cannot be given with geometry: give the pixels instead.")
             if self.reads_positions:
                 check_position_geometry(geometry)
             encoded = self._encode(vlm_kwargs)
-            slots = encoded.grids.frame_slots(frame_mask)  # (R,) of the real frames
-            mm_encoder_outputs = {encoded.modality: self._with_positions(encoded, slots, geometry)}
+            mask = grounding["frame_mask"] if frame_mask is None else frame_mask
+            slots = encoded.grids.frame_slots(mask)  # (R,) of the real frames
+            encoded = self._with_positions(encoded, slots, geometry)
+            mm_encoder_outputs = {encoded.modality: encoded.outputs}
             vlm_kwargs.pop(PIXELS[encoded.modality])
 
         # The language model runs for its own loss, or where the student is what it makes of the visual tokens.
@@ -350,6 +415,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         losses = {}
         if labels is not None:
             losses["loss_ce"] = self._cross_entropy(hidden, labels, num_items_in_batch, output)
+        if grounding is not None:
+            losses["loss_ground"] = self._ground_term(hidden, grounding, encoded, slots, output)
         if runs_heads:
             student_maps = self._language_maps(hidden, input_ids, encoded) if reads_language else encoded.maps[-1]
             losses |= self._geometry_terms(geometry, encoded, slots, student_maps, output)
@@ -415,7 +482,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             check_geometry({**dict.fromkeys(("neighbour_index", "teacher_descriptors")), **geometry}, None)
             encoding = self._encode(inputs)
             slots = encoding.grids.frame_slots(frame_mask)
-            return {encoding.modality: self._with_positions(encoding, slots, geometry)}
+            return {encoding.modality: self._with_positions(encoding, slots, geometry).outputs}
         encoded = {
             modality: encode_pixels(self.vlm, modality, inputs)
             for modality, pixels in PIXELS.items()
@@ -427,6 +494,74 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 "returned for the frames."
             )
         return encoded
+
+    @torch.no_grad()
+    def ground(
+        self,
+        inputs: dict,
+        questions: list[list[int]],
+        boxes: Tensor | list,
+        *,
+        intrinsics: Tensor | None = None,
+        world_from_camera: Tensor | None = None,
+        image_size: tuple[int, int] | None = None,
+        depth_metres: Tensor | None = None,
+        geometry_inputs: str | None = None,
+        share_prefix: bool = True,
+    ) -> list[Grounded]:
+        """Says which proposals of a scene descriptions mean; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
+
+        Args:
+            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of one.
+            questions (`list[list[int]]`): Token ids of each question, up to the end of `<ground>`.
+            boxes (`Tensor` or `list`): (P, 6) proposals: centre and full sizes in metres, in the world of `world_from_camera`,
+                along its axes; P may be 0.
+            intrinsics (`Tensor`, *optional*): (F, 3, 3) in pixels of an image of `image_size`.
+            world_from_camera (`Tensor`, *optional*): (F, 4, 4). A frame that is not finite shows nothing.
+            image_size (`tuple[int, int]`, *optional*): Height and width; those of `depth_metres` unless given.
+            depth_metres (`Tensor`, *optional*): (F, H, W) z-depth, 0 = invalid.
+            geometry_inputs (`str`, *optional*): `"pose"` for a model of `"depth+pose"`, or the reverse; the model's own setting
+                unless given. What it does not name must not be given.
+            share_prefix (`bool`, *optional*, defaults to `True`): Ask all questions in one pass over the frames, for which the
+                attention must be `sdpa`, `eager` or, with `packs_with_block_mask`, flex. The similarities are the same.
+
+        Returns:
+            `list[Grounded]`: One for each question.
+
+        Raises:
+            ValueError: There is no ground head, the geometry is not that of the setting, or a box is none.
+        """
+        head = self.ground_head
+        if head is None:
+            raise ValueError(
+                "this model has no ground head: it was not trained to point at boxes (ground_weight), or it was exported as a "
+                "plain VLM."
+            )
+        given = {"intrinsics": intrinsics, "world_from_camera": world_from_camera, "depth_metres": depth_metres}
+        geometry = head.geometry_of(geometry_inputs, given, image_size, self.device)
+        proposals = checked_boxes(boxes, self.device)
+        encoded = self._encode(inputs)
+        slots = None
+        if geometry is not None:
+            frame_mask = torch.ones(1, len(geometry.intrinsics), dtype=torch.bool, device=self.device)
+            slots = encoded.grids.frame_slots(frame_mask)
+        if self.reads_positions:
+            if geometry is None or geometry.depth_metres is None:
+                raise ValueError(
+                    "this model reads 3D positions: it points at boxes under geometry_inputs='depth+pose' alone."
+                )
+            of_scene = {name: vars(geometry)[name][None] for name in GEOMETRY if name != "frame_mask"}
+            encoded = self._with_positions(encoded, slots, of_scene | {"frame_mask": frame_mask})
+        maps = self._visual_maps(encoded)
+        if slots is not None:
+            maps = maps[slots // encoded.grids.temporal_patch_size]
+        objects, _ = head.embed_objects(maps, proposals, proposals.new_zeros(3), geometry)
+        inputs = {name: value for name, value in inputs.items() if name != PIXELS[encoded.modality]}
+        inputs["mm_encoder_outputs"] = {encoded.modality: encoded.outputs}
+        together = [questions] if share_prefix or not questions else [[question] for question in questions]
+        queries = torch.cat([self._ground_queries(inputs, part) for part in together])
+        similarities = head.similarities(queries, objects)
+        return grounded(similarities, self.config.ground_temperature, self.config.ground_cumulative_mass)
 
     def generate(self, *args, **kwargs) -> Tensor | ModelOutput:
         """Generates with the base VLM; takes and returns exactly what its `generate` does.
@@ -467,8 +602,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             name (`str`): As in `named_parameters()`; a prefix of a wrapper (peft, DDP) does no harm.
 
         Returns:
-            `"vision"`, `"projector"`, `"language"` or `"heads"`.
+            `"vision"`, `"projector"`, `"language"`, `"heads"` or `"ground_head"`.
         """
+        if ".ground_head." in f".{name}.":
+            return "ground_head"
         if any(f".{head}." in f".{name}." for head in HEAD_NAMES):
             return "heads"
         return part_of_parameter(self.vlm, name)
@@ -491,7 +628,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         found = [modality for modality, pixels in PIXELS.items() if pixels in given]
         if len(found) != 1:
             raise ValueError(
-                "geometry supervision needs either pixel_values or pixel_values_videos, found "
+                "the frames must come as either pixel_values or pixel_values_videos, found "
                 f"{[PIXELS[modality] for modality in found] or 'neither'}: a batch is all images or all videos."
             )
         modality = found[0]
@@ -506,10 +643,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def _with_positions(
         self, encoded: EncodedFrames, slots: Tensor, geometry: dict[str, Tensor | None]
-    ) -> ModelOutput:
-        """What the language model goes on from: the encoder's outputs, with positions where the model reads them."""
+    ) -> EncodedFrames:
+        """The same with what the language model goes on from: visual tokens with positions where the model reads them."""
         if not self.reads_positions:
-            return encoded.outputs
+            return encoded
         tokens = encoded.outputs.pooler_output
         moved = add_positions(
             list(tokens),
@@ -519,10 +656,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             voxel_metres=self.config.position_voxel_metres,
             range_metres=self.config.position_range_metres,
         )
-        fields = dict(encoded.outputs) | {
-            "pooler_output": torch.stack(moved) if isinstance(tokens, Tensor) else tuple(moved)
-        }
-        return type(encoded.outputs)(**fields)
+        moved = torch.stack(moved) if isinstance(tokens, Tensor) else tuple(moved)
+        outputs = type(encoded.outputs)(**(dict(encoded.outputs) | {"pooler_output": moved}))
+        return replace(encoded, outputs=outputs)
 
     def _cross_entropy(
         self, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None, output: IGEPOutput
@@ -540,6 +676,40 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         token_id = config.video_token_id if encoded.modality == "video" else config.image_token_id
         tokens_per_unit = [len(tokens) for tokens in encoded.outputs.pooler_output]
         return encoded.grids.language_maps(hidden[input_ids == token_id], tokens_per_unit)
+
+    def _visual_maps(self, encoded: EncodedFrames) -> Tensor:
+        """(N, h, w, C) visual tokens of each feature frame, as they enter the language model."""
+        units = list(encoded.outputs.pooler_output)
+        return encoded.grids.language_maps(torch.cat(units), [len(tokens) for tokens in units])
+
+    def _ground_queries(self, inputs: dict, questions: list[list[int]]) -> Tensor:
+        """(K, C) hidden states at the end of questions about the frames of a batch of one."""
+        input_ids, blocks, rest = join_prefix(inputs, questions)
+        rest["attention_mask"] = torch.ones_like(input_ids)
+        if len(questions) > 1:
+            sets = torch.zeros_like(input_ids)
+            rest |= packed_inputs(
+                self.vlm, input_ids, sets, blocks[None], rest, as_block_mask=self.packs_with_block_mask
+            )
+        decoded = self.vlm.base_model(input_ids=input_ids, **rest, use_cache=False, return_dict=True)
+        lengths = torch.tensor([len(ids) for ids in questions], device=input_ids.device)
+        return decoded.last_hidden_state[0, lengths.cumsum(0) - 1 + inputs["input_ids"].shape[1]]
+
+    def _ground_term(
+        self, hidden: Tensor, grounding: dict, encoded: EncodedFrames | None, slots: Tensor | None, output: IGEPOutput
+    ) -> Tensor:
+        """The grounding term. Every weight of the head is in its graph, so that all processes have the same one."""
+        # A sum of nothing where no box is asked about, and where the scenes have none.
+        everything = sum(parameter.sum() for parameter in self.ground_head.parameters()) * 0.0
+        if encoded is None:
+            return everything
+        frames = self._visual_maps(encoded)[slots // encoded.grids.temporal_patch_size]
+        maps = frames.split(grounding["frame_mask"].sum(1).tolist())
+        queries = hidden[grounding["row"], grounding["column"]]  # (G, C)
+        loss, output.ground_accuracy, output.ground_seen = self.ground_head.loss(
+            maps, queries, grounding, self.config.ground_temperature
+        )
+        return loss / len(maps) + everything
 
     def _geometry_terms(
         self,
@@ -616,6 +786,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "loss_geometry": self.config.geometry_weight,
             "loss_cross_view": self.config.cross_view_weight,
             "loss_global": self.config.global_weight,
+            "loss_ground": self.config.ground_weight,
         }
         for name, value in losses.items():
             output[name] = value

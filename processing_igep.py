@@ -10,7 +10,7 @@ from PIL import Image
 from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
 
 from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
-from .spatial_prompts import depth_question, parse_depth
+from .spatial_prompts import GROUND_TOKEN, depth_question, parse_depth
 from .text_boxes import BoxAnswer, box_question, parse_boxes
 from .text_pixels import DEPTH_STEPS, text_from_pixels
 
@@ -259,6 +259,28 @@ class IGEPProcessor(ProcessorMixin):
         texts = [self.prompt_text([question], len(frames), frames_as=frames_as) for question in questions]
         rests = [text[len(shared) :] for text in texts]
         return inputs, [self.tokenizer(rest, add_special_tokens=False).input_ids for rest in rests]
+
+    def ground_inputs(
+        self, frames: list[Image.Image], questions: list[str], *, frames_as: str = "video"
+    ) -> tuple[BatchFeature, list[list[int]]]:
+        """Prepares questions that boxes answer for `IGEPForConditionalGeneration.ground`.
+
+        Args:
+            frames (`list[Image.Image]`): F RGB frames, in order; already sampled.
+            questions (`list[str]`): As the model was trained; `spatial_prompts.GROUND_ONE` and `GROUND_ANY_NUMBER` hold the
+                words around a description.
+            frames_as (`str`, *optional*, defaults to `"video"`): `"video"` or `"images"`, as in training.
+
+        Returns:
+            The model's inputs for what the questions share, a batch of one, and the token ids of each question, which end
+            with `<ground>` where an answer would stand.
+
+        Raises:
+            ValueError: If there are no frames or no questions.
+        """
+        inputs, token_ids = self.packed_question_inputs(frames, questions, frames_as=frames_as)
+        answer = self.tokenizer(GROUND_TOKEN, add_special_tokens=False).input_ids
+        return inputs, [ids + answer for ids in token_ids]
 
     def question_inputs(
         self, frames: list[Image.Image], question: str | list[str], *, frames_as: str = "video"

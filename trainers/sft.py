@@ -51,8 +51,8 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = "igep sft"  # in messages, also where this file itself is launched
 SUMMARY = (
-    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "mean_token_accuracy"),
-    *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage"),
+    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "loss_ground", "mean_token_accuracy"),
+    *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage", "ground_accuracy", "ground_seen"),
 )
 
 

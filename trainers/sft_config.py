@@ -7,10 +7,12 @@ from trl import SFTConfig
 
 from igep.configuration_igep import (
     ALIGNMENT_DISTANCES,
+    GEOMETRY_INPUTS,
     OBJECTIVES,
     POSITION_ENCODINGS,
     SUPERVISE_CHOICES,
     VERIFIER_ACTIVATIONS,
+    check_ground_head,
     check_positions,
     check_supervision,
 )
@@ -86,6 +88,20 @@ class IGEPSFTConfig(SFTConfig):
         neighbour_window (`int`, *optional*, defaults to `1`):
             `paper`: the cross-view loss picks each frame's neighbour at random among the frames at most this far away;
             `release`: it takes so many of the frames that follow.
+        ground_weight (`float`, *optional*, defaults to `0.0`):
+            Weight of the grounding loss: questions whose answer is `<ground>` choose among boxes. Above 0 the model gets a
+            ground head, which is saved with it.
+        ground_geometry_inputs (`str`, *optional*, defaults to `"depth+pose"`):
+            What tells which visual tokens are inside a box, in training and wherever the model is used: `"depth+pose"`, `"pose"` or
+            `"none"`.
+        ground_width (`int`, *optional*):
+            Channels of the embeddings that the ground head compares; the language model's hidden size unless given.
+        ground_min_coverage (`float`, *optional*, defaults to `0.25`):
+            Share of a visual token's pixels from which on it is inside a box.
+        ground_temperature (`float`, *optional*, defaults to `0.07`):
+            Divides the similarities.
+        ground_cumulative_mass (`float`, *optional*, defaults to `0.4`):
+            Several boxes are chosen until their probabilities add up to it.
         teacher (`str`, *optional*, defaults to `"geometry_oracle"`):
             `"geometry_oracle"`, `"backbone"`, `"precomputed"` or `"none"`.
         teacher_name_or_path (`str`, *optional*):
@@ -114,6 +130,8 @@ class IGEPSFTConfig(SFTConfig):
             Learning rate of the language model; `learning_rate` unless given.
         heads_learning_rate (`float`, *optional*):
             Learning rate of the training heads; `learning_rate` unless given.
+        ground_head_learning_rate (`float`, *optional*):
+            Learning rate of the ground head; `learning_rate` unless given.
         freeze (`list[str]`, *optional*, defaults to `[]`):
             Parts that do not train, among `vision`, `projector` and `language`.
         merge_adapter_at_save (`bool`, *optional*, defaults to `True`):
@@ -218,6 +236,24 @@ class IGEPSFTConfig(SFTConfig):
         metadata={"help": "The cross-view loss picks a neighbour at random among frames at most this far away."},
     )
 
+    ground_weight: float = field(
+        default=0.0, metadata={"help": "Weight of the grounding loss; above 0 the model gets a ground head."}
+    )
+    ground_geometry_inputs: str = field(
+        default="depth+pose",
+        metadata={"help": "What tells which tokens are inside a box, always.", "choices": list(GEOMETRY_INPUTS)},
+    )
+    ground_width: int | None = field(
+        default=None, metadata={"help": "Channels that the ground head compares (default: the language model's)."}
+    )
+    ground_min_coverage: float = field(
+        default=0.25, metadata={"help": "Share of a token's pixels from which on it is inside a box."}
+    )
+    ground_temperature: float = field(default=0.07, metadata={"help": "Divides the similarities of grounding."})
+    ground_cumulative_mass: float = field(
+        default=0.4, metadata={"help": "Several boxes are chosen until their probabilities add up to it."}
+    )
+
     teacher: str = field(
         default="geometry_oracle", metadata={"help": "3D teacher of the alignment loss.", "choices": list(TEACHERS)}
     )
@@ -263,6 +299,9 @@ class IGEPSFTConfig(SFTConfig):
     heads_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the training heads (default: learning_rate)."}
     )
+    ground_head_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the ground head (default: learning_rate)."}
+    )
     freeze: list[str] = field(
         default_factory=list,
         metadata={"help": "Parts that do not train.", "choices": ["vision", "projector", "language"]},
@@ -295,6 +334,12 @@ class IGEPSFTConfig(SFTConfig):
             )
         check_supervision(vars(self))
         check_positions(vars(self))
+        check_ground_head(vars(self))
+        if self.ground_weight and self.reads_positions and self.ground_geometry_inputs != "depth+pose":
+            raise ValueError(
+                f"ground_geometry_inputs={self.ground_geometry_inputs!r} with position_encoding={self.position_encoding!r}: such a "
+                "model is given depth and poses, so set it to depth+pose, or position_encoding to none."
+            )
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
@@ -330,6 +375,7 @@ class IGEPSFTConfig(SFTConfig):
             "projector": self.projector_learning_rate,
             "language": self.language_learning_rate,
             "heads": self.heads_learning_rate,
+            "ground_head": self.ground_head_learning_rate,
         }
         return {part: self.learning_rate if rate is None else rate for part, rate in own.items()}
 
@@ -350,6 +396,7 @@ class IGEPSFTConfig(SFTConfig):
             "cross-view consistency of that depth"
             + (", and the neighbour's predicted from it and the pose" if release else ""): self.cross_view_weight,
             f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher}{distance})": self.global_weight,
+            f"grounding among boxes (geometry inputs: {self.ground_geometry_inputs})": self.ground_weight,
         }
 
     @property

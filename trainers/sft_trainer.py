@@ -17,6 +17,7 @@ from trl import SFTTrainer
 
 from igep.camera_geometry import usable_intrinsics, usable_pose
 from igep.configuration_igep import IGEPConfig
+from igep.ground_head import GEOMETRY_OF
 from igep.modeling_igep import IGEPForConditionalGeneration, IGEPOutput
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
@@ -31,6 +32,7 @@ from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
 from igep.trainers.loop.running_metrics import token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.supervision.build_teacher import build_teacher
+from igep.trainers.supervision.configure_ground_head import configure_ground_head, with_ground_head
 from igep.trainers.supervision.configure_supervision import configure_supervision
 from igep.trainers.supervision.geometry_losses import igep_objective
 from igep.trainers.supervision.neighbour_frames import draw_neighbours, following_frames
@@ -45,8 +47,9 @@ GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mas
 class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     """Trains `IGEPForConditionalGeneration` on `SpatialExample`s.
 
-    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global`: cross-entropy over the supervised tokens of
-    the global batch, geometric terms as means over its samples. How the batch is split over ranks and accumulation steps does
+    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global + w_ground L_ground`: cross-entropy over the
+    supervised tokens of the global batch, geometric terms as means over its samples, grounding as the sum over its questions
+    divided by its samples. How the batch is split over ranks and accumulation steps does
     not matter. With all three weights at 0 it is plain supervised fine-tuning, on the same data in the same order.
 
     Args:
@@ -107,6 +110,9 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         # What supervises, and the options of it that the model keeps
         self.teacher = _teacher(args) if teacher is None and args.global_weight else teacher
         configure_supervision(model, vars(args), self.teacher.channels if args.global_weight else None)
+        configure_ground_head(model, vars(args))
+        if peft_config is not None and args.ground_weight:
+            peft_config = with_ground_head(peft_config)
 
         # TRL's trainer. It takes `datasets.Dataset` alone; ours joins two tables when a row is read, so it is set afterwards.
         stand_in = Dataset.from_dict({"row": [0]})
@@ -148,6 +154,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             "loss_geometry": self.args.geometry_weight,
             "loss_cross_view": self.args.cross_view_weight,
             "loss_global": self.args.global_weight,
+            "loss_ground": self.args.ground_weight,
         }
 
     @property
@@ -234,6 +241,10 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         sample_ids = inputs.pop("sample_ids")
         teacher_frames = inputs.pop("teacher_frames", None)
         geometry = {name: inputs.pop(name) for name in GEOMETRY_INPUTS}
+        if "grounding" in inputs:
+            taken = ("frame_mask", *GEOMETRY_OF[self.args.ground_geometry_inputs])
+            size = tuple(geometry["depth_metres"].shape[-2:])  # which the intrinsics speak of
+            inputs["grounding"] = inputs["grounding"] | {name: geometry[name] for name in taken} | {"image_size": size}
         if self.args.supervises_geometry or self.args.reads_positions:
             inputs |= geometry
         if self.args.supervises_geometry:
@@ -279,6 +290,9 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             "depth_abs_rel": measured,
             "depth_delta_1": measured,
         }
+        if "grounding" in batch:
+            weights["ground_accuracy"] = len(batch["grounding"]["meant"])
+            weights["ground_seen"] = sum(map(len, batch["grounding"]["boxes"]))
         for name, weight in weights.items():
             if name in outputs:
                 running.add(name, outputs[name] * weight, weight)
@@ -351,4 +365,5 @@ def _collator(args: IGEPSFTConfig, processor: IGEPProcessor, teacher: Teacher | 
         pack_questions=args.pack_questions,
         max_packed_tokens=args.max_packed_tokens,
         position_range_metres=args.position_range_metres if args.reads_positions else None,
+        ground_geometry_inputs=args.ground_geometry_inputs if args.ground_weight else None,
     )

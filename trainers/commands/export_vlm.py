@@ -10,7 +10,7 @@ from igep.trainers.evaluation.load_vlm import is_igep, reads_positions
 
 
 def export_vlm(model: PreTrainedModel, save_directory: str | Path, processor: ProcessorMixin | None = None) -> None:
-    """Writes the base VLM inside a model, with the weights it was trained to.
+    """Writes the base VLM inside a model, with the weights it was trained to. A ground head stays behind.
 
     Args:
         model (`PreTrainedModel`): An `IGEPForConditionalGeneration`, of this package or loaded with the code it was saved with.

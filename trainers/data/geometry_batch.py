@@ -52,8 +52,10 @@ def geometry_batch(
                 own = resize_intrinsics(torch.from_numpy(own), own_size, size).numpy()
             intrinsics[row, :count] = own
         if example.world_from_camera is not None:
-            poses = example.world_from_camera
-            world_from_camera[row, :count] = _near_origin(poses) if position_range_metres is None else poses
+            poses = example.world_from_camera.astype(np.float64)
+            if position_range_metres is None:
+                poses[:, :3, 3] -= near_origin(example.world_from_camera)
+            world_from_camera[row, :count] = poses
     return {
         "depth_metres": torch.from_numpy(depth_metres),
         "intrinsics": torch.from_numpy(intrinsics),
@@ -87,11 +89,14 @@ def _check_positions(example: SpatialExample, position_range_metres: Sequence[fl
         )
 
 
-def _near_origin(world_from_camera: np.ndarray) -> np.ndarray:
-    """Moves the world's origin to the first posed camera, in float64: float32 is too coarse for far-away origins."""
+def near_origin(world_from_camera: np.ndarray) -> np.ndarray:
+    """Where the origin of a batch's world lies: at the first posed camera. float32 is too coarse for far-away origins.
+
+    Args:
+        world_from_camera (`np.ndarray`): (F, 4, 4) float64, NaN = unknown.
+
+    Returns:
+        `np.ndarray`: (3,) float64 in metres of the scene's world; zero where no camera is posed.
+    """
     posed = np.isfinite(world_from_camera).all((1, 2))
-    if not posed.any():
-        return world_from_camera
-    moved = world_from_camera.astype(np.float64)
-    moved[:, :3, 3] -= moved[posed.argmax(), :3, 3]
-    return moved
+    return world_from_camera[posed.argmax(), :3, 3] if posed.any() else np.zeros(3)

@@ -1,5 +1,6 @@
 """Published tables, offline: both of them, one of them, and those that lack what the schema needs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,18 @@ def test_published_tables(published: Path) -> None:
     assert scenes.features == SCENE_FEATURES
     assert questions.features == QUESTION_FEATURES
     assert SpatialDataset(scenes, questions, num_frames=2, geometry_size=(6, 8))[0].scene_id == "desk"
+
+
+def test_folders_of_one_name_and_a_folder_written_anew_are_read_as_they_are(published: Path, tmp_path: Path) -> None:
+    """`datasets` itself gives the scenes that it read first for all of them."""
+    load_hub_tables(str(published))
+    other = tmp_path / "elsewhere" / "hub"
+    shutil.copytree(published, other)
+    for folder, name in ((other, "sofa"), (published, "lamp")):
+        scenes = Dataset.from_list([scene_row(2, name)], features=SCENE_FEATURES)
+        scenes.to_parquet(folder / "scenes" / "train-00000-of-00001.parquet")
+        assert load_hub_tables(str(folder))[0]["scene_id"] == [name]
+    assert load_hub_tables(str(other))[0]["scene_id"] == ["sofa"]
 
 
 def test_published_tables_without_scenes_or_questions(published: Path) -> None:
