@@ -1,6 +1,6 @@
 """Options of the IGEP trainer: TRL's, and what geometry supervision adds."""
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
@@ -17,6 +17,7 @@ from igep.configuration_igep import (
     check_positions,
     check_supervision,
 )
+from igep.trainers.sft_inherited_options import check_inherited_options
 
 
 TEACHERS = ("none", "geometry_oracle", "backbone", "precomputed")
@@ -28,7 +29,7 @@ class IGEPSFTConfig(SFTConfig):
     Configuration of [`IGEPSFTTrainer`]. Everything of [`~trl.SFTConfig`] holds, with other defaults for `max_length`
     (`None`: visual tokens are never cut), `remove_unused_columns` (`False`: rows are no columns here), `use_cache` (`True`,
     which is what the saved model says), `hub_strategy` (`"end"`) and `bf16` (`True` where the hardware has it, unless `fp16`
-    or `use_cpu` is set).
+    or `use_cpu` is set). Options that would change nothing here are refused with the reason: see `sft_inherited_options`.
 
     Args:
         max_length (`int`, *optional*):
@@ -140,6 +141,9 @@ class IGEPSFTConfig(SFTConfig):
         merge_adapter_at_save (`bool`, *optional*, defaults to `True`):
             LoRA: `save_model` writes the merged model into the output folder besides `adapter/`. Checkpoints hold the
             adapter alone.
+        allow_changed_resume (`bool`, *optional*, defaults to `False`):
+            Go on from a checkpoint although options differ that make it another run; a table says which. Heads, frozen parts
+            and adapters must be the same all the same.
 
     Raises:
         ValueError: A field has a value outside its range; the message names it, the value and the remedy.
@@ -317,8 +321,17 @@ class IGEPSFTConfig(SFTConfig):
         default=True,
         metadata={"help": "LoRA: write the merged model into the output folder besides adapter/."},
     )
+    allow_changed_resume: bool = field(
+        default=False,
+        metadata={"help": "Resume although options differ that make it another run."},
+    )
 
     def __post_init__(self):
+        defaults = {
+            option.name: option.default if option.default_factory is MISSING else option.default_factory()
+            for option in fields(self)
+        }
+        check_inherited_options(vars(self), defaults)
         if self.bf16 is None:
             self.bf16 = not self.fp16 and not self.use_cpu and is_torch_bf16_gpu_available()
         if self.activation_checkpointing is None:
@@ -333,6 +346,11 @@ class IGEPSFTConfig(SFTConfig):
         check_supervision(vars(self))
         check_positions(vars(self))
         check_ground_head(vars(self))
+        if self.ground_weight and self.reads_positions and self.ground_geometry_inputs != "depth+pose":
+            raise ValueError(
+                f"ground_geometry_inputs={self.ground_geometry_inputs!r} with position_encoding={self.position_encoding!r}: such a "
+                "model is given depth and poses, so set it to depth+pose, or position_encoding to none."
+            )
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
@@ -355,15 +373,6 @@ class IGEPSFTConfig(SFTConfig):
             )
         if self.global_weight and self.teacher in ("backbone", "precomputed") and self.teacher_name_or_path is None:
             raise ValueError(f"teacher={self.teacher!r} needs teacher_name_or_path: a Hub id or a folder.")
-        if self.reads_positions and self.ground_weight and self.ground_geometry_inputs != "depth+pose":
-            raise ValueError(
-                f"ground_geometry_inputs={self.ground_geometry_inputs!r}: position_encoding={self.position_encoding!r} reads depth "
-                "and poses anyway. Set ground_geometry_inputs to depth+pose, or position_encoding to none."
-            )
-        if self.packing or self.padding_free:
-            raise ValueError(
-                "packing and padding_free are for text alone: set both to false. pack_questions packs questions about images."
-            )
         if self.max_packed_tokens is not None and (not self.pack_questions or self.max_packed_tokens < 1):
             raise ValueError(
                 f"max_packed_tokens={self.max_packed_tokens} must be at least 1 and needs pack_questions: set that to true."

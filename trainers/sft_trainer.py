@@ -4,7 +4,7 @@ The only change is the loss: TRL's calls a fused head of the base model and woul
 calls the model itself. Resuming, logging and saving are `ResumableTrainer`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
 from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.mixture import MixtureDataset, drawn_rows
+from igep.trainers.data.row_source import RowText
+from igep.trainers.data.row_texts import check_texts, row_texts
+from igep.trainers.data.rows_fingerprint import rows_fingerprint
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
+from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
 from igep.trainers.loop.running_metrics import token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.supervision.build_teacher import build_teacher
@@ -61,9 +65,12 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
         optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
         recipe (`dict`, *optional*): Options for the model card; those of `args` that are no defaults unless given.
+        data_options (`dict`, *optional*): Options beside those of `args` that make the run what it is, of the data and the
+            model: resuming compares them.
 
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
+        SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not know.
         ValueError: An empty dataset, heads that do not fit the options, or options that exclude each other.
     """
 
@@ -71,6 +78,14 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     _name = "IGEP"
     item_losses = ("loss_ce",)  # over the supervised tokens
     summed_metrics = ("num_tokens",)
+    loss_needs = {
+        "loss_ce": "a question with its answer",
+        "loss_geometry": "measured depth",
+        "loss_cross_view": "intrinsics, poses, and frames that see the same surface",
+        "loss_global": "anything that the teacher describes (the geometry oracle: measured depth)",
+    }
+    free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
+    said_options = SAID_OPTIONS | {"dtype", "attn_implementation"}
 
     def __init__(
         self,
@@ -85,10 +100,13 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LRScheduler | None] = (None, None),
         recipe: dict[str, Any] | None = None,
+        data_options: dict[str, Any] | None = None,
     ):
         _check_inputs(model, args, train_dataset, eval_dataset)
+        check_texts(_texts(args, train_dataset, eval_dataset), processing_class.tokenizer)
         self.base_model = model.config.name_or_path or model.config.vlm_config.name_or_path
         self.recipe = changed_options(args) if recipe is None else recipe
+        self.data_options = data_options or {}
 
         # What supervises, and the options of it that the model keeps
         self.teacher = _teacher(args) if teacher is None and args.global_weight else teacher
@@ -151,6 +169,14 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     @property
     def merges_adapter(self) -> bool:
         return self.args.merge_adapter_at_save
+
+    @property
+    def run_options(self) -> dict[str, Any]:
+        return super().run_options | self.data_options | {"training data": rows_fingerprint(self.train_dataset)}
+
+    @property
+    def allows_changed_resume(self) -> bool:
+        return self.args.allow_changed_resume
 
     def build_heads(self) -> None:
         self.igep_model.add_training_heads(OBJECTIVES[self.args.objective])
@@ -293,6 +319,16 @@ def _check_inputs(
         if dataset is not None and len(dataset) == 0:
             raise ValueError(f"{name} is empty: there is nothing to train on. Check the data path and its filters.")
     drawn_rows(train_dataset, 0)  # which raises now, not at the first save, where the rows do not say what they are
+
+
+def _texts(
+    args: IGEPSFTConfig, train_dataset: torch.utils.data.Dataset, eval_dataset: torch.utils.data.Dataset | None
+) -> Iterator[RowText]:
+    """The texts that the model is to read and write, as far as they are known before the rows are read."""
+    yield RowText("Option unannotated_prompt", "prompt", args.unannotated_prompt)
+    yield from row_texts(train_dataset)
+    if eval_dataset is not None:
+        yield from row_texts(eval_dataset)
 
 
 def _check_poses(geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> None:

@@ -100,6 +100,14 @@ def test_recipe_parses_and_keeps_its_values(recipe):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_for_sensors_says_how_far_they_see(recipe):
+    script_args, args, _ = parsed(recipe)
+    if script_args.dataset == "scannet":
+        assert "max_depth_metres" in yaml.safe_load(recipe.read_text())
+        assert script_args.max_depth_metres <= args.verifier_max_depth_metres
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_teacher_of_the_recipe_fits_its_geometry_size(recipe, tmp_path):
     _, args, _ = parsed(recipe)
     if not args.global_weight:

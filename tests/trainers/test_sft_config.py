@@ -85,7 +85,7 @@ def test_checkpointing_goes_by_either_name_and_the_default_warns_of_nothing():
         ({"teacher": "backbone"}, r"teacher='backbone' needs teacher_name_or_path"),
         ({"verifier_max_depth_metres": 0.05}, r"verifier_max_depth_metres=0.05 must satisfy 0 < min < max"),
         ({"push_to_hub": True, "hub_strategy": "every_save"}, r"hub_strategy='every_save'.*set it to end"),
-        ({"packing": True}, r"packing and padding_free are for text alone"),
+        ({"packing": True}, r"packing=True would change nothing.*pack_questions packs questions"),
     ],
 )
 def test_bad_values_fail_early(fields, message):

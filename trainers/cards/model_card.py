@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from igep.trainers.cards.evaluation_results import Evaluation
 from igep.trainers.cards.licences import inherited_licence
 from igep.trainers.cards.markdown import in_markdown
+from igep.trainers.data.text_box_dataset import TEXT_BOXES
 from igep.trainers.package_files import CARD_TEMPLATES
 
 
@@ -92,6 +93,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         ever_written=ever_written,
         heads=_heads([loss for each in runs for loss in each["losses"]]),
         written_tasks=written_tasks,
+        taught_boxes=any(part["task"] == TEXT_BOXES for part in run["data"]),
         adapter_only=run["adapter_only"],
         usage=usage | {"frames_as": json.dumps(usage["frames_as"]), "focal_mode": json.dumps(usage["focal_mode"])},
         example=json.dumps(example, ensure_ascii=False),

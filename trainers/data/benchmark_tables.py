@@ -14,6 +14,7 @@ from igep.trainers.data.scannet_geometry import UNNAMED
 from igep.trainers.data.scannet_scenes import NO_OBJECT, ScanNetScenes, load_scannet_scenes
 from igep.trainers.data.scannet_tree import box_row
 from igep.trainers.data.scenes.spatial_example import PROPOSAL_LABEL, QUESTION_FEATURES, SpatialDataError
+from igep.trainers.data.special_tokens import plain_question, plain_text
 
 
 logger = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def join_questions(
         `tuple[Dataset, Dataset]`: Scenes that have questions, and questions.
 
     Raises:
-        SpatialDataError: An id that comes twice, a question that is unusable under `error`, or none that is usable.
+        SpatialDataError: An id that comes twice, a token that is no word in a text, a question that is unusable under `error`, or none that is usable.
     """
     if unusable_questions not in ("error", "leave_out"):
         raise ValueError(f"unusable_questions={unusable_questions!r}: choose error or leave_out.")
@@ -138,8 +139,8 @@ def join_questions(
             {
                 "question_id": question.question_id,
                 "scene_id": question.scene_id,
-                "question": question.question,
-                "answers": list(question.answers),
+                "question": plain_question(question.where, question.question),
+                "answers": [plain_text(question.where, "answer", answer) for answer in question.answers],
                 "question_type": question.question_type,
                 "referred_boxes": referred,
             }

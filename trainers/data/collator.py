@@ -19,6 +19,7 @@ from igep.trainers.data.centre_square import centre_square, crops_to_centre
 from igep.trainers.data.geometry_batch import geometry_batch
 from igep.trainers.data.grounding_batch import check_grounding, grounding_batch
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
+from igep.trainers.data.special_tokens import refuse_token, special_token_pattern
 
 
 logger = logging.getLogger(__name__)
@@ -64,9 +65,9 @@ class IGEPDataCollator:
 
     Raises:
         ValueError: An empty batch, an unknown `frames_as`, or `max_packed_tokens` without `pack_questions`.
-        SpatialDataError: A sample without frames, one that `max_length` would cut inside its frames or question, one whose
-            positions are to be read and are not there, or one with questions that boxes answer without a ground head, or
-            without what its setting takes.
+        SpatialDataError: A sample without frames, with special tokens of the model in its texts, one that `max_length` would
+            cut inside its frames or question, one whose positions are to be read and are not there, or one with questions that
+            boxes answer without a ground head, or without what its setting takes.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class IGEPDataCollator:
         self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
         self._prefixes = functools.lru_cache(TEXT_CACHE)(self._write_prefix)
         self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
+        self._special_tokens = special_token_pattern(processor.tokenizer)
         self._warned_of_cut = False
 
     def __getstate__(self) -> dict:
@@ -120,6 +122,7 @@ class IGEPDataCollator:
         for example in examples:
             if not example.frames:
                 raise SpatialDataError(f"Sample {example.sample_id!r} has no frames: a sample needs at least one.")
+            self._check_words(example)
             check_grounding(example, self.ground_geometry_inputs)
         # Where the hidden states of questions are that boxes answer: sample by sample and turn by turn, row and column.
         places: list[list[tuple[int, int]]] = [[] for _ in examples]
@@ -128,14 +131,21 @@ class IGEPDataCollator:
         seen = [centre_square(example) for example in examples] if self._crops else examples
         batch.update(geometry_batch(seen, self.geometry_size, self.position_range_metres))
         if self.ground_geometry_inputs is not None:
-            keeps_world = self.position_range_metres is not None
-            batch["grounding"] = grounding_batch(examples, places, keeps_world=keeps_world)
+            batch["grounding"] = grounding_batch(seen, places, keeps_world=self.position_range_metres is not None)
         if self.teacher_frame_size is not None:
             batch["teacher_frames"] = self._teacher_frames(seen, batch["frame_mask"].shape[1])
         batch["sample_ids"] = [example.sample_id for example in examples]
         batch["scene_ids"] = [example.scene_id for example in examples]
         batch["frame_ids"] = [list(example.frame_ids) for example in examples]
         return batch
+
+    def _check_words(self, example: SpatialExample) -> None:
+        """Raises for special tokens in texts. Files are looked at before training, rows of a user's own class only here."""
+        for turn in example.conversation:
+            for kind, text in zip(("question", "answer"), turn, strict=True):
+                token = self._special_tokens.search(text) if self._special_tokens else None
+                if token is not None:
+                    refuse_token(f"Sample {example.sample_id!r}", kind, text, token.group())
 
     def _text_and_vision(self, examples: Sequence[SpatialExample], places: list[list[tuple[int, int]]]) -> dict:
         conversations = [self._conversation_tokens(example.conversation, len(example.frames)) for example in examples]

@@ -27,6 +27,7 @@ from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, wri
 from igep.trainers.cards.saved_weights import parameters_on_disk, weights_sha256
 from igep.trainers.cards.training_run import package_versions
 from igep.trainers.data.training_rows import SceneTableCache
+from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
 from igep.trainers.evaluation.answering import AnsweringOptions
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, QuestionBenchmark, QuestionGroup
@@ -148,7 +149,7 @@ class _Scoring:
         if first is None:
             return
         model, processor = self.loaded
-        if asked.task != "questions" and asked.focal_pixels is not None:
+        if asked.task in VLM3_TASKS and asked.focal_pixels is not None:
             for frame in first.read_frames():
                 processor.check_unified_size((frame.height, frame.width))
         decoding = AnsweringOptions(
@@ -174,7 +175,7 @@ class _Scoring:
             turns = zip(group.questions, texts, strict=True)
             append_lines(part, ({"benchmark": name, **group.row(each, text)} for each, text in turns))
             answered += len(texts)
-        self.speed[name] = round(answered / (time.perf_counter() - begin), 1)
+        self.speed[name] = float(f"{answered / (time.perf_counter() - begin):.3g}")
 
     def _results(self, predictions: Predictions, folder: Path | None, weights: str | None = None) -> ModelResults:
         results, lines = {}, []
@@ -212,7 +213,7 @@ class _Scoring:
             group = read[number] if number in read else groups[number]
             for question in group.questions:
                 row = group.row(question, predictions.get((name, question.sample_id)))
-                digest.update(json.dumps({**row, "prediction": None}, sort_keys=True).encode())
+                digest.update(json.dumps(group.row(question, None), sort_keys=True).encode())
                 rows.append(row)
         unknown = {key for key in predictions if key[0] == name} - {(name, row["sample_id"]) for row in rows}
         if unknown:
