@@ -434,14 +434,13 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             One (N, h, w, C) per tapped layer, N frames in order; the last entry is the encoder's last layer.
         """
         encoded = self._encode(inputs)
-        grids, maps = encoded.grids, encoded.maps
-        patch = grids.temporal_patch_size
-        slots = torch.arange(sum(grids.frames_per_unit) * patch, device=maps[0].device)
+        grids, patch = encoded.grids, encoded.grids.temporal_patch_size
+        slots = torch.arange(sum(grids.frames_per_unit) * patch, device=encoded.maps[0].device)
         if frame_mask is not None:
             slots = grids.frame_slots(frame_mask)
         elif not grids.is_video:
             slots = slots[::patch]
-        return tuple(tap[slots // patch] for tap in maps)
+        return tuple(tap[slots // patch] for tap in encoded.maps)
 
     @torch.no_grad()
     def encode_vision(
