@@ -1,6 +1,7 @@
 """The two tables of the row schema from a dataset of the Hub, or from a folder that holds one."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from datasets import Dataset, Features, get_dataset_config_names, load_dataset
 
@@ -30,8 +31,12 @@ def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset |
         `tuple[Dataset, Dataset | None]`: Scenes and questions; `None` without that configuration.
 
     Raises:
-        SpatialDataError: There is no configuration `scenes`, or a table lacks a column.
+        SpatialDataError: There is no such folder, no configuration `scenes`, or a table lacks a column.
     """
+    if not Path(path).exists() and (Path(path).is_absolute() or len(Path(path).parts) != 2):
+        raise SpatialDataError(
+            f"{path}: no such folder. Give a folder with the tables scenes and questions, or `user/name` of a Hub dataset."
+        )
     names = get_dataset_config_names(path)
     if "scenes" not in names:
         raise SpatialDataError(
