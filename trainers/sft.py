@@ -11,32 +11,48 @@ folder then holds a model that `AutoModel.from_pretrained(folder, trust_remote_c
 import argparse
 import dataclasses
 import difflib
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from huggingface_hub import HfApi
+from transformers import set_seed
 from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.given_options import given_flags, read_recipe
+from igep.trainers.data.centre_square import crop_to_centre
+from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.row_source import RowSource
+from igep.trainers.data.row_texts import add_words, row_texts, unknown_words
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
+from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
+from igep.trainers.evaluation.depth_baselines import baselines_of_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
+from igep.trainers.loop.non_finite import NonFiniteLossError
+from igep.trainers.loop.run_options import ChangedRunError
+from igep.trainers.loop.write_failure import WriteFailedError
 from igep.trainers.package_files import find_model, find_recipe
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.sft_config import IGEPSFTConfig
+from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.sft_trainer import IGEPSFTTrainer
 
 
+logger = logging.getLogger(__name__)
+
+PROGRAM = "igep sft"  # in messages, also where this file itself is launched
 SUMMARY = (
-    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "mean_token_accuracy"),
-    *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage"),
+    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "loss_ground", "mean_token_accuracy"),
+    *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage", "ground_accuracy", "ground_seen"),
 )
 
 
@@ -48,6 +64,10 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
         image_min_pixels (`int`, *optional*): Smaller images are enlarged by the processor; its own limit unless given.
         image_max_pixels (`int`, *optional*): Larger images are shrunk by the processor; its own limit unless given. Images
             of a unified focal length must stay below it.
+        add_unknown_words (`bool`, *optional*, defaults to `False`): For a base whose tokenizer knows whole words, as the tiny
+            base: add the words of the questions and answers that it does not know. They begin untrained.
+        centre_crop (`bool`, *optional*, defaults to `False`): Show the model the centre square of a video's frames, as
+            Video-3D LLM does, instead of whole frames squashed into the square. The saved processor does likewise.
 
     Raises:
         ValueError: An entry of the mixture or an option of VLM3's questions is wrong.
@@ -58,6 +78,14 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
     )
     image_max_pixels: int | None = field(
         default=None, metadata={"help": "The processor shrinks larger images (default: its own limit)."}
+    )
+
+    add_unknown_words: bool = field(
+        default=False,
+        metadata={"help": "Add words that a tokenizer of whole words (the tiny base's) does not know."},
+    )
+    centre_crop: bool = field(
+        default=False, metadata={"help": "Videos of a square base: show the centre square instead of squashed frames."}
     )
 
     def __post_init__(self):
@@ -71,7 +99,7 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
         """The datasets to train on in the order of a mixture; none for questions that come with one dataset."""
         if self.mixture is not None:
             return parse_mixture(self.mixture, self)
-        return [] if self.task == "questions" else parse_mixture([{"name": self.task}], self)
+        return parse_mixture([{"name": self.task}], self) if self.task in VLM3_TASKS else []
 
 
 OPTIONS = (IGEPScriptArguments, IGEPSFTConfig, ModelConfig)
@@ -93,9 +121,11 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, 
     try:
         arguments = _split_config(sys.argv[1:] if arguments is None else arguments)
         _check_keys(arguments)
-        return parser.parse_args_and_config(arguments)
+        script_args, training_args, model_args = parser.parse_args_and_config(arguments)
+        check_model_options(model_args)
     except (ValueError, OSError) as error:
-        raise SystemExit(f"sft.py: error: {error}") from error
+        raise SystemExit(f"{PROGRAM}: error: {error}") from error
+    return script_args, training_args, model_args
 
 
 def given_options(arguments: Sequence[str], parsed: Sequence[object]) -> dict[str, object]:
@@ -116,7 +146,7 @@ def given_options(arguments: Sequence[str], parsed: Sequence[object]) -> dict[st
 
 
 def _parser() -> TrlParser:
-    parser = TrlParser(OPTIONS, prog="sft.py", description=__doc__.split("\n")[0], allow_abbrev=False)
+    parser = TrlParser(OPTIONS, prog=PROGRAM, description=__doc__.split("\n")[0], allow_abbrev=False)
     # TRL reads the recipe itself; the flag stands here for `--help`.
     parser.add_argument(
         "--config", default=argparse.SUPPRESS, help="Recipe: a YAML file whose keys are these options."
@@ -194,7 +224,7 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
         `IGEPProcessor`
 
     Raises:
-        ValueError: A limit is set and the processor has none.
+        ValueError: A limit is set and the processor has none, or a crop and it sees no squares.
     """
     processor = IGEPProcessor.from_pretrained(_model_name(model_args), revision=model_args.model_revision)
     limits = {"shortest_edge": script_args.image_min_pixels, "longest_edge": script_args.image_max_pixels}
@@ -207,7 +237,31 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
                 f"of this model have the fixed size {size}, with no limits to set. Remove both options."
             )
         processor.image_processor.size = {**size, **limits}
+    if script_args.centre_crop:
+        crop_to_centre(processor)
     return processor
+
+
+def check_crop(script_args: IGEPScriptArguments, training_args: IGEPSFTConfig) -> None:
+    """Raises where a crop would miss what the other options show.
+
+    Args:
+        script_args (`IGEPScriptArguments`): Whether frames are cropped.
+        training_args (`IGEPSFTConfig`): How frames are shown, and the teacher.
+
+    Raises:
+        ValueError: Frames are no video, or the teacher's descriptors are of whole frames.
+    """
+    if not script_args.centre_crop:
+        return
+    if training_args.frames_as != "video":
+        raise ValueError("centre_crop crops videos: set frames_as to video, or centre_crop to false.")
+    precomputed = training_args.global_weight and training_args.teacher == "precomputed"
+    if precomputed and training_args.teacher_transform == "resize":
+        raise ValueError(
+            "centre_crop: descriptors under teacher_transform=resize are of whole frames. Write those of cropped frames under "
+            "a name of their own, and set teacher_transform to it."
+        )
 
 
 def load_datasets(
@@ -229,11 +283,12 @@ def load_datasets(
     geometry_size = (training_args.geometry_size[0], training_args.geometry_size[1])
     entries = script_args.entries()
     if entries:
-        if training_args.train_sampling_strategy not in ("random", "sequential"):
-            raise ValueError(
-                f"train_sampling_strategy={training_args.train_sampling_strategy!r}: a mixture has an order of its own. Remove "
-                "the option."
-            )
+        for name, unset in (("train_sampling_strategy", "random"), ("data_seed", None)):
+            value = vars(training_args)[name]
+            if value != unset:
+                raise ValueError(
+                    f"{name}={value!r}: a mixture has an order of its own, which depends on seed alone. Remove the option."
+                )
         train, held_out = load_mixture(
             entries,
             script_args,
@@ -247,9 +302,38 @@ def load_datasets(
     if evaluates and held_out is None:
         raise ValueError(
             f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes or "
-            "eval_every_nth_frame, or eval_strategy to no."
+            "eval_frame_fraction, or eval_strategy to no."
+        )
+    if evaluates and isinstance(held_out, HeldOutFrames) and not training_args.supervises_geometry:
+        raise ValueError(
+            "eval_frame_fraction evaluates the geometry of held-out frames, and all geometry weights are 0: hold out scenes and "
+            "their questions with eval_scenes, or set eval_strategy to no."
         )
     return train, held_out if evaluates else None
+
+
+def learn_words(
+    model: IGEPForConditionalGeneration,
+    processor: IGEPProcessor,
+    datasets: Sequence[torch.utils.data.Dataset | None],
+) -> None:
+    """Adds the words of some rows that the tokenizer does not know to it, and rows for them to the model.
+
+    Args:
+        model (`IGEPForConditionalGeneration`): The model, which is changed.
+        processor (`IGEPProcessor`): Its processor, which is changed.
+        datasets (`Sequence[torch.utils.data.Dataset | None]`): The rows.
+
+    Raises:
+        ValueError: The tokenizer is one of pieces of words.
+    """
+    texts = [text for rows in datasets if rows is not None for text in row_texts(rows)]
+    unknown = unknown_words(texts, processor.tokenizer)
+    if unknown is None:
+        return
+    add_words(processor.tokenizer, unknown.counts)
+    model.vlm.resize_token_embeddings(max(len(processor.tokenizer), model.get_input_embeddings().num_embeddings))
+    logger.warning("%d words were added to the tokenizer: %s.", len(unknown.counts), unknown.words)
 
 
 def check_image_sizes(mixture: MixtureDataset, processor: IGEPProcessor) -> None:
@@ -272,11 +356,12 @@ def check_image_sizes(mixture: MixtureDataset, processor: IGEPProcessor) -> None
                 raise ValueError(f"mixture entry {part.name!r}: {error}") from error
 
 
-def summary(log_history: Sequence[dict[str, float]]) -> str:
+def summary(log_history: Sequence[dict[str, float]], compared: Mapping[str, Mapping[str, float]] | None = None) -> str:
     """A table of the first and last training logs and of the last evaluation.
 
     Args:
         log_history (`Sequence[dict[str, float]]`): The trainer's.
+        compared (`Mapping[str, Mapping[str, float]]`, *optional*): Figures to compare the evaluation with, by their names.
 
     Returns:
         `str`
@@ -288,6 +373,7 @@ def summary(log_history: Sequence[dict[str, float]]) -> str:
     columns = [(f"step {training[0]['step']}", "", training[0]), (f"step {training[-1]['step']}", "", training[-1])]
     if evaluation:
         columns.append((f"held out, step {evaluation[-1]['step']}", "eval_", evaluation[-1]))
+        columns += [(title, "", figures) for title, figures in (compared or {}).items()]
     lines = [f"{'':<22}" + "".join(f"{title:>22}" for title, _, _ in columns)]
     for name in SUMMARY:
         cells = [entry.get(prefix + name) for _, prefix, entry in columns]
@@ -317,49 +403,86 @@ def save(trainer: IGEPSFTTrainer) -> str | None:
     return None
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    arguments = sys.argv[1:] if arguments is None else arguments
+def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
+    """Reads options, scenes and model, and makes a trainer of them.
+
+    Args:
+        arguments (`Sequence[str]`): The command line.
+
+    Returns:
+        `IGEPSFTTrainer`
+
+    Raises:
+        SystemExit: Something is wrong with them; the message is one line.
+    """
     script_args, training_args, model_args = parse(arguments)
     recipe = given_options(arguments, (script_args, training_args, model_args))
-    try:
-        train_dataset, eval_dataset = load_datasets(script_args, training_args)
-    except (ValueError, OSError) as error:  # scenes that are nowhere or broken, above all
-        sys.exit(f"sft.py: error: {' '.join(str(error).split())}")
-    try:
-        processor = load_processor(script_args, model_args)
-    except (ValueError, OSError) as error:  # a model that is nowhere, above all
-        sys.exit(f"sft.py: error: model_name_or_path={model_args.model_name_or_path}: {' '.join(str(error).split())}")
-    if isinstance(train_dataset, MixtureDataset):
-        check_image_sizes(train_dataset, processor)
     api = HfApi(token=training_args.hub_token)
+    model_name = f"model_name_or_path={model_args.model_name_or_path}: "
+    with _one_line():
+        check_crop(script_args, training_args)
+        train_dataset, eval_dataset = load_datasets(script_args, training_args)
+    with _one_line(model_name):  # a model that is nowhere, above all
+        processor = load_processor(script_args, model_args)
+    with _one_line():
+        if isinstance(train_dataset, MixtureDataset):
+            check_image_sizes(train_dataset, processor)
+    with _one_line(), hub_errors():
+        if training_args.push_to_hub:
+            api.whoami()  # now, not after days of training
+    with _one_line(model_name):
+        model = load_model(model_args, training_args)
+    with _one_line(), hub_errors():
+        if script_args.add_unknown_words:
+            set_seed(training_args.seed)  # new rows are drawn
+            learn_words(model, processor, (train_dataset, eval_dataset))
+        trainer = IGEPSFTTrainer(
+            model=model,
+            args=training_args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processor,
+            peft_config=get_peft_config(model_args),
+            recipe=recipe,
+            data_options=vars(script_args) | vars(model_args),
+        )
+        if training_args.push_to_hub and trainer.is_world_process_zero():
+            check_repository(api, trainer.hub_model_id, "model", private=bool(training_args.hub_private_repo))
+    return trainer
+
+
+@contextmanager
+def _one_line(what: str = "") -> Iterator[None]:
+    """Ends the process with one line where the user can correct what is wrong."""
     try:
-        with hub_errors():
-            if training_args.push_to_hub:
-                api.whoami()  # now, not after days of training
-            trainer = IGEPSFTTrainer(
-                model=load_model(model_args, training_args),
-                args=training_args,
-                train_dataset=train_dataset,
-                eval_dataset=eval_dataset,
-                processing_class=processor,
-                peft_config=get_peft_config(model_args),
-                recipe=recipe,
-            )
-            if training_args.push_to_hub and trainer.is_world_process_zero():
-                check_repository(api, trainer.hub_model_id, "model", private=bool(training_args.hub_private_repo))
-    except UploadError as error:
-        sys.exit(f"sft.py: error: {error}")
+        yield
+    except (ValueError, OSError, ImportError, UploadError) as error:
+        raise SystemExit(f"{PROGRAM}: error: {what}{' '.join(str(error).split())}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    trainer = prepare(sys.argv[1:] if arguments is None else arguments)
+    training_args, train_dataset = trainer.args, trainer.train_dataset
     resume = training_args.resume_from_checkpoint
-    trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
-    not_pushed = save(trainer)
-    trainer.accelerator.print(summary(trainer.state.log_history))
+    try:
+        trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
+        not_pushed = save(trainer)
+    except ChangedRunError as error:  # with a table
+        raise SystemExit(f"{PROGRAM}: error: {error}") from error
+    except (WriteFailedError, FileNotFoundError, NonFiniteLossError, SpatialDataError) as error:
+        raise SystemExit(f"{PROGRAM}: error: {' '.join(str(error).split())}") from error
+    compares = any("eval_depth_abs_rel" in entry for entry in trainer.state.log_history)
+    compared = (
+        baselines_of_rows(train_dataset, trainer.eval_dataset) if compares and trainer.is_world_process_zero() else {}
+    )
+    trainer.accelerator.print(summary(trainer.state.log_history, compared))
     if isinstance(train_dataset, MixtureDataset):
         samples = train_dataset.samples_after_steps(trainer.state.global_step, training_args.samples_per_step)
         trainer.accelerator.print(train_dataset.count_table(samples))
     trainer.accelerator.print(f"Saved the model to {Path(training_args.output_dir).resolve()}")
     trainer.end()
     if not_pushed is not None:
-        sys.exit(f"sft.py: error: {not_pushed}")
+        sys.exit(f"{PROGRAM}: error: {not_pushed}")
 
 
 if __name__ == "__main__":

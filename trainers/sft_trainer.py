@@ -4,7 +4,7 @@ The only change is the loss: TRL's calls a fused head of the base model and woul
 calls the model itself. Resuming, logging and saving are `ResumableTrainer`'s.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +17,39 @@ from trl import SFTTrainer
 
 from igep.camera_geometry import usable_intrinsics, usable_pose
 from igep.configuration_igep import IGEPConfig
+from igep.ground_head import GEOMETRY_OF
 from igep.modeling_igep import IGEPForConditionalGeneration, IGEPOutput
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
 from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.mixture import MixtureDataset, drawn_rows
+from igep.trainers.data.row_source import RowText
+from igep.trainers.data.row_texts import check_texts, row_texts
+from igep.trainers.data.rows_fingerprint import rows_fingerprint
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
+from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
 from igep.trainers.loop.running_metrics import token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.supervision.build_teacher import build_teacher
+from igep.trainers.supervision.configure_ground_head import configure_ground_head, with_ground_head
 from igep.trainers.supervision.configure_supervision import configure_supervision
 from igep.trainers.supervision.geometry_losses import igep_objective
-from igep.trainers.supervision.neighbour_frames import draw_neighbours
+from igep.trainers.supervision.neighbour_frames import draw_neighbours, following_frames
+from igep.trainers.supervision.release_losses import release_objective
 from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 
 
+OBJECTIVES = {"paper": igep_objective, "release": release_objective}
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
 
 
 class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     """Trains `IGEPForConditionalGeneration` on `SpatialExample`s.
 
-    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global`: cross-entropy over the supervised tokens of
-    the global batch, geometric terms as means over its samples. How the batch is split over ranks and accumulation steps does
+    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global + w_ground L_ground`: cross-entropy over the
+    supervised tokens of the global batch, geometric terms as means over its samples, grounding as the sum over its questions
+    divided by its samples. How the batch is split over ranks and accumulation steps does
     not matter. With all three weights at 0 it is plain supervised fine-tuning, on the same data in the same order.
 
     Args:
@@ -54,9 +64,12 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
         optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
         recipe (`dict`, *optional*): Options for the model card; those of `args` that are no defaults unless given.
+        data_options (`dict`, *optional*): Options beside those of `args` that make the run what it is, of the data and the
+            model: resuming compares them.
 
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
+        SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not know.
         ValueError: An empty dataset, heads that do not fit the options, or options that exclude each other.
     """
 
@@ -64,6 +77,14 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     _name = "IGEP"
     item_losses = ("loss_ce",)  # over the supervised tokens
     summed_metrics = ("num_tokens",)
+    loss_needs = {
+        "loss_ce": "a question with its answer",
+        "loss_geometry": "measured depth",
+        "loss_cross_view": "intrinsics, poses, and frames that see the same surface",
+        "loss_global": "anything that the teacher describes (the geometry oracle: measured depth)",
+    }
+    free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
+    said_options = SAID_OPTIONS | {"dtype", "attn_implementation"}
 
     def __init__(
         self,
@@ -78,14 +99,20 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LRScheduler | None] = (None, None),
         recipe: dict[str, Any] | None = None,
+        data_options: dict[str, Any] | None = None,
     ):
         _check_inputs(model, args, train_dataset, eval_dataset)
+        check_texts(_texts(args, train_dataset, eval_dataset), processing_class.tokenizer)
         self.base_model = model.config.name_or_path or model.config.vlm_config.name_or_path
         self.recipe = changed_options(args) if recipe is None else recipe
+        self.data_options = data_options or {}
 
         # What supervises, and the options of it that the model keeps
         self.teacher = _teacher(args) if teacher is None and args.global_weight else teacher
         configure_supervision(model, vars(args), self.teacher.channels if args.global_weight else None)
+        configure_ground_head(model, vars(args))
+        if peft_config is not None and args.ground_weight:
+            peft_config = with_ground_head(peft_config)
 
         # TRL's trainer. It takes `datasets.Dataset` alone; ours joins two tables when a row is read, so it is set afterwards.
         stand_in = Dataset.from_dict({"row": [0]})
@@ -127,6 +154,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             "loss_geometry": self.args.geometry_weight,
             "loss_cross_view": self.args.cross_view_weight,
             "loss_global": self.args.global_weight,
+            "loss_ground": self.args.ground_weight,
         }
 
     @property
@@ -141,8 +169,16 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     def merges_adapter(self) -> bool:
         return self.args.merge_adapter_at_save
 
+    @property
+    def run_options(self) -> dict[str, Any]:
+        return super().run_options | self.data_options | {"training data": rows_fingerprint(self.train_dataset)}
+
+    @property
+    def allows_changed_resume(self) -> bool:
+        return self.args.allow_changed_resume
+
     def build_heads(self) -> None:
-        self.igep_model.add_training_heads(igep_objective)
+        self.igep_model.add_training_heads(OBJECTIVES[self.args.objective])
 
     def part_of_parameter(self, name: str) -> str:
         return self.igep_model.part_of_parameter(name)
@@ -151,7 +187,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         return batch["labels"][:, 1:].ne(-100).sum()
 
     def run_record(self, folder: Path, *, tags: Sequence[str], datasets: Sequence[str]) -> dict[str, Any]:
-        return training_run(
+        run = training_run(
             self.args,
             self.recipe,
             self.train_dataset,
@@ -168,8 +204,15 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             architecture=self.igep_model.config.vlm_config.model_type,
             folder=folder,
         )
+        run["usage"]["geometry_inputs"] = "depth+pose" if self.args.reads_positions else "none"
+        return run
 
     # ---- Loss
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
+        geometry = {name: inputs[name].to(self.args.device) for name in GEOMETRY_INPUTS}
+        return super()._prepare_inputs(inputs) | geometry
 
     def compute_loss(
         self,
@@ -198,8 +241,13 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         sample_ids = inputs.pop("sample_ids")
         teacher_frames = inputs.pop("teacher_frames", None)
         geometry = {name: inputs.pop(name) for name in GEOMETRY_INPUTS}
-        if self.args.supervises_geometry:
+        if "grounding" in inputs:
+            taken = ("frame_mask", *GEOMETRY_OF[self.args.ground_geometry_inputs])
+            size = tuple(geometry["depth_metres"].shape[-2:])  # which the intrinsics speak of
+            inputs["grounding"] = inputs["grounding"] | {name: geometry[name] for name in taken} | {"image_size": size}
+        if self.args.supervises_geometry or self.args.reads_positions:
             inputs |= geometry
+        if self.args.supervises_geometry:
             inputs["neighbour_index"] = self._neighbours(geometry, sample_ids)
             if self.args.global_weight:
                 inputs["teacher_descriptors"] = self.teacher(teacher_frames, TeacherGeometry(**geometry, **names))
@@ -210,6 +258,10 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     def _neighbours(self, geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> torch.Tensor:
         usable = usable_pose(geometry["world_from_camera"]) & usable_intrinsics(geometry["intrinsics"])
+        if self.args.objective == "release":
+            if self.args.cross_view_weight:
+                _check_poses(geometry, sample_ids)
+            return following_frames(usable & geometry["frame_mask"], self.args.neighbour_window)
         return draw_neighbours(
             usable & geometry["frame_mask"],
             sample_ids,
@@ -238,6 +290,9 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             "depth_abs_rel": measured,
             "depth_delta_1": measured,
         }
+        if "grounding" in batch:
+            weights["ground_accuracy"] = len(batch["grounding"]["meant"])
+            weights["ground_seen"] = sum(map(len, batch["grounding"]["boxes"]))
         for name, weight in weights.items():
             if name in outputs:
                 running.add(name, outputs[name] * weight, weight)
@@ -265,6 +320,28 @@ def _check_inputs(
     drawn_rows(train_dataset, 0)  # which raises now, not at the first save, where the rows do not say what they are
 
 
+def _texts(
+    args: IGEPSFTConfig, train_dataset: torch.utils.data.Dataset, eval_dataset: torch.utils.data.Dataset | None
+) -> Iterator[RowText]:
+    """The texts that the model is to read and write, as far as they are known before the rows are read."""
+    yield RowText("Option unannotated_prompt", "prompt", args.unannotated_prompt)
+    yield from row_texts(train_dataset)
+    if eval_dataset is not None:
+        yield from row_texts(eval_dataset)
+
+
+def _check_poses(geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> None:
+    """Raises for rows with depth and no pose, which would silently lack the main term of the release."""
+    has_depth = (geometry["depth_metres"] > 0).flatten(1).any(1)
+    has_pose = usable_pose(geometry["world_from_camera"]).any(1)
+    for name, lacks in zip(sample_ids, (has_depth & ~has_pose).tolist(), strict=True):
+        if lacks:
+            raise SpatialDataError(
+                f"Sample {name!r} has depth and no poses: objective=release predicts the depth of neighbouring frames from "
+                "them. Give poses, leave the scene out, or set cross_view_weight to 0."
+            )
+
+
 def _teacher(args: IGEPSFTConfig) -> Teacher:
     """The teacher that the options ask for."""
     return build_teacher(
@@ -287,4 +364,6 @@ def _collator(args: IGEPSFTConfig, processor: IGEPProcessor, teacher: Teacher | 
         unannotated_prompt=args.unannotated_prompt,
         pack_questions=args.pack_questions,
         max_packed_tokens=args.max_packed_tokens,
+        position_range_metres=args.position_range_metres if args.reads_positions else None,
+        ground_geometry_inputs=args.ground_geometry_inputs if args.ground_weight else None,
     )

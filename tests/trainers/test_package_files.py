@@ -114,6 +114,6 @@ def test_training_says_in_one_line_what_is_nowhere(flags, words):
     with pytest.raises(SystemExit) as caught:
         sft.main([*flags, "--num_rooms", "4", "--use_cpu", "true"])
     message = str(caught.value)
-    assert message.startswith("sft.py: error: ")
+    assert message.startswith("igep sft: error: ")
     assert words in message
     assert "\n" not in message

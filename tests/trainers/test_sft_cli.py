@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from scene_folders import scene_row, write_exported
 from transformers import AutoModel, BlipConfig, BlipForConditionalGeneration
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers import sft
+from igep.trainers.commands import ask_options
 from igep.trainers.package_files import PACKAGE
 
 
@@ -152,10 +154,11 @@ def test_limits_of_the_processor(checkpoint_folders, tmp_path):
 
 
 def test_a_mixture_has_an_order_of_its_own(base, tmp_path):
-    flags = ("--mixture", "{name: asked}", "--train_sampling_strategy", "group_by_length")
-    script_args, training_args, _ = sft.parse([*tiny_flags(base, tmp_path), *flags])
-    with pytest.raises(ValueError, match="train_sampling_strategy='group_by_length': a mixture has an order"):
-        sft.load_datasets(script_args, training_args)
+    for name, value in (("train_sampling_strategy", "sequential"), ("data_seed", "3")):
+        flags = ("--mixture", "{name: asked}", f"--{name}", value)
+        script_args, training_args, _ = sft.parse([*tiny_flags(base, tmp_path), *flags])
+        with pytest.raises(ValueError, match=rf"{name}=.?{value}.*: a mixture has an order"):
+            sft.load_datasets(script_args, training_args)
 
 
 def test_no_model_named():
@@ -180,6 +183,21 @@ def test_base_without_mm_encoder_outputs(tmp_path):
     )
     with pytest.raises(ValueError, match=r"BlipForConditionalGeneration.*mm_encoder_outputs"):
         sft.load_model(model_args, training_args)
+
+
+def test_what_the_user_can_correct_ends_in_one_line(base, tmp_path):
+    """No traceback, whatever part finds it: options, scenes, the processor, the base, the trainer."""
+    for flags, message in (
+        (["--label_smoothing_factor", "0.1"], "label_smoothing_factor=0.1 would change nothing"),
+        (["--lora_r", "4"], "lora_r=4 would change nothing without use_peft"),
+        (["--dataset", "scannet", "--dataset_path", str(tmp_path / "none")], "none"),
+        (["--model_name_or_path", str(tmp_path / "gone")], "model_name_or_path=.*gone"),
+        (["--verifier_taps", "9"], "verifier_taps=9 is more than the 3 layers"),
+        (["--use_peft", "--lora_target_modules", "nothing_like_it"], "nothing_like_it"),
+    ):
+        with pytest.raises(SystemExit, match=rf"^igep sft: error: .*{message}") as stopped:
+            sft.prepare([*tiny_flags(base, tmp_path), *flags])
+        assert "\n" not in str(stopped.value)
 
 
 def test_evaluation_without_held_out_scenes(base, tmp_path):
@@ -221,6 +239,32 @@ def test_run_saves_a_model_and_prints_a_summary(base, tmp_path, capsys):
     assert not list(tmp_path.rglob("*heads*.safetensors"))
 
 
+def test_held_out_frames_stand_beside_what_looks_at_no_pixel(base, tmp_path, capsys):
+    scenes = write_exported(tmp_path / "desk", scene_row(12))
+    flags = [
+        "--dataset",
+        "scannet",
+        "--dataset_path",
+        str(scenes),
+        "--clip_frames",
+        "2",
+        "--eval_frame_fraction",
+        "0.25",
+    ]
+    flags += ["--eval_strategy", "steps", "--eval_steps", "2"]
+    sft.main([*tiny_flags(base, tmp_path / "run"), *flags])
+    lines = capsys.readouterr().out.splitlines()
+    heading = next(line for line in lines if "held out, step 2" in line)
+    assert heading.split("held out, step 2")[1].split("  ")[-1].strip() == "constant depth"
+    assert "copied frame" in heading
+    for name in ("depth_abs_rel", "depth_delta_1"):
+        assert len(next(line for line in lines if line.startswith(name)).split()) == 6
+    assert next(line for line in lines if line.startswith("loss_geometry")).split()[-2:] == ["-", "-"]
+    weights = ["--geometry_weight", "0", "--cross_view_weight", "0", "--global_weight", "0"]
+    with pytest.raises(SystemExit, match="all geometry weights are 0"):
+        sft.main([*tiny_flags(base, tmp_path / "run"), *flags, *weights])
+
+
 def test_saved_model_trains_on(base, tmp_path):
     """A model that IGEP saved is a base as good as any: nothing is wrapped twice."""
     sft.main(tiny_flags(base, tmp_path / "first"))
@@ -234,7 +278,8 @@ def test_saved_model_trains_on(base, tmp_path):
 def test_one_task_of_vlm3_trains_and_is_counted(base, tmp_path, capsys):
     flags = ("--task", "depth", "--focal_pixels", "51.2", "--questions_per_image", "3", "--pack_questions")
     flags += ("--frames_as", "images", "--eval_rooms", "1", "--eval_strategy", "steps", "--eval_steps", "2")
-    with pytest.raises(ValueError, match="mixture entry 'depth': The encoder sees every image at 32 x 32.*64 x 64"):
+    message = "^igep sft: error: mixture entry 'depth': The encoder sees every image at 32 x 32.*64 x 64"
+    with pytest.raises(SystemExit, match=message):
         sft.main([*tiny_flags(base, tmp_path), *flags])  # would undo the unification
     sft.main([*tiny_flags(base, tmp_path), *flags, "--canvas_size", "32", "32"])
     printed = capsys.readouterr().out
@@ -281,3 +326,55 @@ def test_accelerate_launch_with_a_recipe_and_tensorboard(base, tmp_path):
     assert {"train/loss_geometry", "train/depth_abs_rel", "train/num_tokens", "eval/depth_abs_rel"} <= tags
     state = json.loads((tmp_path / "run" / "checkpoint-3" / "trainer_state.json").read_text())
     assert state["global_step"] == 3
+
+
+@pytest.mark.parametrize("question", ["<image>\\nHow far is the chair?", "How far is the chair?"])
+def test_own_scenes_with_words_of_ones_own(tmp_path, question):
+    """The tiny base knows 103 words: others are named before training, or added to what it reads and says."""
+    write_exported(tmp_path / "scans" / "desk", scene_row(6))
+    lines = (
+        f'{{"question": "{question}", "answer": "2.5 metres"}}\n{{"question": "What room?", "answer": "a study"}}\n'
+    )
+    (tmp_path / "scans" / "desk" / "questions.jsonl").write_text(lines)
+    flags = [
+        *("--config", "igep_own_scenes.yaml", "--dataset_path", str(tmp_path / "scans"), "--use_cpu"),
+        *("--output_dir", str(tmp_path / "model"), "--max_steps", "2", "--per_device_train_batch_size", "2"),
+        *(
+            "--eval_strategy",
+            "no",
+            "--eval_on_start",
+            "false",
+            "--eval_every_nth_frame",
+            "3",
+            "--disable_tqdm",
+            "true",
+        ),
+    ]
+    with pytest.raises(SystemExit, match="does not know .*'chair'.* hold .*desk:1.*add_unknown_words"):
+        sft.prepare([*flags, "--add_unknown_words", "false"])
+    sft.main(flags)
+    processor = IGEPProcessor.from_base(tmp_path / "model")
+    model = IGEPForConditionalGeneration.from_pretrained(tmp_path / "model")
+    ids = processor.tokenizer("How far is the chair? A study, 2.5 metres", add_special_tokens=False).input_ids
+    assert processor.tokenizer.unk_token_id not in ids
+    assert processor.tokenizer.decode(ids) == "how far is the chair a study 2.5 metres"
+    assert model.get_output_embeddings().weight.shape[0] == len(processor.tokenizer) == 108
+
+
+@pytest.mark.slow
+def test_own_scenes_end_in_a_true_answer(tmp_path, capsys):
+    """The README's walk: scenes with a question, the recipe, and the same question asked of the model."""
+    write_exported(tmp_path / "scans" / "desk", scene_row(6))
+    line = '{"question": "How far is the chair?", "answer": "2.5 metres"}\n'
+    (tmp_path / "scans" / "desk" / "questions.jsonl").write_text(line)
+    sft.main(
+        [
+            *("--config", "igep_own_scenes.yaml", "--dataset_path", str(tmp_path / "scans"), "--use_cpu"),
+            *("--output_dir", str(tmp_path / "model"), "--max_steps", "60", "--per_device_train_batch_size", "4"),
+            *("--eval_strategy", "no", "--eval_on_start", "false", "--disable_tqdm", "true"),
+        ]
+    )
+    capsys.readouterr()
+    folder = tmp_path / "scans" / "desk" / "color"
+    assert ask_options.main(["--model", str(tmp_path / "model"), "--video", str(folder), "How far is the chair?"]) == 0
+    assert capsys.readouterr().out == "2.5 metres\n"

@@ -36,7 +36,8 @@ def test_supervision_options_are_those_of_the_model():
 
 def test_learning_rates_fall_back_to_the_common_one():
     config = make_config(learning_rate=1e-4, vision_learning_rate=1e-5, heads_learning_rate=0.0)
-    assert config.learning_rates == {"vision": 1e-5, "projector": 1e-4, "language": 1e-4, "heads": 0.0}
+    common = {"projector": 1e-4, "language": 1e-4, "ground_head": 1e-4}
+    assert config.learning_rates == {"vision": 1e-5, "heads": 0.0} | common
 
 
 def test_supervises_geometry_if_any_weight_is_set():
@@ -84,7 +85,7 @@ def test_checkpointing_goes_by_either_name_and_the_default_warns_of_nothing():
         ({"teacher": "backbone"}, r"teacher='backbone' needs teacher_name_or_path"),
         ({"verifier_max_depth_metres": 0.05}, r"verifier_max_depth_metres=0.05 must satisfy 0 < min < max"),
         ({"push_to_hub": True, "hub_strategy": "every_save"}, r"hub_strategy='every_save'.*set it to end"),
-        ({"packing": True}, r"packing and padding_free are for text alone"),
+        ({"packing": True}, r"packing=True would change nothing.*pack_questions packs questions"),
     ],
 )
 def test_bad_values_fail_early(fields, message):

@@ -11,7 +11,7 @@ from transformers import Trainer
 from trl import SFTTrainer
 
 from igep.trainers import sft_trainer
-from igep.trainers.loop import resumable_trainer, weighted_loss
+from igep.trainers.loop import compared_run, resumable_trainer, weighted_loss
 
 
 # Methods that we override or call, with the parameters that we give or take.
@@ -20,6 +20,7 @@ METHODS = {
     (Trainer, "_get_num_items_in_batch"): ("self", "batch_samples", "device"),
     (Trainer, "_get_output_dir"): ("self", "trial"),
     (Trainer, "_load_best_model"): ("self",),
+    (Trainer, "_load_optimizer_and_scheduler"): ("self", "checkpoint"),
     (Trainer, "_load_from_checkpoint"): ("self", "resume_from_checkpoint", "model"),
     (Trainer, "_prepare_inputs"): ("self", "inputs"),
     (Trainer, "_save_checkpoint"): ("self", "model", "trial"),
@@ -38,7 +39,12 @@ METHODS = {
 # Attributes that we read or set.
 ATTRIBUTES = {"_globalstep_last_logged", "_name", "_tag_names", "_tr_loss"}
 
-OURS = (weighted_loss.WeightedLossTrainer, resumable_trainer.ResumableTrainer, sft_trainer.IGEPSFTTrainer)
+OURS = (
+    weighted_loss.WeightedLossTrainer,
+    compared_run.ComparedRunTrainer,
+    resumable_trainer.ResumableTrainer,
+    sft_trainer.IGEPSFTTrainer,
+)
 THEIRS = [kind for kind in SFTTrainer.__mro__ if kind.__module__.split(".")[0] in ("trl", "transformers")]
 
 

@@ -1,5 +1,6 @@
 """Ask a saved model a question about a video, an image folder or an image: RGB in, text out."""
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +10,15 @@ from igep.focal_unification import FOCAL_PIXELS, checked_intrinsics, intrinsics_
 from igep.spatial_prompts import parse_depth
 from igep.text_pixels import DEPTH_STEPS
 from igep.trainers.cards.usage import read_usage, task_options
+from igep.trainers.data.row_source import RowText
+from igep.trainers.data.row_texts import unknown_words
 from igep.trainers.data.scenes.video_frames import DEFAULT_NUM_FRAMES, read_frames
+from igep.trainers.data.special_tokens import plain_question, refuse_token, special_token_pattern
 from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples, generate_texts
 from igep.trainers.evaluation.load_vlm import load_for_answers
+
+
+logger = logging.getLogger(__name__)
 
 
 class UnparsedAnswerError(ValueError):
@@ -46,12 +53,13 @@ def ask(
         `str`: The answer.
 
     Raises:
-        ValueError: An empty question, a bad `max_new_tokens`, or a device that this machine does not have.
+        ValueError: An empty question, one with special tokens of the model, a bad `max_new_tokens`, or a device that this machine does not have.
         VideoError: A video that cannot be used.
         OSError: No model at `model_dir`.
     """
     if not question.strip():
         raise ValueError(f"The question is {question!r}: ask something.")
+    question = plain_question("igep ask", question)
     options = AnsweringOptions(max_new_tokens=max_new_tokens)
     usage = read_usage(model_dir)
     # Models of VLM3's tasks alone were trained on single images, which says nothing of videos.
@@ -60,6 +68,16 @@ def ask(
     if frames_as is None:
         frames_as = "images" if len(frames) == 1 else usage.get("frames_as", "video")
     model, processor = load_for_answers(model_dir, device)
+    asked = RowText("The question", "question", question)
+    pattern = special_token_pattern(processor.tokenizer)
+    token = pattern.search(question) if pattern else None
+    if token is not None:
+        refuse_token(asked.where, asked.kind, question, token.group())
+    unknown = unknown_words([asked], processor.tokenizer)
+    if unknown is not None:
+        logger.warning(
+            "The model does not know %s: it reads %r in their place.", unknown.words, processor.tokenizer.unk_token
+        )
     sample = Sample(str(video), frames, [question], frames_as)
     ((_, (answer,)),) = answer_samples(model, processor, [sample], options)
     return answer

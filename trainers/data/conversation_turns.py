@@ -8,21 +8,18 @@ list of them. Each image has an `<image>` of its own in the questions, a video o
 `<image>`.
 """
 
-import re
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, NoReturn
 
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.data.special_tokens import CHAT_TOKEN, LEADING_PLACEHOLDERS, PLACEHOLDER
 
 
 QUESTION_ROLES, ANSWER_ROLES, SYSTEM_ROLE = ("human", "user"), ("gpt", "assistant"), "system"
 ROLES = (*QUESTION_ROLES, *ANSWER_ROLES, SYSTEM_ROLE)
 MEDIA_KEYS = ("video", "videos", "image", "images")
 IMAGES_IN_TEXT = ("refuse", "number")
-PLACEHOLDER = re.compile(r"<image>|<video>")
-LEADING_PLACEHOLDERS = re.compile(r"(?:\s*(?:<image>|<video>))+\s*")
-CHAT_TOKEN = re.compile(r"<\|[^<>|\s]+\|>|</s>")  # of Qwen, Llama 3 and 2, and their kin
 
 
 @dataclass(frozen=True)

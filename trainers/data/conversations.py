@@ -3,7 +3,7 @@
 VSI-590K, SPAR-7M, VLM-3R-DATA and SenseNova-SI come in it. `conversation_turns` says what a row looks like.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 
 from igep.trainers.data.conversation_turns import IMAGES_IN_TEXT, parse_conversation
 from igep.trainers.data.json_entries import JSONEntries
+from igep.trainers.data.row_source import RowText
 from igep.trainers.data.scenes.media_folder import MediaFolder
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 
@@ -108,6 +109,14 @@ class ConversationDataset(torch.utils.data.Dataset):
     def sample_ids(self) -> Sequence[str]:
         """Names of the rows, in order: the file's and the line, or the number of the entry of a list."""
         return self._entries.names
+
+    def texts(self) -> Iterator[RowText]:
+        """Every question and answer, with the line of its row."""
+        for row in range(len(self)):
+            where = self._entries.where(row)
+            for question, answer in parse_conversation(where, self._entries.read(row), self.images_in_text).turns:
+                yield RowText(where, "question", question)
+                yield RowText(where, "answer", answer)
 
     def _check(self, where: str, entry: dict[str, Any]) -> None:
         for name in parse_conversation(where, entry, self.images_in_text).media:

@@ -1,7 +1,8 @@
 """Questions about scenes in a JSON lines file: one object per line.
 
 `{"question": "...", "answers": ["..."]}` is enough in a scene's own folder. Further keys: `scene_id` (needed in a file
-about several scenes), `answer` (in place of `answers`), `question_id`, `question_type`.
+about several scenes), `answer` (in place of `answers`), `question_id`, `question_type`. `<image>` or `<video>` before a
+question says, as in LLaVA's files, that the frames come first, which they do.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.data.special_tokens import plain_question, plain_text
 
 
 KEYS = ("question_id", "scene_id", "question", "answers", "answer", "question_type")
@@ -27,7 +29,7 @@ def read_questions(path: str | Path, scene_ids: Sequence[str]) -> list[dict[str,
 
     Raises:
         SpatialDataError: Missing file, no question in it, a line that is not JSON, a missing or unknown key, a value of
-            the wrong type, a scene that is not there, an id used twice: the message has file and line number.
+            the wrong type, a placeholder between words or a token of chat templates, a scene that is not there, an id used twice: the message has file and line number.
     """
     path = Path(path)
     try:
@@ -87,8 +89,8 @@ def _parse_line(where: str, line: str, number: int, scene_ids: Sequence[str]) ->
     return {
         "question_id": _text(where, record, "question_id", f"{scene_id}:{number}"),
         "scene_id": scene_id,
-        "question": _text(where, record, "question", None),
-        "answers": answers,
+        "question": plain_question(where, _text(where, record, "question", None)),
+        "answers": [plain_text(where, "answer", text) for text in answers],
         "question_type": _text(where, record, "question_type", "other"),
         "referred_boxes": [],  # a ScanNet-like folder has no boxes to refer to
     }

@@ -1,6 +1,7 @@
 """What rows to train on tell of themselves, whichever class they are of: their names, their task, how it wants to be asked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -29,6 +30,29 @@ class RowSource(Protocol):
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """The row as it is when it comes for the `draw`-th time, counted from 0."""
+
+
+@dataclass(frozen=True)
+class RowText:
+    """A text of a row.
+
+    Args:
+        where (`str`): File and line, or the name of the question, for messages.
+        kind (`str`): `"question"`, `"answer"`, or `"prompt"` of a text that trains nothing.
+        text (`str`): The text.
+    """
+
+    where: str
+    kind: str
+    text: str
+
+
+@runtime_checkable
+class TextSource(Protocol):
+    """Rows whose texts are known without reading frames: they are looked at before training. A class of one's own may be one."""
+
+    def texts(self) -> Iterator[RowText]:
+        """Every text of the rows."""
 
 
 class MapStyleRows:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datasets import Dataset, Features, List, Value, concatenate_datasets, get_dataset_config_names, load_dataset
+from datasets import Dataset, Features, List, Value, concatenate_datasets, get_dataset_config_names
 
-from igep.trainers.data.hub_tables import load_hub_tables
+from igep.trainers.data.hub_tables import load_hub_tables, read_table
 from igep.trainers.data.scannet_tree import ScanNetTree
 from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES, SpatialDataError
 
@@ -113,7 +113,7 @@ def load_object_table(path: str, split: str = "train") -> Dataset | None:
     """
     if "objects" not in get_dataset_config_names(path):
         return None
-    return load_dataset(path, "objects", split=split)
+    return read_table(path, "objects", split)
 
 
 def _from_download(tree: ScanNetTree, wanted: list[str]) -> ScanNetScenes:

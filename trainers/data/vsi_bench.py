@@ -19,8 +19,10 @@ import pyarrow.parquet as pq
 import torch
 
 from igep.trainers.data.json_entries import JSONEntries
+from igep.trainers.data.row_source import RowText
 from igep.trainers.data.scenes.media_folder import MediaFolder
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
+from igep.trainers.data.special_tokens import plain_text
 
 
 CHOICE_TYPES = (
@@ -180,6 +182,13 @@ class VSIBenchDataset(torch.utils.data.Dataset):
         """Ids of the questions, in row order."""
         return tuple(question["id"] for question in self._questions)
 
+    def texts(self) -> Iterator[RowText]:
+        """Every question with its options, and every answer."""
+        for row, question in enumerate(self._questions):
+            where = f"{self.file}, question {question['id']}"
+            yield RowText(where, "question", self.question_text(row))
+            yield RowText(where, "answer", question["ground_truth"])
+
     def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         if self.file.suffix.lower() != ".parquet":
             entries = JSONEntries(self.file)
@@ -204,6 +213,8 @@ def _checked_question(where: str, entry: dict[str, Any]) -> dict[str, Any]:
     for name in ("id", "dataset", "scene_name", "question", "ground_truth"):
         if not isinstance(question[name], str) or not question[name].strip():
             _fail(where, f"`{name}` is {question[name]!r}. Give a text.")
+    for text in (question["question"], *(question["options"] if isinstance(question["options"], list) else ())):
+        plain_text(where, "question", f"{text}")
     if question["question_type"] in CHOICE_TYPES:
         _check_choice(where, question)
     elif question["question_type"] in NUMBER_TYPES:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer_utils import rotate_checkpoints
@@ -30,26 +29,24 @@ from transformers.trainer_utils import rotate_checkpoints
 from igep.trainers.cards.model_card import model_card
 from igep.trainers.cards.saved_config import name_bases
 from igep.trainers.cards.training_run import write_training_run
-from igep.trainers.loop.complete_checkpoint import (
-    last_complete_checkpoint,
-    mark_complete,
-    mark_incomplete,
-    require_complete,
-)
+from igep.trainers.loop.compared_run import ComparedRunTrainer
+from igep.trainers.loop.complete_checkpoint import mark_complete, mark_incomplete
+from igep.trainers.loop.idle_losses import IdleLosses
 from igep.trainers.loop.merged_model import save_merged
 from igep.trainers.loop.parameter_groups import split_by_part
 from igep.trainers.loop.restore_progress import RestoreProgress
 from igep.trainers.loop.training_heads_file import load_heads, load_weights, save_heads
-from igep.trainers.loop.weighted_loss import WeightedLossTrainer
+from igep.trainers.loop.write_failure import says_what_is_kept
 
 
 PROGRESS_FILE = "training_progress.json"
 
 
-class ResumableTrainer(WeightedLossTrainer):
+class ResumableTrainer(ComparedRunTrainer):
     """A `Trainer` whose runs resume exactly, and which saves models for their users.
 
-    Losses and logs are those of `WeightedLossTrainer`. The model leaves its training heads out of what it saves.
+    Losses and logs are those of `WeightedLossTrainer`; what a checkpoint was written under is compared as in
+    `ComparedRunTrainer`. The model leaves its training heads out of what it saves.
 
     Args:
         *args: As in the trainer that it stands before.
@@ -64,7 +61,6 @@ class ResumableTrainer(WeightedLossTrainer):
         super().__init__(*args, **kwargs)
         if not isinstance(self.unwrapped_model, PreTrainedModel):
             raise TypeError(f"model is a {type(self.unwrapped_model).__name__}: give a PreTrainedModel.")
-        self.is_sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         if self.trains_adapter and self.merges_adapter and self.is_sharded:
             raise ValueError(
                 "merge_adapter_at_save=True cannot merge weights that are sharded over processes: set it to false and merge "
@@ -82,17 +78,7 @@ class ResumableTrainer(WeightedLossTrainer):
                 )
         self._progress: dict[str, Any] | None = None
         self.add_callback(RestoreProgress(self))
-
-    @property
-    def unwrapped_model(self) -> PreTrainedModel:
-        """The model inside whatever wraps it."""
-        model = self.accelerator.unwrap_model(self.model)
-        return model.get_base_model() if isinstance(model, PeftModel) else model
-
-    @property
-    def trains_adapter(self) -> bool:
-        """Whether adapters train in place of the weights."""
-        return isinstance(self.accelerator.unwrap_model(self.model), PeftModel)
+        self.add_callback(IdleLosses(self))
 
     # ---- What a trainer tells
 
@@ -171,13 +157,11 @@ class ResumableTrainer(WeightedLossTrainer):
 
         Raises:
             FileNotFoundError: There is no whole checkpoint where one is asked for.
+            ChangedRunError: The checkpoint is of another run (see `check_run_options`), or holds no optimizer state.
+            WriteFailedError: A checkpoint could not be written.
             NonFiniteLossError: The loss or its gradient is not finite.
         """
-        checkpoint = None
-        if resume_from_checkpoint is True:
-            checkpoint = last_complete_checkpoint(self.args.output_dir)
-        elif resume_from_checkpoint:
-            checkpoint = require_complete(resume_from_checkpoint)
+        checkpoint = self.checkpoint_to_resume(resume_from_checkpoint)
         self.running["train"].clear()
         self._totals = dict.fromkeys(self.summed_metrics, 0)
         self._progress = None if checkpoint is None else json.loads((checkpoint / PROGRESS_FILE).read_text())
@@ -189,6 +173,9 @@ class ResumableTrainer(WeightedLossTrainer):
         """Takes up the logs of an interrupted run where its checkpoint left them."""
         if self._progress is None:
             return
+        # The state brings the intervals of the checkpoint, which would silently be those of the run.
+        self.state.compute_steps(self.args, self.state.max_steps)
+        self.state.train_batch_size = self.args.train_batch_size
         self.running["train"].restore(self._progress["metrics"], self.accelerator)
         self._totals = {name: self._progress[name] for name in self.summed_metrics}
         self._tr_loss = torch.tensor(self._progress["loss"], device=self.args.device)
@@ -202,6 +189,10 @@ class ResumableTrainer(WeightedLossTrainer):
             "loss": self.accelerator.reduce(self._tr_loss.clone(), reduction="mean").item(),
             "last_logged_step": self._globalstep_last_logged,
         }
+        with says_what_is_kept(folder, folder.parent):
+            self._write_checkpoint(folder, model, trial, progress)
+
+    def _write_checkpoint(self, folder: Path, model: nn.Module, trial: Any, progress: dict[str, Any]) -> None:
         if self.args.should_save:
             mark_incomplete(folder)
         # The older checkpoints go only once the new one is whole.
@@ -212,6 +203,7 @@ class ResumableTrainer(WeightedLossTrainer):
             self.args.save_total_limit = limit
         if self.args.should_save:
             (folder / PROGRESS_FILE).write_text(json.dumps(progress))
+            self.write_options(folder)
             if not self.is_sharded:  # sharded checkpoints hold every parameter of the module, the heads too
                 save_heads(self.training_heads, folder)
         self.accelerator.wait_for_everyone()
@@ -249,6 +241,9 @@ class ResumableTrainer(WeightedLossTrainer):
 
         Args:
             output_dir (`str`, *optional*): Folder; `args.output_dir` unless given.
+
+        Raises:
+            WriteFailedError: It could not be written.
         """
         if _internal_call and output_dir is not None:  # a checkpoint
             super().save_model(output_dir, _internal_call=True)
@@ -256,7 +251,8 @@ class ResumableTrainer(WeightedLossTrainer):
         folder = Path(output_dir or self.args.output_dir)
         pushes = self.args.push_to_hub and not _internal_call
         if not pushes or folder != Path(self.args.output_dir):  # which the push writes itself
-            self._publish(folder)
+            with says_what_is_kept(folder, self.args.output_dir):
+                self._publish(folder)
         if pushes:
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
 

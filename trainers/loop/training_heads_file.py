@@ -44,6 +44,15 @@ def load_heads(heads: Mapping[str, nn.Module], checkpoint: Path) -> None:
             "teacher it was trained with."
         )
     for name, head in heads.items():
+        for key, value in head.state_dict().items():
+            found = tensors.get(f"{name}.{key}")
+            if found is None or found.shape != value.shape:
+                size = "missing" if found is None else f"of size {list(found.shape)}"
+                raise ValueError(
+                    f"{checkpoint} has other heads: {name}.{key} is {size} there and of size {list(value.shape)} here. Resume "
+                    "with the options of the heads it was trained with."
+                )
+    for name, head in heads.items():
         prefix = f"{name}."
         head.load_state_dict({key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)})
 
@@ -63,7 +72,14 @@ def load_weights(model: PreTrainedModel, checkpoint: Path, heads: Mapping[str, n
         ValueError: The checkpoint is of another model.
     """
     saved = type(model).from_pretrained(checkpoint, dtype="auto")
-    result = model.load_state_dict(saved.state_dict(), strict=False)
+    weights, own = saved.state_dict(), model.state_dict()
+    for name, value in weights.items():
+        if name in own and own[name].shape != value.shape:
+            raise ValueError(
+                f"{checkpoint} holds another model: {name} is of size {list(value.shape)} there and of size "
+                f"{list(own[name].shape)} here. Resume with the base it was trained from."
+            )
+    result = model.load_state_dict(weights, strict=False)
     of_heads = {
         f"{path}.{key}"
         for path, module in model.named_modules()

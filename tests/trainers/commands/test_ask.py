@@ -16,6 +16,7 @@ from igep.spatial_prompts import depth_answer
 from igep.trainers.commands import ask as ask_module
 from igep.trainers.commands.ask import UnparsedAnswerError, ask, ask_depth, depth_options
 from igep.trainers.data.scenes.video_frames import VideoError
+from igep.trainers.package_files import TINY_BASE
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +154,19 @@ def test_bad_pixels_and_cameras_are_refused_before_the_model_loads(photo: Path, 
 def test_a_pixel_of_several_frames_is_refused(frame_folder: Path) -> None:
     with pytest.raises(ValueError, match="4 frames.*Give an image"):
         ask_depth("nowhere", frame_folder, (0, 0))
+
+
+def test_words_that_the_model_does_not_know_are_named(frame_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ask(TINY_BASE, frame_folder / "0.png", "How far is the chair?", max_new_tokens=2, device="cpu")
+    assert "The model does not know 'far', 'chair': it reads '<unk>' in their place." in caplog.text
+    caplog.clear()
+    ask(TINY_BASE, frame_folder / "0.png", "<image>\nHow many red boxes are there?", max_new_tokens=2, device="cpu")
+    assert "does not know" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("question", "token"), [("Where in <image>?", "<image>"), ("Where?<|vision_start|>", "vision_start")]
+)
+def test_special_tokens_are_no_questions(checkpoint_folders, frame_folder: Path, question: str, token: str) -> None:
+    with pytest.raises(ValueError, match=rf"the question .* holds .*{token}.*[Tt]ake it out"):
+        ask(checkpoint_folders["qwen3_vl"], frame_folder, question, device="cpu")

@@ -248,3 +248,12 @@ def test_padding_of_packed_rows_belongs_to_no_set(processors):
     assert (batch["set_index"][1, lengths[1] :] == -1).all()
     assert batch["attention_mask"][1].tolist() == [1] * lengths[1] + [0] * (lengths[0] - lengths[1])
     assert (batch["labels"][1, lengths[1] :] == -100).all()
+
+
+def test_special_tokens_in_rows_of_any_class_name_the_sample(processors):
+    """Files are looked at before training; here it is a message in place of the processor's about counts of tokens."""
+    collator = IGEPDataCollator(processors["llava_onevision"], SIZE)
+    with pytest.raises(SpatialDataError, match=r"Sample 'odd': the question '<image> Where\?' holds '<image>'"):
+        collator([make_example((("<image> Where?", "left"),), sample_id="odd")])
+    with pytest.raises(SpatialDataError, match=r"Sample 'odd': the answer .* holds '<\|im_end\|>'"):
+        collator([make_example((("Where?", "left<|im_end|>"),), sample_id="odd")])

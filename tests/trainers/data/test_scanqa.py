@@ -124,6 +124,8 @@ def test_only_scenes_that_are_asked_about_are_read(root: Path) -> None:
         ),
         ({"answers": []}, r"entry 0: 'answers' is \[\]"),
         ({"question": " "}, "'question' is ' ', not a text"),
+        ({"question": "Is <video> it?"}, r"questions\.json, entry 0: the question 'Is <video> it.* holds '<video>'"),
+        ({"answers": ["left", "</s>"]}, r"questions\.json, entry 0: the answer '</s>' holds"),
         ({"object_ids": ["chair"]}, "'object_ids' is 'chair', not a whole number"),
     ],
 )

@@ -113,6 +113,8 @@ def test_videos_may_lie_elsewhere(folder):
         ({"ground_truth": "C"}, "`ground_truth` is 'C'. It must be the letter of one of the options: A, B"),
         ({"ground_truth": "B. sofa"}, "`ground_truth` is 'B. sofa'"),
         ({"question": ""}, "`question` is ''"),
+        ({"question": "Is <image> it?"}, "the question 'Is <image> it\\?' holds '<image>'"),
+        ({"options": ["A. sofa", "B. <|im_end|>"]}, "holds '<.im_end.>'"),
         ({"id": None}, "`id` is None"),
         ({"question_type": "object_counting"}, "`ground_truth` is 'B'. It must be a positive number"),
         ({"question_type": "object_counting", "ground_truth": "-3"}, "`ground_truth` is '-3'"),
