@@ -1,9 +1,8 @@
 """IGEP: a video VLM whose vision encoder learns geometry from heads that exist only while it trains (3D-IDE, CVPR 2026).
 
-The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to: the depth verifier
-and the teacher projector are built by `add_training_heads()`, called inside `forward` when geometry targets are given, and
-never written to disk. With `position_encoding` it is the baseline that reads depth and poses: the 3D positions of its visual
-tokens are added to them.
+The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to. Depth verifier and
+teacher projector are built by `add_training_heads()`, run when `forward` is given geometry, and never written to disk. With
+`position_encoding` it is the baseline that reads depth and poses: the 3D positions of visual tokens are added to them.
 """
 
 from collections.abc import Callable
@@ -481,8 +480,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             check_position_geometry(geometry)
             check_geometry({**dict.fromkeys(("neighbour_index", "teacher_descriptors")), **geometry}, None)
             encoding = self._encode(inputs)
-            slots = encoding.grids.frame_slots(frame_mask)
-            return {encoding.modality: self._with_positions(encoding, slots, geometry).outputs}
+            encoding = self._with_positions(encoding, encoding.grids.frame_slots(frame_mask), geometry)
+            return {encoding.modality: encoding.outputs}
         encoded = {
             modality: encode_pixels(self.vlm, modality, inputs)
             for modality, pixels in PIXELS.items()
@@ -548,7 +547,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.reads_positions:
             if geometry is None or geometry.depth_metres is None:
                 raise ValueError(
-                    "this model reads 3D positions: it points at boxes under geometry_inputs='depth+pose' alone."
+                    "this model reads 3D positions: it points at boxes with geometry_inputs='depth+pose' alone."
                 )
             of_scene = {name: vars(geometry)[name][None] for name in GEOMETRY if name != "frame_mask"}
             encoded = self._with_positions(encoded, slots, of_scene | {"frame_mask": frame_mask})

@@ -197,7 +197,7 @@ class SpatialDataset(torch.utils.data.Dataset):
                         "the scenes table: add the scene or filter the question out."
                     )
                 groups[scene_numbers[scene_id]].append(number)
-            warn_of_empty_proposals(questions, self._scenes)
+            warn_of_empty_proposals(questions, self.scene_table)
         self._questions = None if questions is None else questions.with_format("arrow")
         for text in self.texts():
             plain_text(text.where, text.kind, text.text)

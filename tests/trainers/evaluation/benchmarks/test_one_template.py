@@ -115,13 +115,16 @@ def test_training_and_evaluation_ask_in_the_same_words(name, words, folder, proc
         assert torch.equal(inputs["input_ids"][0], expected)
 
 
-def test_a_difference_is_an_option_that_is_off(folder):
-    """VSI-Bench can be trained on without the benchmark's sentences; evaluation asks with them all the same."""
-    assert BenchmarkOptions().vsi_bench_prompt == "official"
-    options = options_of("vsi_bench", f"{CASES[4][1]} --vsi_bench_prompt bare", folder)
-    (row,) = trained_rows(options)
-    ((question,),) = [group.questions for group in BENCHMARKS["vsi_bench"].groups(options, SceneTableCache())]
-    assert row.conversation[0][0] == "Which is nearest?\nOptions:\nA. chair\nB. table"
-    assert question.question == f"These are frames of a video.\n{row.conversation[0][0]}\n" + (
-        "Answer with the option's letter from the given choices directly."
+def test_a_difference_is_an_option_that_is_off_and_stands_with_the_score(folder):
+    """VSI-Bench without the benchmark's sentences: in training and in evaluation, where one says so of each."""
+    official, bare = (
+        options_of("vsi_bench", f"{CASES[4][1]} {more}", folder) for more in ("", "--vsi_bench_prompt bare")
     )
+    for options, words in ((official, "These are frames of a video.\n"), (bare, "Which is nearest?\nOptions:\n")):
+        (row,) = trained_rows(options)
+        ((question,),) = [group.questions for group in BENCHMARKS["vsi_bench"].groups(options, SceneTableCache())]
+        assert question.question == row.conversation[0][0]
+        assert question.question.startswith(words)
+    said = [BENCHMARKS["vsi_bench"].protocol(options, 1, 1)["questions"] for options in (official, bare)]
+    assert "in the benchmark's own words" in said[0]
+    assert "without the benchmark's own sentences" in said[1]
