@@ -102,7 +102,7 @@ class SceneQuestions(Sequence[QuestionGroup]):
 def questions_of_scenes(
     options: BenchmarkOptions, tables: SceneTableCache, reference_of: Callable[[dict[str, Any]], Any]
 ) -> SceneQuestions:
-    """The questions that come with the scenes of some options: those that are held out, or all where none are.
+    """The questions of `scenes_to_ask_about`, grouped by scene.
 
     Args:
         options (`BenchmarkOptions`): Scenes, frames of each, and questions per pass.
@@ -115,6 +115,27 @@ def questions_of_scenes(
     Raises:
         ValueError: The scenes come without questions, or an option is wrong.
     """
+    return SceneQuestions(
+        *scenes_to_ask_about(options, tables),
+        num_frames=options.num_frames,
+        questions_per_group=options.questions_per_pass,
+        reference_of=reference_of,
+    )
+
+
+def scenes_to_ask_about(options: BenchmarkOptions, tables: SceneTableCache) -> tuple[Dataset, Dataset]:
+    """The scenes of some options and the questions that come with them: those that are held out, or all where none are.
+
+    Args:
+        options (`BenchmarkOptions`): Which scenes.
+        tables (`SceneTableCache`): Keeps the scenes.
+
+    Returns:
+        `tuple[Dataset, Dataset]`
+
+    Raises:
+        ValueError: The scenes come without questions, or an option is wrong.
+    """
     everything, held_out = tables.load(options.scene_source())
     scenes, questions = everything if held_out is None else held_out
     if questions is None:
@@ -122,13 +143,7 @@ def questions_of_scenes(
             f"dataset={options.dataset!r}, dataset_path={options.dataset_path!r} has no questions: give question_file, or "
             "a dataset with a questions table."
         )
-    return SceneQuestions(
-        scenes,
-        questions,
-        num_frames=options.num_frames,
-        questions_per_group=options.questions_per_pass,
-        reference_of=reference_of,
-    )
+    return scenes, questions
 
 
 def scenes_in_words(options: BenchmarkOptions) -> dict[str, str]:
