@@ -95,6 +95,10 @@ def trained_prompt(row: SpatialExample, processor: IGEPProcessor, frames_as: str
 
 def test_every_benchmark_of_questions_is_here():
     asked = {name for name, benchmark in BENCHMARKS.items() if isinstance(benchmark, QuestionBenchmark)}
+    asked -= {
+        "scanrefer",
+        "multi3drefer",
+    }  # asked by `ground_inputs`, whose tokens test_grounding_rows.py compares with a batch's
     assert {name for name, _ in CASES} == asked
 
 
