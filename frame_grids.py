@@ -35,6 +35,8 @@ class FrameGrids:
             processor padded the frame to a square around its centre.
         covered (`tuple[float, float]`, *optional*, defaults to the whole): Height and width of the part of a view, from its
             top left corner, that the patches cover: what is left over by whole patches is never seen.
+        pooled_side (`int`, *optional*): Side of the blocks of patches that make one visual token of a flat encoder;
+            `merge_size` unless given.
     """
 
     units: tuple[tuple[int, int, int], ...]
@@ -46,6 +48,7 @@ class FrameGrids:
     window_index: Tensor | None = None
     coverage: Tensor | None = None
     covered: tuple[float, float] = (1.0, 1.0)
+    pooled_side: int | None = None
 
     @property
     def frames_per_unit(self) -> tuple[int, ...]:
@@ -69,6 +72,8 @@ class FrameGrids:
             maps = hidden_state[torch.tensor(views, device=hidden_state.device)]
             maps = maps[:, -rows[0] * columns[0] :]  # a class token, where there is one, comes first
             return self._crop_to_frame(maps.unflatten(1, (rows[0], columns[0])))
+        if hidden_state.dim() == 3:  # a batch of one that holds all images
+            hidden_state = hidden_state.squeeze(0)
         if self.window_index is not None:
             blocks = hidden_state.unflatten(0, (-1, self.merge_size**2))
             hidden_state = blocks[torch.argsort(self.window_index).to(blocks.device)].flatten(0, 1)
@@ -93,6 +98,9 @@ class FrameGrids:
         Raises:
             ValueError: If the tokens of a unit do not form a grid.
         """
+        if not self.flat and len(tokens_per_unit) < len(self.units) and len(visual_tokens) % len(self.units) == 0:
+            # Idefics counts by sample; all views have the same number.
+            tokens_per_unit = [len(visual_tokens) // len(self.units)] * len(self.units)
         if len(tokens_per_unit) != len(self.units) or sum(tokens_per_unit) != len(visual_tokens):
             raise ValueError(
                 f"supervise='llm': the projector returned features for {len(tokens_per_unit)} videos or images "
@@ -157,7 +165,8 @@ class FrameGrids:
             if len(self.units) != sum(counts):
                 raise ValueError(
                     f"frame_mask marks {sum(counts)} frames ({counts} per sample) but the batch holds "
-                    f"{len(self.units)} images: every frame must be one image of its sample."
+                    f"{len(self.units)} images: every frame must be one image of its sample. Does the processor cut images into "
+                    "tiles (do_image_splitting, crop_to_patches)? Show the frames as a video, or switch that off."
                 )
             return torch.arange(len(self.units), device=frame_mask.device) * patch
         if len(self.units) != len(counts):
@@ -182,7 +191,8 @@ class FrameGrids:
     ) -> tuple[int, int, int]:
         frames, rows, columns = unit
         if self.flat:
-            grids = [(rows // self.merge_size, columns // self.merge_size)]
+            side = self.merge_size if self.pooled_side is None else self.pooled_side
+            grids = [(rows // side, columns // side)]
             extra = (0,)
         else:
             grids = [(math.ceil(rows / pool), math.ceil(columns / pool)) for pool in POOLINGS]
@@ -228,6 +238,8 @@ def read_frame_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dic
     grid_name = "video_grid_thw" if is_video else "image_grid_thw"
     if hidden_state.dim() == 2 and grid_name in inputs:
         return _flat_grids(config.vision_config, hidden_state, inputs[grid_name], is_video)
+    if config.vision_config.model_type == "pixtral":
+        return _raster_grids(config, hidden_state, inputs["image_sizes"])
     if hidden_state.dim() == 3:
         return _view_grids(config, hidden_state, inputs, is_video)
     raise ValueError(
@@ -265,6 +277,19 @@ def _flat_grids(vision_config: PreTrainedConfig, hidden_state: Tensor, grid_thw:
     )
 
 
+def _raster_grids(config: PreTrainedConfig, hidden_state: Tensor, image_sizes: Tensor) -> FrameGrids:
+    """Grids of an encoder that takes images of any size behind each other, row by row (Pixtral)."""
+    side = _pair(config.vision_config.patch_size)
+    units = tuple((1, int(height) // side[0], int(width) // side[1]) for height, width in image_sizes.tolist())
+    if sum(math.prod(unit) for unit in units) != hidden_state.shape[1]:
+        raise ValueError(
+            f"{config.model_type}: images of {image_sizes.tolist()} pixels do not make the {hidden_state.shape[1]} tokens that "
+            "the encoder returned: this layout is not supported, use another base model."
+        )
+    pool = config.to_dict().get("spatial_merge_size", 1)
+    return FrameGrids(units, temporal_patch_size=1, merge_size=1, flat=True, is_video=False, pooled_side=pool)
+
+
 def _view_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dict, is_video: bool) -> FrameGrids:
     vision_config = config.vision_config
     size, patch = _pair(vision_config.image_size), _pair(vision_config.patch_size)
@@ -282,7 +307,7 @@ def _view_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dict, is
         frames_per_unit = [pixels.shape[1]] * pixels.shape[0] if pixels.dim() == 5 else [num_views]
         views_per_unit = frames_per_unit
     else:
-        views_per_unit = _views_per_image(config, inputs)
+        views_per_unit = _views_per_image(config, inputs, num_views)
         frames_per_unit = [1] * len(views_per_unit)
         if config.model_type == "llava_onevision" and "batch_num_images" in inputs:
             coverage = _square_coverage(inputs["image_sizes"], inputs["batch_num_images"])
@@ -354,10 +379,11 @@ def _pair(value: int | list[int] | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def _views_per_image(config: PreTrainedConfig, inputs: dict) -> list[int]:
+def _views_per_image(config: PreTrainedConfig, inputs: dict, num_views: int) -> list[int]:
     """Counts the whole view of each image and the tiles that the processor cut from it (LLaVA's "anyres")."""
     if "image_sizes" not in inputs:
-        return [1] * len(inputs["pixel_values"])
+        # Idefics and SmolVLM pad samples with empty images, which their encoder leaves out.
+        return [1] * (num_views if inputs["pixel_values"].dim() == 5 else len(inputs["pixel_values"]))
     image_sizes = inputs["image_sizes"].tolist()
     tiled = [True] * len(image_sizes)
     if "batch_num_images" in inputs:

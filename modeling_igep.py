@@ -1,12 +1,13 @@
 """IGEP: a video VLM whose vision encoder learns geometry from heads that exist only while it trains (3D-IDE, CVPR 2026).
 
-The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to. Depth verifier and
-teacher projector are built by `add_training_heads()`, run when `forward` is given geometry, and never written to disk. With
-`position_encoding` it is the baseline that reads depth and poses: the 3D positions of visual tokens are added to them.
+The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to: the depth
+verifier and the teacher projector are built by `add_training_heads()`, called inside `forward` when geometry targets are
+given, and never written to disk. With `position_encoding` it is the baseline that reads depth and poses: the 3D positions of
+its visual tokens are added to them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -369,10 +370,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "teacher_descriptors": teacher_descriptors,
         }
         has_geometry = any(value is not None for value in geometry.values())
-        supervises = has_geometry and (self.objective is not None or not self.reads_positions)
         if grounding is not None and (self.ground_head is None or labels is None):
             missing = "labels" if self.ground_head is not None else "a ground head: call add_ground_head first"
             raise ValueError(f"grounding was given without {missing}.")
+        supervises = has_geometry and (self.objective is not None or not self.reads_positions)
         if labels is None and not supervises:
             if self.reads_positions and _has_pixels(vlm_kwargs):
                 mm_encoder_outputs = self.encode_vision(**vlm_kwargs, **{name: geometry[name] for name in GEOMETRY})
@@ -398,7 +399,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 check_position_geometry(geometry)
             encoded = self._encode(vlm_kwargs)
             slots = encoded.grids.frame_slots(grounding["frame_mask"] if frame_mask is None else frame_mask)  # (R,)
-            mm_encoder_outputs = {encoded.modality: self._with_positions(encoded, slots, geometry).outputs}
+            mm_encoder_outputs = {encoded.modality: self._with_positions(encoded, slots, geometry)}
             vlm_kwargs.pop(PIXELS[encoded.modality])
 
         # The language model runs for its own loss, or where the student is what it makes of the visual tokens.
@@ -481,8 +482,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             check_position_geometry(geometry)
             check_geometry({**dict.fromkeys(("neighbour_index", "teacher_descriptors")), **geometry}, None)
             encoding = self._encode(inputs)
-            encoding = self._with_positions(encoding, encoding.grids.frame_slots(frame_mask), geometry)
-            return {encoding.modality: encoding.outputs}
+            slots = encoding.grids.frame_slots(frame_mask)
+            return {encoding.modality: self._with_positions(encoding, slots, geometry)}
         encoded = {
             modality: encode_pixels(self.vlm, modality, inputs)
             for modality, pixels in PIXELS.items()
@@ -551,7 +552,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.reads_positions:
             check_position_geometry(positions)
         inputs = {name: value for name, value in inputs.items() if name != PIXELS[encoded.modality]}
-        inputs["mm_encoder_outputs"] = {encoded.modality: self._with_positions(encoded, slots, positions).outputs}
+        inputs["mm_encoder_outputs"] = {encoded.modality: self._with_positions(encoded, slots, positions)}
         together = [questions] if share_prefix or not questions else [[question] for question in questions]
         asked = [self._ground_queries(inputs, part) for part in together]
         queries, hidden = torch.cat([part for part, _ in asked]), asked[0][1]
@@ -642,10 +643,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def _with_positions(
         self, encoded: EncodedFrames, slots: Tensor, geometry: dict[str, Tensor | None]
-    ) -> EncodedFrames:
-        """The same with what the language model goes on from: visual tokens with positions where the model reads them."""
+    ) -> ModelOutput:
+        """What the language model goes on from: the encoder's outputs, with positions where the model reads them."""
         if not self.reads_positions:
-            return encoded
+            return encoded.outputs
         tokens = encoded.outputs.pooler_output
         moved = add_positions(
             list(tokens),
@@ -655,9 +656,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             voxel_metres=self.config.position_voxel_metres,
             range_metres=self.config.position_range_metres,
         )
-        moved = torch.stack(moved) if isinstance(tokens, Tensor) else tuple(moved)
-        outputs = type(encoded.outputs)(**(dict(encoded.outputs) | {"pooler_output": moved}))
-        return replace(encoded, outputs=outputs)
+        fields = dict(encoded.outputs) | {
+            "pooler_output": torch.stack(moved) if isinstance(tokens, Tensor) else tuple(moved)
+        }
+        return type(encoded.outputs)(**fields)
 
     def _cross_entropy(
         self, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None, output: IGEPOutput

@@ -161,7 +161,8 @@ class IGEPProcessor(ProcessorMixin):
             Keyword arguments of `__call__`: `videos` with their metadata, or `images`.
 
         Raises:
-            ValueError: If a sample has no frames, a video mixes sizes or `frames_as` is unknown.
+            ValueError: If a sample has no frames, a video mixes sizes, `frames_as` is unknown, or
+                the base takes no videos.
         """
         _check_frames_as(frames_as)
         for index, sample in enumerate(frames):
@@ -169,6 +170,10 @@ class IGEPProcessor(ProcessorMixin):
                 raise ValueError(f"frames: sample {index} has no frames; give at least one image.")
         if frames_as == "images":
             return {"images": frames}
+        if "video_processor" not in self.base_processor.get_attributes():
+            raise ValueError(
+                f"{type(self.base_processor).__name__} takes images and no videos: set frames_as to images for this base."
+            )
         # Encoders that merge frames in pairs have no feature for a single one: it is shown twice.
         fewest = self.video_processor.to_dict().get("temporal_patch_size", 1)
         videos, metadata = [], []

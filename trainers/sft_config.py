@@ -346,11 +346,6 @@ class IGEPSFTConfig(SFTConfig):
         check_supervision(vars(self))
         check_positions(vars(self))
         check_ground_head(vars(self))
-        if self.ground_weight and self.reads_positions and self.ground_geometry_inputs != "depth+pose":
-            raise ValueError(
-                f"ground_geometry_inputs={self.ground_geometry_inputs!r} with position_encoding={self.position_encoding!r}: such a "
-                "model is given depth and poses, so set it to depth+pose, or position_encoding to none."
-            )
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
@@ -373,6 +368,11 @@ class IGEPSFTConfig(SFTConfig):
             )
         if self.global_weight and self.teacher in ("backbone", "precomputed") and self.teacher_name_or_path is None:
             raise ValueError(f"teacher={self.teacher!r} needs teacher_name_or_path: a Hub id or a folder.")
+        if self.reads_positions and self.ground_weight and self.ground_geometry_inputs != "depth+pose":
+            raise ValueError(
+                f"ground_geometry_inputs={self.ground_geometry_inputs!r}: position_encoding={self.position_encoding!r} reads depth "
+                "and poses anyway. Set ground_geometry_inputs to depth+pose, or position_encoding to none."
+            )
         if self.max_packed_tokens is not None and (not self.pack_questions or self.max_packed_tokens < 1):
             raise ValueError(
                 f"max_packed_tokens={self.max_packed_tokens} must be at least 1 and needs pack_questions: set that to true."

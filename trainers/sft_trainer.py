@@ -4,6 +4,7 @@ The only change is the loss: TRL's calls a fused head of the base model and woul
 calls the model itself. Resuming, logging and saving are `ResumableTrainer`'s.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
 from igep.trainers.loop.running_metrics import token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
+from igep.trainers.supervision.base_trial import check_base_works
 from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.configure_ground_head import configure_ground_head, with_ground_head
 from igep.trainers.supervision.configure_supervision import configure_supervision
@@ -40,6 +42,8 @@ from igep.trainers.supervision.neighbour_frames import draw_neighbours, followin
 from igep.trainers.supervision.release_losses import release_objective
 from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 
+
+logger = logging.getLogger(__name__)
 
 OBJECTIVES = {"paper": igep_objective, "release": release_objective}
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
@@ -71,7 +75,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
         SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not know.
-        ValueError: An empty dataset, heads that do not fit the options, or options that exclude each other.
+        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the options, or options that exclude each other.
     """
 
     _tag_names = ["trl", "sft", "igep"]
@@ -140,11 +144,35 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
                 parameter.requires_grad_(False)
         if self.teacher is not None:
             self.teacher.to(args.device)
+        if not self.is_sharded:  # no process holds a whole model then
+            check_base_works(
+                self.igep_model,
+                processing_class,
+                args.frames_as,
+                args.supervise if args.supervises_geometry else None,
+            )
+        self._warn_of_frozen_vision()
 
     @property
     def igep_model(self) -> IGEPForConditionalGeneration:
         """The model inside whatever wraps it."""
         return self.unwrapped_model
+
+    def _warn_of_frozen_vision(self) -> None:
+        """Says where geometry is to press on a vision tower that does not train."""
+        trains = {self.part_of_parameter(name) for name, value in self.model.named_parameters() if value.requires_grad}
+        if not self.args.supervises_geometry or "vision" in trains:
+            return
+        why = (
+            f"no adapter of lora_target_modules={self.recipe.get('lora_target_modules')} is in it"
+            if self.trains_adapter
+            else f"freeze={self.args.freeze}"
+        )
+        logger.warning(
+            "The vision tower does not train (%s), so the geometric losses teach it nothing and the saved encoder is that of the "
+            "base. Add its layers to the adapters, as the LoRA recipes do, or set the three geometry weights to 0.",
+            why,
+        )
 
     # ---- What `ResumableTrainer` is told
 

@@ -295,7 +295,7 @@ def test_what_describes_a_box_changes_the_scores(base, tmp_path):
 
 
 def test_positions_and_grounding_agree_on_what_is_known(base, tmp_path):
-    with pytest.raises(ValueError, match="ground_geometry_inputs='pose'.*is given depth and poses"):
+    with pytest.raises(ValueError, match="ground_geometry_inputs='pose'.*reads depth and poses anyway"):
         make_trainer(
             base, tmp_path, **NONE, **(GROUND | {"ground_geometry_inputs": "pose"}), position_encoding="sin3d"
         )

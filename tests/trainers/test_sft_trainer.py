@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from tiny_checkpoints import FAMILIES, build_checkpoint
 from tiny_training import GEOMETRY_SIZE, SlantedWalls, logged, make_args, make_trainer, weights
 from transformers import TrainerCallback
@@ -397,3 +398,23 @@ def test_oracle_of_the_options(base, tmp_path):
     assert trainer.teacher.grid == 4
     assert trainer.data_collator.geometry_size == GEOMETRY_SIZE
     assert not isinstance(trainer.train_dataset, Dataset)
+
+
+ONLY_LANGUAGE = LoraConfig(r=2, target_modules=r".*language_model.*\.q_proj")
+VISION_TOO = LoraConfig(r=2, target_modules=r".*\.q_proj")
+NO_GEOMETRY = {"geometry_weight": 0, "cross_view_weight": 0, "global_weight": 0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"freeze": ["vision"]}, "(freeze=['vision'])"),
+        ({"peft_config": ONLY_LANGUAGE}, "(no adapter of lora_target_modules="),
+        ({"peft_config": VISION_TOO}, None),
+        ({"freeze": ["vision"], **NO_GEOMETRY}, None),
+    ],
+)
+def test_a_vision_tower_that_does_not_train_is_said(checkpoint_folders, tmp_path, caplog, fields, why):
+    make_trainer(checkpoint_folders["llava_onevision"], tmp_path, **fields)
+    said = "The vision tower does not train"
+    assert said not in caplog.text if why is None else f"{said} {why}" in caplog.text

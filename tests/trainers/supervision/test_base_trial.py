@@ -1,0 +1,128 @@
+"""What works with a base is found out before the first step, said, and is what trains."""
+
+import pytest
+import torch
+from other_bases import SPECIAL, build_other
+from tiny_checkpoints import FAMILIES, build_checkpoint
+from tiny_training import SlantedWalls, logged, make_args
+
+from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.sft_trainer import IGEPSFTTrainer
+from igep.trainers.supervision.base_trial import WAYS, check_base_works, why_not
+
+
+ALL = set(WAYS)
+IMAGES = {way for way in WAYS if way[0] == "images"}
+VIDEO = {way for way in WAYS if way[0] == "video"}
+# As the table in docs/train.md has it.
+WORKS = {
+    ("gemma3", False): IMAGES,
+    ("idefics3", False): IMAGES,
+    ("idefics3", True): {("images", None)},
+    ("internvl", True): VIDEO | {("images", None)},
+    ("mistral3", False): IMAGES,
+    ("smolvlm", False): IMAGES,
+    ("smolvlm", True): {("images", None)},
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_everything_works_with_the_bases_of_the_first_class(family):
+    vlm, processor = build_checkpoint(family)
+    assert all(why_not(vlm, IGEPProcessor.from_base(processor), *way) is None for way in WAYS)
+
+
+@pytest.mark.parametrize(("family", "tiles"), WORKS, ids=lambda part: str(part))
+def test_what_works_with_other_bases(family, tiles):
+    vlm, processor = build_other(family, tiles=tiles)
+    assert {way for way in WAYS if why_not(vlm, processor, *way) is None} == WORKS[family, tiles]
+
+
+def test_all_bases_of_the_table_are_tried():
+    assert {family for family, _ in WORKS} == set(SPECIAL)
+
+
+@pytest.mark.parametrize(
+    ("family", "way", "message"),
+    [
+        (
+            "gemma3",
+            ("video", "llm"),
+            "Gemma3Processor takes images and no videos.*works with it: frames_as=images and sup",
+        ),
+        (
+            "internvl",
+            ("images", "encoder"),
+            "tiles .*crop_to_patches.*works with it: frames_as=video and supervise=encoder",
+        ),
+        (
+            "idefics3",
+            ("images", "llm"),
+            "tiles .*do_image_splitting.*works with it: frames_as=images without geometry",
+        ),
+    ],
+)
+def test_the_message_says_why_and_what_works(family, way, message):
+    vlm, processor = build_other(family, tiles=True)
+    model = IGEPForConditionalGeneration.from_base(vlm)
+    start = rf"{type(vlm).__name__} cannot be trained with frames_as={way[0]} and supervise={way[1]}: .*"
+    with pytest.raises(ValueError, match=start + message):
+        check_base_works(model, processor, *way)
+
+
+def test_a_base_with_which_nothing_works(monkeypatch):
+    vlm, processor = build_checkpoint("llava_onevision")
+    model = IGEPForConditionalGeneration.from_base(vlm)
+
+    def broken(*args, **kwargs):
+        raise AttributeError("'NoneType' object has no attribute 'shape'")
+
+    monkeypatch.setattr(vlm.model, "get_video_features", broken)
+    monkeypatch.setattr(vlm.model, "get_image_features", broken)
+    with pytest.raises(
+        ValueError, match="AttributeError: 'NoneType'.*Nothing else works with it either: take another base"
+    ):
+        check_base_works(model, IGEPProcessor.from_base(processor), "video", "encoder")
+
+
+def test_a_trial_leaves_no_trace():
+    vlm, processor = build_checkpoint("qwen3_vl")
+    vlm.train()
+    next(vlm.parameters()).requires_grad_(False)
+    before = {name: value.clone() for name, value in vlm.state_dict().items()}
+    flags = [value.requires_grad for value in vlm.parameters()]
+    random = torch.get_rng_state()
+    for way in WAYS:
+        why_not(vlm, IGEPProcessor.from_base(processor), *way)
+    assert vlm.training
+    assert [value.requires_grad for value in vlm.parameters()] == flags
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, before[name]) for name, value in vlm.state_dict().items())
+
+
+@pytest.mark.parametrize("family", ["idefics3", "mistral3"])
+@pytest.mark.parametrize("supervise", ["encoder", "llm"])
+def test_what_works_trains(family, supervise, tmp_path):
+    vlm, processor = build_other(family)
+    trainer = IGEPSFTTrainer(
+        model=IGEPForConditionalGeneration.from_base(vlm),
+        args=make_args(tmp_path, frames_as="images", supervise=supervise, max_steps=3, per_device_train_batch_size=2),
+        train_dataset=SlantedWalls(2),
+        processing_class=processor,
+    )
+    trainer.train()
+    losses = logged(trainer, "loss")
+    assert losses[-1] < losses[0]
+    assert all(logged(trainer, name)[-1] > 0 for name in ("loss_ce", "loss_geometry", "loss_global"))
+
+
+def test_the_trainer_refuses_before_its_first_step(tmp_path):
+    vlm, processor = build_other("gemma3")
+    with pytest.raises(ValueError, match="cannot be trained with frames_as=video and supervise=encoder"):
+        IGEPSFTTrainer(
+            model=IGEPForConditionalGeneration.from_base(vlm),
+            args=make_args(tmp_path),
+            train_dataset=SlantedWalls(2),
+            processing_class=processor,
+        )
