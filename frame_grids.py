@@ -35,6 +35,8 @@ class FrameGrids:
             processor padded the frame to a square around its centre.
         pooled_side (`int`, *optional*): Side of the blocks of patches that make one visual token of a flat encoder;
             `merge_size` unless given.
+        covered (`tuple[float, float]`, *optional*, defaults to the whole): Height and width of the part of a view, from its
+            top left corner, that the patches cover: what is left over by whole patches is never seen.
     """
 
     units: tuple[tuple[int, int, int], ...]
@@ -46,6 +48,7 @@ class FrameGrids:
     window_index: Tensor | None = None
     coverage: Tensor | None = None
     pooled_side: int | None = None
+    covered: tuple[float, float] = (1.0, 1.0)
 
     @property
     def frames_per_unit(self) -> tuple[int, ...]:
@@ -106,9 +109,39 @@ class FrameGrids:
             )
         maps = []
         for tokens, unit in zip(visual_tokens.split(tokens_per_unit), self.units, strict=True):
-            frames, rows, columns = self._language_grid(unit, len(tokens))
+            frames, rows, columns = self._language_grid(
+                unit, len(tokens), "supervise='llm'", "use supervise='encoder' for this base model"
+            )
             maps.append(tokens[: frames * rows * columns].view(frames, rows, columns, -1))
         return self._crop_to_frame(_stack_maps(maps))
+
+    def token_grids(self, tokens_per_unit: list[int]) -> list[tuple[int, int, int]]:
+        """Says which grids the visual tokens of the language model form.
+
+        Args:
+            tokens_per_unit (`list[int]`): How many of them belong to each video or image.
+
+        Returns:
+            `list[tuple[int, int, int]]`: Per unit feature frames, rows and columns; what follows them is a separator.
+
+        Raises:
+            ValueError: The tokens of a unit do not form a grid over its frames alone.
+        """
+        if self.coverage is not None:
+            raise ValueError(
+                "position_encoding: images of this base are padded to a square, and padding has no position: set frames_as "
+                "to video."
+            )
+        grids = []
+        for unit, count in zip(self.units, tokens_per_unit, strict=True):
+            frames, rows, columns = self._language_grid(unit, count, "position_encoding", "set frames_as to video")
+            if count - frames * rows * columns > 1:
+                raise ValueError(
+                    f"position_encoding: an image has {count} visual tokens, more than its {rows} x {columns} patches: this "
+                    "base cuts images into tiles. Set frames_as to video."
+                )
+            grids.append((frames, rows, columns))
+        return grids
 
     def frame_slots(self, frame_mask: Tensor) -> Tensor:
         """Says where the frames of the batch are among the slots of the feature frames.
@@ -153,7 +186,9 @@ class FrameGrids:
             start += frames
         return torch.cat(slots)
 
-    def _language_grid(self, unit: tuple[int, int, int], num_tokens: int) -> tuple[int, int, int]:
+    def _language_grid(
+        self, unit: tuple[int, int, int], num_tokens: int, wanted_by: str, remedy: str
+    ) -> tuple[int, int, int]:
         frames, rows, columns = unit
         if self.flat:
             side = self.merge_size if self.pooled_side is None else self.pooled_side
@@ -169,8 +204,7 @@ class FrameGrids:
             if num_tokens - frames * math.prod(grid) in extra:
                 return frames, *grid
         raise ValueError(
-            f"supervise='llm': {num_tokens} visual tokens do not form {frames} maps of any of the sizes {grids}. Use "
-            "supervise='encoder' for this base model."
+            f"{wanted_by}: {num_tokens} visual tokens do not form {frames} maps of any of the sizes {grids}: {remedy}."
         )
 
     def _crop_to_frame(self, maps: Tensor) -> Tensor:
@@ -258,10 +292,8 @@ def _raster_grids(config: PreTrainedConfig, hidden_state: Tensor, image_sizes: T
 
 def _view_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dict, is_video: bool) -> FrameGrids:
     vision_config = config.vision_config
-    rows, columns = (
-        size // patch
-        for size, patch in zip(_pair(vision_config.image_size), _pair(vision_config.patch_size), strict=True)
-    )
+    size, patch = _pair(vision_config.image_size), _pair(vision_config.patch_size)
+    rows, columns = size[0] // patch[0], size[1] // patch[1]
     num_views, num_tokens, _ = hidden_state.shape
     if num_tokens not in (rows * columns, rows * columns + 1):
         raise ValueError(
@@ -293,6 +325,7 @@ def _view_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dict, is
         is_video=is_video,
         view_of_unit=tuple(starts),
         coverage=coverage,
+        covered=(rows * patch[0] / size[0], columns * patch[1] / size[1]),
     )
 
 

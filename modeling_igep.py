@@ -1,11 +1,12 @@
 """IGEP: a video VLM whose vision encoder learns geometry from heads that exist only while it trains (3D-IDE, CVPR 2026).
 
-The model is the base VLM and nothing else: the depth verifier and the teacher projector are built by
-`add_training_heads()`, called inside `forward` when geometry targets are given, and never written to disk.
+The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to. Depth verifier and
+teacher projector are built by `add_training_heads()`, run when `forward` is given geometry, and never written to disk. With
+`position_encoding` it is the baseline that reads depth and poses: the 3D positions of visual tokens are added to them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,10 +25,20 @@ from .base_vlm import (
     part_of_parameter,
     read_layer,
 )
-from .configuration_igep import IGEPConfig
+from .camera_geometry import relative_pose
+from .configuration_igep import GROUND_FIELDS, IGEPConfig, check_ground_head
 from .frame_grids import FrameGrids, read_frame_grids
-from .question_packing import packed_inputs
-from .training_heads import HEAD_NAMES, DepthVerifier, TeacherProjector, check_geometry, scatter_frames
+from .ground_head import Grounded, GroundHead, checked_boxes, grounded
+from .position_encoding import GEOMETRY, add_positions, check_position_geometry
+from .question_packing import join_prefix, packed_inputs
+from .training_heads import (
+    HEAD_NAMES,
+    DepthVerifier,
+    PoseEmbedding,
+    TeacherProjector,
+    check_geometry,
+    scatter_frames,
+)
 
 
 IGNORED_LABEL = -100
@@ -49,6 +60,7 @@ class IGEPOutput(ModelOutput):
         loss_geometry (`Tensor`, *optional*): Depth term of the verifier, unweighted.
         loss_cross_view (`Tensor`, *optional*): Cross-view consistency term, unweighted.
         loss_global (`Tensor`, *optional*): Teacher alignment term, unweighted.
+        loss_ground (`Tensor`, *optional*): Grounding term, unweighted: the sum over questions, over the number of samples.
         logits (`Tensor`, *optional*): (N, V) at the N supervised positions only.
         supervised_labels (`Tensor`, *optional*): (N,) labels of those positions.
         predicted_depth_metres (`Tensor`, *optional*): (B, F, H, W) float32; 0 in padded frames.
@@ -57,6 +69,8 @@ class IGEPOutput(ModelOutput):
         cross_view_coverage (`Tensor`, *optional*): Share of pixels that the cross-view term saw, detached.
         depth_abs_rel (`Tensor`, *optional*): Mean relative error of the verifier's depth, detached.
         depth_delta_1 (`Tensor`, *optional*): Share of its pixels within a factor of 1.25, detached.
+        ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included, is meant.
+        ground_seen (`Tensor`, *optional*): Share of the proposals that a frame shows.
     """
 
     loss: Tensor | None = None
@@ -64,6 +78,7 @@ class IGEPOutput(ModelOutput):
     loss_geometry: Tensor | None = None
     loss_cross_view: Tensor | None = None
     loss_global: Tensor | None = None
+    loss_ground: Tensor | None = None
     logits: Tensor | None = None
     supervised_labels: Tensor | None = None
     predicted_depth_metres: Tensor | None = None
@@ -72,6 +87,8 @@ class IGEPOutput(ModelOutput):
     cross_view_coverage: Tensor | None = None
     depth_abs_rel: Tensor | None = None
     depth_delta_1: Tensor | None = None
+    ground_accuracy: Tensor | None = None
+    ground_seen: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +112,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """A VLM trained under geometry supervision and used as the VLM it is.
 
     Without labels and geometry, `forward` is the base model's forward. With labels it returns the cross-entropy of the
-    supervised tokens; with `frame_mask` it also runs the training heads on the encoder's features.
+    supervised tokens; with `frame_mask` it also runs the training heads on the encoder's features. A configuration with
+    `position_encoding` makes depth, intrinsics and poses inputs wherever pixels are.
 
     Args:
         config (`IGEPConfig`): Configuration.
@@ -110,6 +128,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
+    _keep_in_fp32_modules_strict = ["ground_head"]
 
     def __init__(self, config: IGEPConfig, vlm: PreTrainedModel | None = None):
         super().__init__(config)
@@ -118,7 +137,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.objective: Callable | None = None
         self.packs_with_block_mask = False  # to be set where packed questions meet flex attention
         self.depth_verifier: DepthVerifier | None = None
+        self.pose_embedding: PoseEmbedding | None = None
         self.teacher_projector: TeacherProjector | None = None
+        self.ground_head = self._new_ground_head() if config.ground_head else None
         self.post_init()
 
     @classmethod
@@ -160,9 +181,52 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         else:
             raise TypeError(f"model_or_id must be a model, an id or a folder, not {type(model_or_id).__name__}.")
         check_base(vlm)
+        has_ground_head = igep_config_fields.pop("ground_head", False)
         model = cls(IGEPConfig(vlm_config=vlm.config, dtype=vlm.dtype, **igep_config_fields), vlm=vlm)
+        if has_ground_head:
+            model.add_ground_head()
         model.generation_config = vlm.generation_config
         return model.train(vlm.training)
+
+    def add_ground_head(self, **fields) -> None:
+        """Builds the head that points at proposals, in float32. Unlike the training heads it is saved with the model.
+
+        Where there is one, it is kept, and the fields that do not shape it are set.
+
+        Args:
+            **fields: Fields of `IGEPConfig` that begin with `ground_`; the configuration's own unless given.
+
+        Raises:
+            TypeError: Another field.
+            ValueError: A value is out of range, or the model has a ground head of another kind.
+        """
+        unknown = sorted(set(fields) - set(GROUND_FIELDS))
+        if unknown:
+            raise TypeError(
+                f"add_ground_head: {unknown[0]} cannot be given; the fields are {', '.join(GROUND_FIELDS)}."
+            )
+        config = self.config
+        before = {name: vars(config)[name] for name in GROUND_FIELDS}
+        check_ground_head(before | fields)
+        if self.ground_head is not None:
+            for name in ("ground_geometry_inputs", "ground_width"):
+                if fields.get(name, before[name]) != before[name]:
+                    raise ValueError(
+                        f"The model has a ground head with {name}={before[name]!r}, {fields[name]!r} is asked for: change the "
+                        "option, or start from a model without one."
+                    )
+        for name, value in fields.items():
+            setattr(config, name, value)
+        config.ground_head = True
+        if self.ground_head is None:
+            self.ground_head = self._new_ground_head().to(self.device)
+        self.ground_head.min_coverage = config.ground_min_coverage
+
+    def _new_ground_head(self) -> GroundHead:
+        config = self.config
+        channels = config.get_text_config().hidden_size
+        width = config.ground_width or channels
+        return GroundHead(channels, width, config.ground_geometry_inputs, config.ground_min_coverage)
 
     def add_training_heads(self, objective: Callable[..., dict[str, Tensor]]) -> None:
         """Builds the heads that the loss weights ask for, in float32, and freezes what no loss can reach.
@@ -170,16 +234,24 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Calling it again changes the objective and keeps the heads.
 
         Args:
-            objective (`Callable`): Computes the geometry terms; `igep.trainers.supervision.geometry_losses.igep_objective`.
+            objective (`Callable`): Computes the geometry terms: `igep_objective` of
+                `igep.trainers.supervision.geometry_losses`, or `release_objective` of `release_losses` beside it where the
+                configuration says `objective: release`.
 
         Raises:
-            ValueError: If the encoder has fewer layers than `verifier_taps`.
+            ValueError: If the encoder has fewer layers than `verifier_taps`, or not those of `verifier_layers`.
         """
         config = self.config
         channels, num_layers = encoder_shape(config.vlm_config)
         if config.verifier_taps > num_layers:
             raise ValueError(
                 f"verifier_taps={config.verifier_taps} is more than the {num_layers} layers of the vision encoder."
+            )
+        layers, last = config.verifier_layers, read_layer(config.vlm_config, num_layers)
+        if layers is not None and (layers[0] < 1 or layers[-1] != last):
+            raise ValueError(
+                f"verifier_layers={list(layers)} must begin at 1 or above and end at {last}, the layer that the language model "
+                "reads."
             )
         self.objective = objective
         needs_verifier = config.geometry_weight > 0 or config.cross_view_weight > 0
@@ -191,22 +263,39 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 frames_per_map=frames_per_feature(config.vlm_config),
                 min_depth_metres=config.verifier_min_depth_metres,
                 max_depth_metres=config.verifier_max_depth_metres,
+                activation=config.verifier_activation,
+                projection_channels=config.verifier_projection_channels,
             ).to(self.device)
+        predicts_neighbours = config.objective == "release" and config.cross_view_weight > 0
+        if predicts_neighbours and self.pose_embedding is None:
+            self.pose_embedding = PoseEmbedding(channels, config.verifier_taps).to(self.device)
         if config.global_weight > 0 and config.teacher_channels is not None and self.teacher_projector is None:
             source = channels if config.supervise == "encoder" else config.get_text_config().hidden_size
-            self.teacher_projector = TeacherProjector(source, config.teacher_channels).to(self.device)
+            self.teacher_projector = TeacherProjector(
+                source, config.teacher_channels, config.teacher_projector_channels, config.teacher_projector_norm
+            ).to(self.device)
         freeze_unread_parameters(self.vlm)
 
     def remove_training_heads(self) -> None:
         """Drops the heads and the objective: what is left is the model that is saved."""
         self.objective = None
         self.depth_verifier = None
+        self.pose_embedding = None
         self.teacher_projector = None
+
+    @property
+    def reads_positions(self) -> bool:
+        """Whether depth and poses of the frames are inputs, in answering as well."""
+        return self.config.position_encoding != "none"
 
     @property
     def training_heads(self) -> dict[str, nn.Module]:
         """The heads that exist, by name; empty for a loaded model."""
-        heads = {"depth_verifier": self.depth_verifier, "teacher_projector": self.teacher_projector}
+        heads = {
+            "depth_verifier": self.depth_verifier,
+            "pose_embedding": self.pose_embedding,
+            "teacher_projector": self.teacher_projector,
+        }
         return {name: head for name, head in heads.items() if head is not None}
 
     def forward(
@@ -224,6 +313,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         teacher_descriptors: Tensor | None = None,
         set_index: Tensor | None = None,
         block_index: Tensor | None = None,
+        grounding: dict | None = None,
         **vlm_kwargs,
     ) -> IGEPOutput | ModelOutput:
         """Runs the base VLM; with labels or geometry, computes the losses.
@@ -241,13 +331,20 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             depth_metres (`Tensor`, *optional*): (B, F, H, W) z-depth, 0 = invalid.
             intrinsics (`Tensor`, *optional*): (B, F, 3, 3) in pixels of `depth_metres`, NaN = unknown.
             world_from_camera (`Tensor`, *optional*): (B, F, 4, 4), NaN = unknown.
-            frame_mask (`Tensor`, *optional*): (B, F) bool, the frames that are real. Switches the heads on.
-            neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none.
+            frame_mask (`Tensor`, *optional*): (B, F) bool, the frames that are real. Switches the heads on. Needed with
+                the three above where the configuration has a `position_encoding`.
+            neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none; with `objective:
+                release` (B, F, K), those whose depth is predicted from it.
             teacher_descriptors (`Tensor`, *optional*): (B, F, h, w, C) of the frozen teacher.
             set_index (`Tensor`, *optional*): (B, T) long, the set of images each token belongs to, numbered from 0 over the
                 whole batch in the order of the tokens; -1 = padding. Packs questions: with `sdpa` or `eager` attention,
                 or with `flex_attention` and `packs_with_block_mask` set, as the trainer does.
             block_index (`Tensor`, *optional*): (B, T) long, 0 = prefix of its set, k = its k-th question and answer.
+            grounding (`dict`, *optional*): G questions that boxes answer, in training: `boxes` (B tensors of (P, 6), in the
+                world of the poses), `origin` ((B, 3), where that world's origin lies in the scene's), `sample`, `row` and
+                `column` ((G,) long, the sample of each question, and the place in `input_ids` whose hidden state asks), `meant`
+                (G tensors of (P + 1,) bool, the last for "none of them"), `frame_mask` (B, F), and as the configuration's
+                `ground_geometry_inputs` has it `intrinsics`, `world_from_camera`, `image_size` and `depth_metres`.
             **vlm_kwargs: Everything else the base VLM takes: pixels, grids, token types.
 
         Returns:
@@ -272,10 +369,17 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "teacher_descriptors": teacher_descriptors,
         }
         has_geometry = any(value is not None for value in geometry.values())
-        if labels is None and not has_geometry:
+        supervises = has_geometry and (self.objective is not None or not self.reads_positions)
+        if grounding is not None and (self.ground_head is None or labels is None):
+            missing = "labels" if self.ground_head is not None else "a ground head: call add_ground_head first"
+            raise ValueError(f"grounding was given without {missing}.")
+        if labels is None and not supervises:
+            if self.reads_positions and _has_pixels(vlm_kwargs):
+                mm_encoder_outputs = self.encode_vision(**vlm_kwargs, **{name: geometry[name] for name in GEOMETRY})
+                vlm_kwargs = {name: value for name, value in vlm_kwargs.items() if name not in PIXELS.values()}
             return self.vlm(mm_encoder_outputs=mm_encoder_outputs, **vlm_kwargs)
         if has_geometry:
-            if self.objective is None:
+            if self.objective is None and not self.reads_positions:
                 raise ValueError(
                     "geometry was given but the model has no training heads: call add_training_heads(objective) first."
                 )
@@ -283,17 +387,23 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         # The encoder runs once: the heads read its layers, and the language model goes on from its outputs.
         output = IGEPOutput()
+        runs_heads = bool(self.training_heads) and supervises
         encoded = slots = None
-        if self.training_heads and has_geometry:
+        grounds = grounding is not None and len(grounding["sample"]) > 0
+        if runs_heads or grounds or (self.reads_positions and _has_pixels(vlm_kwargs)):
             if mm_encoder_outputs is not None:
                 raise ValueError("mm_encoder_outputs cannot be given with geometry: give the pixels instead.")
+            if self.reads_positions:
+                check_position_geometry(geometry)
             encoded = self._encode(vlm_kwargs)
-            slots = encoded.grids.frame_slots(frame_mask)  # (R,) of the real frames
+            mask = grounding["frame_mask"] if frame_mask is None else frame_mask
+            slots = encoded.grids.frame_slots(mask)  # (R,) of the real frames
+            encoded = self._with_positions(encoded, slots, geometry)
             mm_encoder_outputs = {encoded.modality: encoded.outputs}
             vlm_kwargs.pop(PIXELS[encoded.modality])
 
         # The language model runs for its own loss, or where the student is what it makes of the visual tokens.
-        reads_language = has_geometry and self.teacher_projector is not None and self.config.supervise == "llm"
+        reads_language = runs_heads and self.teacher_projector is not None and self.config.supervise == "llm"
         hidden = None  # (B, T, C)
         if labels is not None or reads_language:
             decoded = self.vlm.base_model(
@@ -304,7 +414,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         losses = {}
         if labels is not None:
             losses["loss_ce"] = self._cross_entropy(hidden, labels, num_items_in_batch, output)
-        if encoded is not None:
+        if grounding is not None:
+            losses["loss_ground"] = self._ground_term(hidden, grounding, encoded, slots, output)
+        if runs_heads:
             student_maps = self._language_maps(hidden, input_ids, encoded) if reads_language else encoded.maps[-1]
             losses |= self._geometry_terms(geometry, encoded, slots, student_maps, output)
         return self._total(losses, output)
@@ -332,7 +444,14 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return tuple(tap[slots // patch] for tap in maps)
 
     @torch.no_grad()
-    def encode_vision(self, **inputs) -> dict[str, ModelOutput]:
+    def encode_vision(
+        self,
+        depth_metres: Tensor | None = None,
+        intrinsics: Tensor | None = None,
+        world_from_camera: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+        **inputs,
+    ) -> dict[str, ModelOutput]:
         """Runs the vision encoder alone, so that many questions about the same frames pay for it once.
 
         `generate` and `forward` take the result as `mm_encoder_outputs`, in place of the pixels:
@@ -342,14 +461,27 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             model.generate(**inputs, mm_encoder_outputs=encoded)
 
         Args:
+            depth_metres (`Tensor`, *optional*): As in `forward`. With `position_encoding` it is needed, else not used, and so
+                are the other three.
+            intrinsics (`Tensor`, *optional*): As in `forward`.
+            world_from_camera (`Tensor`, *optional*): As in `forward`.
+            frame_mask (`Tensor`, *optional*): As in `forward`.
             **inputs: The processor's tensors; text is not used.
 
         Returns:
-            `dict[str, ModelOutput]`: Per modality (`"image"` or `"video"`) what the base's encoder returns.
+            `dict[str, ModelOutput]`: Per modality (`"image"` or `"video"`) what the base's encoder returns, with 3D positions
+            where the model reads them.
 
         Raises:
-            ValueError: If there are no pixels.
+            ValueError: If there are no pixels, or no geometry to a model that reads positions.
         """
+        if self.reads_positions and _has_pixels(inputs):
+            geometry = dict(zip(GEOMETRY, (depth_metres, intrinsics, world_from_camera, frame_mask), strict=True))
+            check_position_geometry(geometry)
+            check_geometry({**dict.fromkeys(("neighbour_index", "teacher_descriptors")), **geometry}, None)
+            encoding = self._encode(inputs)
+            encoding = self._with_positions(encoding, encoding.grids.frame_slots(frame_mask), geometry)
+            return {encoding.modality: encoding.outputs}
         encoded = {
             modality: encode_pixels(self.vlm, modality, inputs)
             for modality, pixels in PIXELS.items()
@@ -362,9 +494,84 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             )
         return encoded
 
+    @torch.no_grad()
+    def ground(
+        self,
+        inputs: dict,
+        questions: list[list[int]],
+        boxes: Tensor | list,
+        *,
+        intrinsics: Tensor | None = None,
+        world_from_camera: Tensor | None = None,
+        image_size: tuple[int, int] | None = None,
+        depth_metres: Tensor | None = None,
+        geometry_inputs: str | None = None,
+        share_prefix: bool = True,
+    ) -> list[Grounded]:
+        """Says which proposals of a scene descriptions mean; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
+
+        Args:
+            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of one.
+            questions (`list[list[int]]`): Token ids of each question, up to the end of `<ground>`.
+            boxes (`Tensor` or `list`): (P, 6) proposals: centre and full sizes in metres, in the world of `world_from_camera`,
+                along its axes; P may be 0.
+            intrinsics (`Tensor`, *optional*): (F, 3, 3) in pixels of an image of `image_size`.
+            world_from_camera (`Tensor`, *optional*): (F, 4, 4). A frame that is not finite shows nothing.
+            image_size (`tuple[int, int]`, *optional*): Height and width; those of `depth_metres` unless given.
+            depth_metres (`Tensor`, *optional*): (F, H, W) z-depth, 0 = invalid.
+            geometry_inputs (`str`, *optional*): `"pose"` for a model of `"depth+pose"`, or the reverse; the model's own setting
+                unless given. What it does not name must not be given.
+            share_prefix (`bool`, *optional*, defaults to `True`): Ask all questions in one pass over the frames, for which the
+                attention must be `sdpa`, `eager` or, with `packs_with_block_mask`, flex. The similarities are the same.
+
+        Returns:
+            `list[Grounded]`: One for each question.
+
+        Raises:
+            ValueError: There is no ground head, the geometry is not that of the setting, or a box is none.
+        """
+        head = self.ground_head
+        if head is None:
+            raise ValueError(
+                "this model has no ground head: it was not trained to point at boxes (ground_weight), or it was exported as a "
+                "plain VLM."
+            )
+        given = {"intrinsics": intrinsics, "world_from_camera": world_from_camera, "depth_metres": depth_metres}
+        geometry = head.geometry_of(geometry_inputs, given, image_size, self.device)
+        proposals = checked_boxes(boxes, self.device)
+        encoded = self._encode(inputs)
+        slots = None
+        if geometry is not None:
+            frame_mask = torch.ones(1, len(geometry.intrinsics), dtype=torch.bool, device=self.device)
+            slots = encoded.grids.frame_slots(frame_mask)
+        if self.reads_positions:
+            if geometry is None or geometry.depth_metres is None:
+                raise ValueError(
+                    "this model reads 3D positions: it points at boxes with geometry_inputs='depth+pose' alone."
+                )
+            of_scene = {name: vars(geometry)[name][None] for name in GEOMETRY if name != "frame_mask"}
+            encoded = self._with_positions(encoded, slots, of_scene | {"frame_mask": frame_mask})
+        maps = self._visual_maps(encoded)
+        if slots is not None:
+            maps = maps[slots // encoded.grids.temporal_patch_size]
+        objects, _ = head.embed_objects(maps, proposals, proposals.new_zeros(3), geometry)
+        inputs = {name: value for name, value in inputs.items() if name != PIXELS[encoded.modality]}
+        inputs["mm_encoder_outputs"] = {encoded.modality: encoded.outputs}
+        together = [questions] if share_prefix or not questions else [[question] for question in questions]
+        queries = torch.cat([self._ground_queries(inputs, part) for part in together])
+        similarities = head.similarities(queries, objects)
+        return grounded(similarities, self.config.ground_temperature, self.config.ground_cumulative_mass)
+
     def generate(self, *args, **kwargs) -> Tensor | ModelOutput:
-        """Generates with the base VLM; takes and returns exactly what its `generate` does."""
+        """Generates with the base VLM; takes and returns exactly what its `generate` does.
+
+        With `position_encoding` it also takes, and needs, `depth_metres`, `intrinsics`, `world_from_camera` and `frame_mask`
+        of `forward` besides pixels.
+        """
         self.vlm.generation_config = self.generation_config
+        if self.reads_positions and _has_pixels(kwargs):
+            kwargs["mm_encoder_outputs"] = self.encode_vision(**kwargs)
+            kwargs = {name: value for name, value in kwargs.items() if name not in (*GEOMETRY, *PIXELS.values())}
         return self.vlm.generate(*args, **kwargs)
 
     def prepare_inputs_for_generation(self, *args, **kwargs) -> dict:
@@ -394,8 +601,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             name (`str`): As in `named_parameters()`; a prefix of a wrapper (peft, DDP) does no harm.
 
         Returns:
-            `"vision"`, `"projector"`, `"language"` or `"heads"`.
+            `"vision"`, `"projector"`, `"language"`, `"heads"` or `"ground_head"`.
         """
+        if ".ground_head." in f".{name}.":
+            return "ground_head"
         if any(f".{head}." in f".{name}." for head in HEAD_NAMES):
             return "heads"
         return part_of_parameter(self.vlm, name)
@@ -418,7 +627,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         found = [modality for modality, pixels in PIXELS.items() if pixels in given]
         if len(found) != 1:
             raise ValueError(
-                "geometry supervision needs either pixel_values or pixel_values_videos, found "
+                "the frames must come as either pixel_values or pixel_values_videos, found "
                 f"{[PIXELS[modality] for modality in found] or 'neither'}: a batch is all images or all videos."
             )
         modality = found[0]
@@ -426,9 +635,29 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         hidden_states = outputs.hidden_states
         last = read_layer(self.config.vlm_config, len(hidden_states) - 1)
         taps = self.config.verifier_taps
-        chosen = [hidden_states[max(1, round(last * (tap + 1) / taps))] for tap in range(taps)]
+        layers = self.config.verifier_layers or [max(1, round(last * (tap + 1) / taps)) for tap in range(taps)]
+        chosen = [hidden_states[layer] for layer in layers]
         grids = read_frame_grids(self.config.vlm_config, chosen[-1], given, modality == "video")
         return EncodedFrames(modality, outputs, grids, tuple(grids.encoder_maps(tap) for tap in chosen))
+
+    def _with_positions(
+        self, encoded: EncodedFrames, slots: Tensor, geometry: dict[str, Tensor | None]
+    ) -> EncodedFrames:
+        """The same with what the language model goes on from: visual tokens with positions where the model reads them."""
+        if not self.reads_positions:
+            return encoded
+        tokens = encoded.outputs.pooler_output
+        moved = add_positions(
+            list(tokens),
+            encoded.grids,
+            slots,
+            {name: geometry[name] for name in GEOMETRY},
+            voxel_metres=self.config.position_voxel_metres,
+            range_metres=self.config.position_range_metres,
+        )
+        moved = torch.stack(moved) if isinstance(tokens, Tensor) else tuple(moved)
+        outputs = type(encoded.outputs)(**(dict(encoded.outputs) | {"pooler_output": moved}))
+        return replace(encoded, outputs=outputs)
 
     def _cross_entropy(
         self, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None, output: IGEPOutput
@@ -446,6 +675,40 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         token_id = config.video_token_id if encoded.modality == "video" else config.image_token_id
         tokens_per_unit = [len(tokens) for tokens in encoded.outputs.pooler_output]
         return encoded.grids.language_maps(hidden[input_ids == token_id], tokens_per_unit)
+
+    def _visual_maps(self, encoded: EncodedFrames) -> Tensor:
+        """(N, h, w, C) visual tokens of each feature frame, as they enter the language model."""
+        units = list(encoded.outputs.pooler_output)
+        return encoded.grids.language_maps(torch.cat(units), [len(tokens) for tokens in units])
+
+    def _ground_queries(self, inputs: dict, questions: list[list[int]]) -> Tensor:
+        """(K, C) hidden states at the end of questions about the frames of a batch of one."""
+        input_ids, blocks, rest = join_prefix(inputs, questions)
+        rest["attention_mask"] = torch.ones_like(input_ids)
+        if len(questions) > 1:
+            sets = torch.zeros_like(input_ids)
+            rest |= packed_inputs(
+                self.vlm, input_ids, sets, blocks[None], rest, as_block_mask=self.packs_with_block_mask
+            )
+        decoded = self.vlm.base_model(input_ids=input_ids, **rest, use_cache=False, return_dict=True)
+        lengths = torch.tensor([len(ids) for ids in questions], device=input_ids.device)
+        return decoded.last_hidden_state[0, lengths.cumsum(0) - 1 + inputs["input_ids"].shape[1]]
+
+    def _ground_term(
+        self, hidden: Tensor, grounding: dict, encoded: EncodedFrames | None, slots: Tensor | None, output: IGEPOutput
+    ) -> Tensor:
+        """The grounding term. Every weight of the head is in its graph, so that all processes have the same one."""
+        # A sum of nothing where no box is asked about, and where the scenes have none.
+        everything = sum(parameter.sum() for parameter in self.ground_head.parameters()) * 0.0
+        if encoded is None:
+            return everything
+        frames = self._visual_maps(encoded)[slots // encoded.grids.temporal_patch_size]
+        maps = frames.split(grounding["frame_mask"].sum(1).tolist())
+        queries = hidden[grounding["row"], grounding["column"]]  # (G, C)
+        loss, output.ground_accuracy, output.ground_seen = self.ground_head.loss(
+            maps, queries, grounding, self.config.ground_temperature
+        )
+        return loss / len(maps) + everything
 
     def _geometry_terms(
         self,
@@ -466,7 +729,11 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.teacher_projector is not None:
             descriptors = self.teacher_projector(student_maps)
             student = scatter_frames(descriptors[slots // encoded.grids.temporal_patch_size], frame_mask)
+        neighbours = {}
+        if self.pose_embedding is not None:
+            neighbours = self._neighbour_depths(geometry, encoded, slots)
         terms = self.objective(
+            **neighbours,
             predicted_depth_metres=output.predicted_depth_metres,
             confidence=output.confidence,
             student=student,
@@ -476,11 +743,41 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             global_weight=self.config.global_weight if student is not None else 0.0,
             uncertainty_alpha=self.config.uncertainty_alpha,
             pooled_alignment=self.config.pooled_alignment,
+            alignment_distance=self.config.alignment_distance,
         )
         for name in ("confidence_mean", "cross_view_coverage", "depth_abs_rel", "depth_delta_1"):
             if name in terms:
                 output[name] = terms[name]
         return {name: value for name, value in terms.items() if name.startswith("loss_")}
+
+    def _neighbour_depths(
+        self, geometry: dict[str, Tensor | None], encoded: EncodedFrames, slots: Tensor
+    ) -> dict[str, Tensor | None]:
+        """Pairs of frames (P, 3) and the depth of each second, (P, H, W), predicted from the first and the relative pose."""
+        index, poses, depth = (geometry[name] for name in ("neighbour_index", "world_from_camera", "depth_metres"))
+        known = index is not None and poses is not None and depth is not None
+        if known and index.dim() != 3:
+            raise ValueError(
+                f"neighbour_index has shape {tuple(index.shape)}: objective='release' takes (B, F, K), several per frame."
+            )
+        pairs = (index >= 0).nonzero() if known else slots.new_zeros(0, 3)
+        if not len(pairs):
+            # Every process has the embedding in its graph.
+            return {"pairs": None, "pair_predicted_depth_metres": 0.0 * self.pose_embedding.weights.sum()[None]}
+        sample, frame, _ = pairs.unbind(1)
+        neighbour = index[(index >= 0)]
+        frame_mask, patch = geometry["frame_mask"], encoded.grids.temporal_patch_size
+        place = torch.zeros_like(frame_mask, dtype=torch.long)
+        place[frame_mask] = slots  # (B, F): where each frame's features are
+        slot = place[sample, frame]
+        pose = relative_pose(poses[sample, neighbour], poses[sample, frame])
+        maps = self.pose_embedding(tuple(tap[slot // patch] for tap in encoded.maps), pose)
+        predicted, _ = self.depth_verifier(maps, tuple(depth.shape[-2:]))
+        chosen = torch.arange(len(pairs), device=slot.device) * patch + slot % patch
+        return {
+            "pairs": torch.stack([sample, frame, neighbour], 1),
+            "pair_predicted_depth_metres": predicted[chosen],
+        }
 
     def _total(self, losses: dict[str, Tensor], output: IGEPOutput) -> IGEPOutput:
         weights = {
@@ -488,12 +785,17 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "loss_geometry": self.config.geometry_weight,
             "loss_cross_view": self.config.cross_view_weight,
             "loss_global": self.config.global_weight,
+            "loss_ground": self.config.ground_weight,
         }
         for name, value in losses.items():
             output[name] = value
         if losses:
             output.loss = sum(weights[name] * value for name, value in losses.items())
         return output
+
+
+def _has_pixels(inputs: dict) -> bool:
+    return any(inputs.get(name) is not None for name in PIXELS.values())
 
 
 IGEPForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")

@@ -10,12 +10,16 @@ from PIL import Image
 from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
 
 from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
-from .spatial_prompts import depth_question, parse_depth
+from .spatial_prompts import GROUND_TOKEN, depth_question, parse_depth
+from .text_boxes import BoxAnswer, box_question, parse_boxes
 from .text_pixels import DEPTH_STEPS, text_from_pixels
 
 
 FRAMES_AS_CHOICES = ("video", "images")
-CODE = ("processing_igep.py", "focal_unification.py", "spatial_prompts.py", "text_pixels.py")  # what loads this class
+CODE = (  # what loads this class
+    *("processing_igep.py", "focal_unification.py", "spatial_prompts.py"),
+    *("text_boxes.py", "text_pixels.py"),
+)
 FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times
 
 
@@ -261,6 +265,28 @@ class IGEPProcessor(ProcessorMixin):
         rests = [text[len(shared) :] for text in texts]
         return inputs, [self.tokenizer(rest, add_special_tokens=False).input_ids for rest in rests]
 
+    def ground_inputs(
+        self, frames: list[Image.Image], questions: list[str], *, frames_as: str = "video"
+    ) -> tuple[BatchFeature, list[list[int]]]:
+        """Prepares questions that boxes answer for `IGEPForConditionalGeneration.ground`.
+
+        Args:
+            frames (`list[Image.Image]`): F RGB frames, in order; already sampled.
+            questions (`list[str]`): As the model was trained; `spatial_prompts.GROUND_ONE` and `GROUND_ANY_NUMBER` hold the
+                words around a description.
+            frames_as (`str`, *optional*, defaults to `"video"`): `"video"` or `"images"`, as in training.
+
+        Returns:
+            The model's inputs for what the questions share, a batch of one, and the token ids of each question, which end
+            with `<ground>` where an answer would stand.
+
+        Raises:
+            ValueError: If there are no frames or no questions.
+        """
+        inputs, token_ids = self.packed_question_inputs(frames, questions, frames_as=frames_as)
+        answer = self.tokenizer(GROUND_TOKEN, add_special_tokens=False).input_ids
+        return inputs, [ids + answer for ids in token_ids]
+
     def question_inputs(
         self, frames: list[Image.Image], question: str | list[str], *, frames_as: str = "video"
     ) -> BatchFeature:
@@ -353,6 +379,34 @@ class IGEPProcessor(ProcessorMixin):
             `float` or `None`: Metres; `None` if the answer is no depth (see `spatial_prompts.parse_depth`).
         """
         return parse_depth(text)
+
+    def box_question_inputs(
+        self, frames: list[Image.Image], question: str, *, any_number: bool = False, frames_as: str = "video"
+    ) -> BatchFeature:
+        """Prepares a question for objects, which a model that learned `text_boxes` answers with 3D boxes.
+
+        Args:
+            frames (`list[Image.Image]`): RGB frames in order, as many as in training.
+            question (`str`): What is looked for, such as a description in the words that the model was taught.
+            any_number (`bool`, *optional*, defaults to `False`): Whether none, one or several objects may fit.
+            frames_as (`str`, *optional*, defaults to `"video"`): As in training: `"video"` or `"images"`.
+
+        Returns:
+            The model's inputs, a batch of one; `parse_box_answer` reads the answer.
+        """
+        return self.question_inputs(frames, box_question(question, any_number), frames_as=frames_as)
+
+    def parse_box_answer(self, text: str, num_frames: int) -> BoxAnswer:
+        """Reads the answer to `box_question_inputs`.
+
+        Args:
+            text (`str`): The model's answer.
+            num_frames (`int`): Frames that it was shown.
+
+        Returns:
+            `BoxAnswer`: `boxes`, each with `frame` and `box`, and `problems` (see `text_boxes.parse_boxes`).
+        """
+        return parse_boxes(text, num_frames)
 
     def size_seen_by_encoder(self, size: tuple[int, int]) -> tuple[int, int]:
         """Asks the base's image processor what it makes of an image.

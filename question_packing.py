@@ -173,6 +173,36 @@ def packed_inputs(
     }
 
 
+def join_prefix(prefix: dict, questions: list[list[int]]) -> tuple[Tensor, Tensor, dict]:
+    """Puts questions behind what they share: one row of L tokens, P of the prefix and then the questions, block by block.
+
+    Args:
+        prefix (`dict`): The processor's tensors for the prefix, a batch of one without padding.
+        questions (`list[list[int]]`): Token ids of each question.
+
+    Returns:
+        `tuple[Tensor, Tensor, dict]`: (1, L) tokens; (L,) block of each; and the other inputs of the prefix, those with an
+        entry per token prolonged, without its attention mask.
+
+    Raises:
+        ValueError: No question, an empty question, or a prefix of more than one row.
+    """
+    if not questions or not all(questions):
+        raise ValueError(f"questions holds {len(questions)} questions, each must have at least one token.")
+    input_ids = prefix["input_ids"]
+    if input_ids.shape[0] != 1:
+        raise ValueError(f"prefix has {input_ids.shape[0]} rows: give the inputs of one set of images.")
+    device = input_ids.device
+    blocks = [torch.full((len(ids),), number, device=device) for number, ids in enumerate(questions, 1)]
+    key_block = torch.cat([torch.full(input_ids.shape[1:], PREFIX, device=device), *blocks])
+    asked = torch.tensor([token for ids in questions for token in ids], device=device)  # (L - P,)
+    inputs = {name: value for name, value in prefix.items() if name not in ("input_ids", "attention_mask")}
+    if "mm_token_type_ids" in inputs:
+        types = inputs["mm_token_type_ids"]
+        inputs["mm_token_type_ids"] = torch.cat([types, types.new_zeros(1, len(asked))], 1)
+    return torch.cat([input_ids, asked[None]], 1), key_block, inputs
+
+
 @torch.no_grad()
 def answer_questions(
     vlm: PreTrainedModel,
@@ -202,24 +232,10 @@ def answer_questions(
     Raises:
         ValueError: No question, an empty question, or a prefix of more than one row.
     """
-    if not questions or not all(questions):
-        raise ValueError(f"questions holds {len(questions)} questions, each must have at least one token.")
-    input_ids = prefix["input_ids"]
-    if input_ids.shape[0] != 1:
-        raise ValueError(f"prefix has {input_ids.shape[0]} rows: give the inputs of one set of images.")
-    device = input_ids.device
+    device = prefix["input_ids"].device
     running = torch.arange(1, len(questions) + 1, device=device)  # (K,) blocks of the answers that are not finished
-
-    # One row of L tokens: P of the prefix, then the questions, block by block.
-    blocks = [torch.full((len(ids),), number, device=device) for number, ids in enumerate(questions, 1)]
-    key_block = torch.cat([torch.full(input_ids.shape[1:], PREFIX, device=device), *blocks])  # (L,)
-    asked = torch.tensor([token for ids in questions for token in ids], device=device)  # (L - P,)
-    input_ids = torch.cat([input_ids, asked[None]], 1)  # (1, L)
+    input_ids, key_block, inputs = join_prefix(prefix, questions)
     set_index = torch.zeros_like(input_ids)
-    inputs = {name: value for name, value in prefix.items() if name not in ("input_ids", "attention_mask")}
-    if "mm_token_type_ids" in inputs:
-        types = inputs["mm_token_type_ids"]
-        inputs["mm_token_type_ids"] = torch.cat([types, types.new_zeros(1, len(asked))], 1)
 
     # Prefill: everything is read, and cached, in one pass.
     packed = packed_inputs(vlm, input_ids, set_index, key_block[None], inputs)

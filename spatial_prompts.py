@@ -16,6 +16,16 @@ import math
 import re
 
 
+GROUND_TOKEN = (
+    "<ground>"  # the answer that stands for boxes: a ground head chooses them by the hidden state of its last token
+)
+GROUND_ONE = (
+    "Identify the object according to the following description.\n{description}"  # ScanRefer, as the peers ask
+)
+GROUND_ANY_NUMBER = (  # Multi3DRefer, likewise
+    "Identify the object according to the following description.\n{description}\n"
+    "There may be no corresponding object, or there may be one or more objects."
+)
 NAMED_COMPONENT = 0.1  # of a unit vector: 6 degrees off the plane of the other two axes
 THINK_INSTRUCTION = ' Please think step by step and follow the format: "<think> [think process] </think>\n\n[answer]".'
 DEPTH_QUESTION = (

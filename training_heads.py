@@ -13,7 +13,7 @@ from torch.nn import functional
 from .dense_prediction import DensePredictionDecoder
 
 
-HEAD_NAMES = ("depth_verifier", "teacher_projector")
+HEAD_NAMES = ("depth_verifier", "pose_embedding", "teacher_projector")
 INITIAL_DEPTH_METRES = 2.5  # an untrained verifier answers the middle of a room
 CONFIDENCE_LOG_RANGE = 4.0  # S stays within exp(-4) .. exp(4)
 
@@ -28,6 +28,9 @@ class DepthVerifier(nn.Module):
         frames_per_map (`int`): Frames that one feature frame covers (Qwen encoders merge two).
         min_depth_metres (`float`): Smallest depth it can predict.
         max_depth_metres (`float`): Largest depth it can predict.
+        activation (`str`, *optional*, defaults to `"bounded"`): `"exp"` = `exp` of what is decoded for depth, without bounds,
+            and `1 + exp` for confidence, as in VGGT.
+        projection_channels (`int`, *optional*): Channels that two layers, which all taps share, bring the tokens to first.
     """
 
     def __init__(
@@ -38,9 +41,21 @@ class DepthVerifier(nn.Module):
         frames_per_map: int,
         min_depth_metres: float,
         max_depth_metres: float,
+        activation: str = "bounded",
+        projection_channels: int | None = None,
     ):
         super().__init__()
         self.frames_per_map = frames_per_map
+        self.is_bounded = activation == "bounded"
+        self.projection = nn.Identity()
+        if projection_channels is not None:
+            self.projection = nn.Sequential(
+                nn.Linear(in_channels, 2 * in_channels),
+                nn.GELU(),
+                nn.Linear(2 * in_channels, projection_channels),
+                nn.LayerNorm(projection_channels),
+            )
+            in_channels = projection_channels
         self.log_min = math.log(min_depth_metres)
         self.log_max = math.log(max_depth_metres)
         start = (math.log(INITIAL_DEPTH_METRES) - self.log_min) / (self.log_max - self.log_min)
@@ -64,14 +79,40 @@ class DepthVerifier(nn.Module):
             Depth in metres and `S`, each (N * frames_per_map, H, W) float32.
         """
         dtype = next(self.parameters()).dtype
-        raw = self.decoder([maps.movedim(-1, 1).to(dtype) for maps in feature_maps], output_size)
+        read = [self.projection(maps.to(dtype)).movedim(-1, 1) for maps in feature_maps]
+        raw = self.decoder(read, output_size)
         with torch.autocast(raw.device.type, enabled=False):
             raw = raw.float().unflatten(1, (self.frames_per_map, 2)).flatten(0, 1)
+            if not self.is_bounded:
+                return torch.exp(raw[:, 0]), 1 + torch.exp(raw[:, 1])
             # Both are squashed smoothly in log space: bounded, and never without a gradient.
             share = torch.sigmoid(raw[:, 0] + self.depth_offset)
             depth_metres = torch.exp(self.log_min + (self.log_max - self.log_min) * share)
             confidence = torch.exp(CONFIDENCE_LOG_RANGE * torch.tanh(raw[:, 1] / CONFIDENCE_LOG_RANGE))
         return depth_metres, confidence
+
+
+class PoseEmbedding(nn.Module):
+    """Tells the depth verifier from where to predict depth: a linear image of a relative pose, added to every token.
+
+    It begins at zero, with which the verifier predicts the frame's own depth.
+
+    Args:
+        channels (`int`): Channels of the encoder's hidden states.
+        num_taps (`int`): Encoder layers that the verifier reads; each has weights of its own.
+    """
+
+    def __init__(self, channels: int, num_taps: int):
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(num_taps, 16, channels))
+
+    def forward(self, feature_maps: tuple[Tensor, ...], neighbour_from_frame: Tensor) -> tuple[Tensor, ...]:
+        """Adds (P, 4, 4) poses to the maps of P frames, one (P, h, w, C) per tap."""
+        with torch.autocast(neighbour_from_frame.device.type, enabled=False):
+            embedded = torch.einsum("pe,tec->tpc", neighbour_from_frame.float().flatten(1), self.weights.float())
+        return tuple(
+            maps + image[:, None, None].to(maps.dtype) for maps, image in zip(feature_maps, embedded, strict=True)
+        )
 
 
 class TeacherProjector(nn.Module):
@@ -80,17 +121,20 @@ class TeacherProjector(nn.Module):
     Args:
         in_channels (`int`): Channels of the visual tokens.
         teacher_channels (`int`): Channels of the teacher's descriptors.
+        hidden_channels (`int`, *optional*): Width between the two layers; the teacher's channels unless given.
+        norm (`bool`, *optional*, defaults to `True`): Whether it begins with a layer norm.
     """
 
-    def __init__(self, in_channels: int, teacher_channels: int):
+    def __init__(self, in_channels: int, teacher_channels: int, hidden_channels: int | None = None, norm: bool = True):
         super().__init__()
-        self.norm = nn.LayerNorm(in_channels)
-        self.hidden = nn.Linear(in_channels, teacher_channels)
-        self.output = nn.Linear(teacher_channels, teacher_channels)
+        width = teacher_channels if hidden_channels is None else hidden_channels
+        self.norm = nn.LayerNorm(in_channels) if norm else nn.Identity()
+        self.hidden = nn.Linear(in_channels, width)
+        self.output = nn.Linear(width, teacher_channels)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Projects (..., in_channels) to (..., teacher_channels)."""
-        tokens = tokens.to(self.norm.weight.dtype)
+        tokens = tokens.to(self.hidden.weight.dtype)
         return self.output(functional.gelu(self.hidden(self.norm(tokens))))
 
 
@@ -99,7 +143,7 @@ def check_geometry(geometry: dict[str, Tensor | None], teacher_channels: int | N
 
     Args:
         geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F) bool, and of the same B and F, or `None`, `depth_metres`,
-            `intrinsics`, `world_from_camera`, `neighbour_index` and `teacher_descriptors`.
+            `intrinsics`, `world_from_camera`, `neighbour_index` (also (B, F, K), several of each frame) and `teacher_descriptors`.
         teacher_channels (`int`, *optional*): Channels that the teacher's descriptors must have; `None` = there is no
             teacher.
 
@@ -122,6 +166,8 @@ def check_geometry(geometry: dict[str, Tensor | None], teacher_channels: int | N
         value = geometry[name]
         if value is None:
             continue
+        if name == "neighbour_index" and value.dim() == 3:
+            shape = (*shape, None)
         fits = value.dim() == len(shape) and all(
             want in (None, size) for want, size in zip(shape, value.shape, strict=True)
         )

@@ -46,7 +46,8 @@ MAY_IMPORT = {
     "launchers": set(ROOMS) - {"launchers", "experiments"} | {"package_files"},
     "experiments": {*ROOMS, "package_files"},
     # Scripts of the repository, which are not installed.
-    "benchmarks": set(ROOMS) - {"launchers", "experiments"} | {"package_files"},
+    "benchmarks": set(ROOMS) - {"launchers", "experiments"} | {"package_files", "benchmarks/models"},
+    "benchmarks/models": {"root"},
     "spaces": set(ROOMS) - {"launchers", "experiments"} | {"package_files"},
     # It is uploaded alone.
     "spaces/scene_qa": set(),

@@ -192,13 +192,16 @@ def check(words: tuple[str, ...], is_whole: bool, monkeypatch) -> None:
     elif program == "accelerate":
         assert rest[0] == "launch"
         launch = vars(original_parse(launch_command_parser(), rest[1:]))
-        check(("python", launch["training_script"], *launch["training_script_args"]), is_whole, monkeypatch)
+        as_module = ("-m",) if launch["module"] else ()
+        check(
+            ("python", *as_module, launch["training_script"], *launch["training_script_args"]), is_whole, monkeypatch
+        )
     elif rest[0] == "-m":
         if rest[1].startswith("igep."):
             module = rest[1].removeprefix("igep.").replace(".", "/")
             check((program, f"{module}.py", *rest[2:]), is_whole, monkeypatch)
         else:
-            assert rest[1] in ("pytest", "pip", "venv"), rest[1]
+            assert rest[1] in ("pytest", "pip", "venv", "lmms_eval"), rest[1]
     elif rest[0] != "-c":
         script, *arguments = rest
         leftover = run_script(script, arguments, monkeypatch)

@@ -83,7 +83,7 @@ def test_geometry_that_fits_is_taken():
         ("depth_metres", torch.ones(2, 3, 4)),
         ("intrinsics", torch.ones(2, 3, 4, 4)),
         ("world_from_camera", torch.ones(2, 2, 4, 4)),
-        ("neighbour_index", torch.zeros(2, 3, 1)),
+        ("neighbour_index", torch.zeros(2, 4)),
         ("teacher_descriptors", torch.ones(2, 3, 2, 2, 9)),
         ("frame_mask", torch.ones(2, 3)),
     ],

@@ -13,7 +13,7 @@ import dataclasses
 import difflib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,12 +26,16 @@ from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.given_options import given_flags, read_recipe
+from igep.trainers.data.centre_square import crop_to_centre
+from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.row_texts import add_words, row_texts, unknown_words
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
+from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
+from igep.trainers.evaluation.depth_baselines import baselines_of_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.loop.non_finite import NonFiniteLossError
 from igep.trainers.loop.run_options import ChangedRunError
@@ -47,8 +51,8 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = "igep sft"  # in messages, also where this file itself is launched
 SUMMARY = (
-    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "mean_token_accuracy"),
-    *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage"),
+    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "loss_ground", "mean_token_accuracy"),
+    *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage", "ground_accuracy", "ground_seen"),
 )
 
 
@@ -62,6 +66,8 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
             of a unified focal length must stay below it.
         add_unknown_words (`bool`, *optional*, defaults to `False`): For a base whose tokenizer knows whole words, as the tiny
             base: add the words of the questions and answers that it does not know. They begin untrained.
+        centre_crop (`bool`, *optional*, defaults to `False`): Show the model the centre square of a video's frames, as
+            Video-3D LLM does, instead of whole frames squashed into the square. The saved processor does likewise.
 
     Raises:
         ValueError: An entry of the mixture or an option of VLM3's questions is wrong.
@@ -78,6 +84,9 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
         default=False,
         metadata={"help": "Add words that a tokenizer of whole words (the tiny base's) does not know."},
     )
+    centre_crop: bool = field(
+        default=False, metadata={"help": "Videos of a square base: show the centre square instead of squashed frames."}
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -90,7 +99,7 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
         """The datasets to train on in the order of a mixture; none for questions that come with one dataset."""
         if self.mixture is not None:
             return parse_mixture(self.mixture, self)
-        return [] if self.task == "questions" else parse_mixture([{"name": self.task}], self)
+        return parse_mixture([{"name": self.task}], self) if self.task in VLM3_TASKS else []
 
 
 OPTIONS = (IGEPScriptArguments, IGEPSFTConfig, ModelConfig)
@@ -215,7 +224,7 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
         `IGEPProcessor`
 
     Raises:
-        ValueError: A limit is set and the processor has none.
+        ValueError: A limit is set and the processor has none, or a crop and it sees no squares.
     """
     processor = IGEPProcessor.from_pretrained(_model_name(model_args), revision=model_args.model_revision)
     limits = {"shortest_edge": script_args.image_min_pixels, "longest_edge": script_args.image_max_pixels}
@@ -228,7 +237,31 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
                 f"of this model have the fixed size {size}, with no limits to set. Remove both options."
             )
         processor.image_processor.size = {**size, **limits}
+    if script_args.centre_crop:
+        crop_to_centre(processor)
     return processor
+
+
+def check_crop(script_args: IGEPScriptArguments, training_args: IGEPSFTConfig) -> None:
+    """Raises where a crop would miss what the other options show.
+
+    Args:
+        script_args (`IGEPScriptArguments`): Whether frames are cropped.
+        training_args (`IGEPSFTConfig`): How frames are shown, and the teacher.
+
+    Raises:
+        ValueError: Frames are no video, or the teacher's descriptors are of whole frames.
+    """
+    if not script_args.centre_crop:
+        return
+    if training_args.frames_as != "video":
+        raise ValueError("centre_crop crops videos: set frames_as to video, or centre_crop to false.")
+    precomputed = training_args.global_weight and training_args.teacher == "precomputed"
+    if precomputed and training_args.teacher_transform == "resize":
+        raise ValueError(
+            "centre_crop: descriptors under teacher_transform=resize are of whole frames. Write those of cropped frames under "
+            "a name of their own, and set teacher_transform to it."
+        )
 
 
 def load_datasets(
@@ -269,7 +302,12 @@ def load_datasets(
     if evaluates and held_out is None:
         raise ValueError(
             f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes or "
-            "eval_every_nth_frame, or eval_strategy to no."
+            "eval_frame_fraction, or eval_strategy to no."
+        )
+    if evaluates and isinstance(held_out, HeldOutFrames) and not training_args.supervises_geometry:
+        raise ValueError(
+            "eval_frame_fraction evaluates the geometry of held-out frames, and all geometry weights are 0: hold out scenes and "
+            "their questions with eval_scenes, or set eval_strategy to no."
         )
     return train, held_out if evaluates else None
 
@@ -318,11 +356,12 @@ def check_image_sizes(mixture: MixtureDataset, processor: IGEPProcessor) -> None
                 raise ValueError(f"mixture entry {part.name!r}: {error}") from error
 
 
-def summary(log_history: Sequence[dict[str, float]]) -> str:
+def summary(log_history: Sequence[dict[str, float]], compared: Mapping[str, Mapping[str, float]] | None = None) -> str:
     """A table of the first and last training logs and of the last evaluation.
 
     Args:
         log_history (`Sequence[dict[str, float]]`): The trainer's.
+        compared (`Mapping[str, Mapping[str, float]]`, *optional*): Figures to compare the evaluation with, by their names.
 
     Returns:
         `str`
@@ -334,6 +373,7 @@ def summary(log_history: Sequence[dict[str, float]]) -> str:
     columns = [(f"step {training[0]['step']}", "", training[0]), (f"step {training[-1]['step']}", "", training[-1])]
     if evaluation:
         columns.append((f"held out, step {evaluation[-1]['step']}", "eval_", evaluation[-1]))
+        columns += [(title, "", figures) for title, figures in (compared or {}).items()]
     lines = [f"{'':<22}" + "".join(f"{title:>22}" for title, _, _ in columns)]
     for name in SUMMARY:
         cells = [entry.get(prefix + name) for _, prefix, entry in columns]
@@ -380,6 +420,7 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
     api = HfApi(token=training_args.hub_token)
     model_name = f"model_name_or_path={model_args.model_name_or_path}: "
     with _one_line():
+        check_crop(script_args, training_args)
         train_dataset, eval_dataset = load_datasets(script_args, training_args)
     with _one_line(model_name):  # a model that is nowhere, above all
         processor = load_processor(script_args, model_args)
@@ -430,7 +471,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"{PROGRAM}: error: {error}") from error
     except (WriteFailedError, FileNotFoundError, NonFiniteLossError, SpatialDataError) as error:
         raise SystemExit(f"{PROGRAM}: error: {' '.join(str(error).split())}") from error
-    trainer.accelerator.print(summary(trainer.state.log_history))
+    compares = any("eval_depth_abs_rel" in entry for entry in trainer.state.log_history)
+    compared = (
+        baselines_of_rows(train_dataset, trainer.eval_dataset) if compares and trainer.is_world_process_zero() else {}
+    )
+    trainer.accelerator.print(summary(trainer.state.log_history, compared))
     if isinstance(train_dataset, MixtureDataset):
         samples = train_dataset.samples_after_steps(trainer.state.global_step, training_args.samples_per_step)
         trainer.accelerator.print(train_dataset.count_table(samples))

@@ -5,7 +5,17 @@ from dataclasses import MISSING, dataclass, field, fields
 from transformers.utils import is_torch_bf16_gpu_available
 from trl import SFTConfig
 
-from igep.configuration_igep import SUPERVISE_CHOICES, check_supervision
+from igep.configuration_igep import (
+    ALIGNMENT_DISTANCES,
+    GEOMETRY_INPUTS,
+    OBJECTIVES,
+    POSITION_ENCODINGS,
+    SUPERVISE_CHOICES,
+    VERIFIER_ACTIVATIONS,
+    check_ground_head,
+    check_positions,
+    check_supervision,
+)
 from igep.trainers.sft_inherited_options import check_inherited_options
 
 
@@ -31,6 +41,8 @@ class IGEPSFTConfig(SFTConfig):
         hub_strategy (`str`, *optional*, defaults to `"end"`):
             With `push_to_hub`, upload the saved model. The other strategies of transformers upload checkpoints, which hold
             pickles and not the code that loads them.
+        objective (`str`, *optional*, defaults to `"paper"`):
+            Loss terms: `"paper"` = the formulas of 3D-IDE, `"release"` = those of its authors' code; see docs/igep.md.
         supervise (`str`, *optional*, defaults to `"encoder"`):
             Tokens that are aligned with the teacher: `"encoder"` = output of the vision encoder, `"llm"` = visual tokens
             at the output of the language model.
@@ -46,16 +58,50 @@ class IGEPSFTConfig(SFTConfig):
             Width of the depth verifier. Weak on purpose: the geometry has to be in the encoder.
         verifier_taps (`int`, *optional*, defaults to `2`):
             Encoder layers that the verifier reads.
+        verifier_layers (`list[int]`, *optional*):
+            Those layers, counted from 1, in place of even spacing; the last feeds the language model.
+        verifier_activation (`str`, *optional*, defaults to `"bounded"`):
+            `"exp"` = `exp` for depth and `1 + exp` for confidence, without the bounds below, as in VGGT.
+        verifier_projection_channels (`int`, *optional*):
+            Channels that tokens are brought to before the verifier decodes them; not at all unless given.
         verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
             Smallest depth that the verifier can predict.
         verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
             Largest depth that the verifier can predict: raise it for scenes that reach farther.
         pooled_alignment (`bool`, *optional*, defaults to `False`):
             Align one descriptor per frame instead of one per token.
+        alignment_distance (`str`, *optional*, defaults to `"cosine"`):
+            `"cosine"` = `1 - cos`; `"squared"` = the squared distance of unit vectors, `2 - 2 cos`, as in 3DRS.
+        teacher_projector_channels (`int`, *optional*):
+            Hidden width of the projector to the teacher; the teacher's channels unless given.
+        teacher_projector_norm (`bool`, *optional*, defaults to `True`):
+            Whether that projector begins with a layer norm.
+        position_encoding (`str`, *optional*, defaults to `"none"`):
+            `"sin3d"` adds the 3D position of each visual token to it, as Video-3D LLM does. The saved model then needs depth,
+            intrinsics and poses to answer: a baseline, not RGB alone.
+        position_voxel_metres (`float`, *optional*, defaults to `0.1`):
+            Side of the voxels that positions are rounded to.
+        position_range_metres (`list[float]`, *optional*, defaults to `[15.0, 15.0, 5.0]`):
+            x, y and z of a position run from minus to plus as much in the scene's world.
         geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
             Height and width of depth targets and predictions.
         neighbour_window (`int`, *optional*, defaults to `1`):
-            The cross-view loss picks each frame's neighbour at random among the frames at most this far away.
+            `paper`: the cross-view loss picks each frame's neighbour at random among the frames at most this far away;
+            `release`: it takes so many of the frames that follow.
+        ground_weight (`float`, *optional*, defaults to `0.0`):
+            Weight of the grounding loss: questions whose answer is `<ground>` choose among boxes. Above 0 the model gets a
+            ground head, which is saved with it.
+        ground_geometry_inputs (`str`, *optional*, defaults to `"depth+pose"`):
+            What tells which visual tokens are inside a box, in training and wherever the model is used: `"depth+pose"`, `"pose"` or
+            `"none"`.
+        ground_width (`int`, *optional*):
+            Channels of the embeddings that the ground head compares; the language model's hidden size unless given.
+        ground_min_coverage (`float`, *optional*, defaults to `0.25`):
+            Share of a visual token's pixels from which on it is inside a box.
+        ground_temperature (`float`, *optional*, defaults to `0.07`):
+            Divides the similarities.
+        ground_cumulative_mass (`float`, *optional*, defaults to `0.4`):
+            Several boxes are chosen until their probabilities add up to it.
         teacher (`str`, *optional*, defaults to `"geometry_oracle"`):
             `"geometry_oracle"`, `"backbone"`, `"precomputed"` or `"none"`.
         teacher_name_or_path (`str`, *optional*):
@@ -84,6 +130,8 @@ class IGEPSFTConfig(SFTConfig):
             Learning rate of the language model; `learning_rate` unless given.
         heads_learning_rate (`float`, *optional*):
             Learning rate of the training heads; `learning_rate` unless given.
+        ground_head_learning_rate (`float`, *optional*):
+            Learning rate of the ground head; `learning_rate` unless given.
         freeze (`list[str]`, *optional*, defaults to `[]`):
             Parts that do not train, among `vision`, `projector` and `language`.
         merge_adapter_at_save (`bool`, *optional*, defaults to `True`):
@@ -114,6 +162,13 @@ class IGEPSFTConfig(SFTConfig):
         default="end", metadata={"help": "With push_to_hub: upload the saved model, at the end.", "choices": ["end"]}
     )
 
+    objective: str = field(
+        default="paper",
+        metadata={
+            "help": "Loss terms: the paper's formulas, or those of its authors' code.",
+            "choices": list(OBJECTIVES),
+        },
+    )
     supervise: str = field(
         default="encoder",
         metadata={"help": "Tokens that are aligned with the teacher.", "choices": list(SUPERVISE_CHOICES)},
@@ -128,6 +183,16 @@ class IGEPSFTConfig(SFTConfig):
     uncertainty_alpha: float = field(default=0.2, metadata={"help": "Weight of -log S in the depth loss."})
     verifier_channels: int = field(default=32, metadata={"help": "Width of the depth verifier, weak on purpose."})
     verifier_taps: int = field(default=2, metadata={"help": "Encoder layers that the verifier reads."})
+    verifier_layers: list[int] | None = field(
+        default=None, metadata={"help": "The layers that the verifier reads, from 1 (default: evenly spaced)."}
+    )
+    verifier_activation: str = field(
+        default="bounded",
+        metadata={"help": "Ranges of depth and confidence: bounded, or exp.", "choices": list(VERIFIER_ACTIVATIONS)},
+    )
+    verifier_projection_channels: int | None = field(
+        default=None, metadata={"help": "Bring tokens to so many channels before the verifier (default: not at all)."}
+    )
     verifier_min_depth_metres: float = field(
         default=0.1, metadata={"help": "Smallest depth that the verifier can predict."}
     )
@@ -138,6 +203,30 @@ class IGEPSFTConfig(SFTConfig):
     pooled_alignment: bool = field(
         default=False, metadata={"help": "Align one descriptor per frame instead of one per token."}
     )
+    alignment_distance: str = field(
+        default="cosine",
+        metadata={"help": "1 - cos, or squared = 2 - 2 cos as in 3DRS.", "choices": list(ALIGNMENT_DISTANCES)},
+    )
+    teacher_projector_channels: int | None = field(
+        default=None, metadata={"help": "Hidden width of the projector to the teacher (default: the teacher's)."}
+    )
+    teacher_projector_norm: bool = field(
+        default=True, metadata={"help": "The projector to the teacher begins with a layer norm."}
+    )
+    position_encoding: str = field(
+        default="none",
+        metadata={
+            "help": "sin3d adds 3D positions to visual tokens (Video-3D LLM): the model then needs depth and poses to answer.",
+            "choices": list(POSITION_ENCODINGS),
+        },
+    )
+    position_voxel_metres: float = field(
+        default=0.1, metadata={"help": "Side of the voxels that positions are rounded to."}
+    )
+    position_range_metres: list[float] = field(
+        default_factory=lambda: [15.0, 15.0, 5.0],
+        metadata={"help": "x, y and z of positions run from minus to plus as much."},
+    )
     geometry_size: list[int] = field(
         default_factory=lambda: [96, 128],
         metadata={"help": "Height and width of depth targets and predictions."},
@@ -145,6 +234,24 @@ class IGEPSFTConfig(SFTConfig):
     neighbour_window: int = field(
         default=1,
         metadata={"help": "The cross-view loss picks a neighbour at random among frames at most this far away."},
+    )
+
+    ground_weight: float = field(
+        default=0.0, metadata={"help": "Weight of the grounding loss; above 0 the model gets a ground head."}
+    )
+    ground_geometry_inputs: str = field(
+        default="depth+pose",
+        metadata={"help": "What tells which tokens are inside a box, always.", "choices": list(GEOMETRY_INPUTS)},
+    )
+    ground_width: int | None = field(
+        default=None, metadata={"help": "Channels that the ground head compares (default: the language model's)."}
+    )
+    ground_min_coverage: float = field(
+        default=0.25, metadata={"help": "Share of a token's pixels from which on it is inside a box."}
+    )
+    ground_temperature: float = field(default=0.07, metadata={"help": "Divides the similarities of grounding."})
+    ground_cumulative_mass: float = field(
+        default=0.4, metadata={"help": "Several boxes are chosen until their probabilities add up to it."}
     )
 
     teacher: str = field(
@@ -192,6 +299,9 @@ class IGEPSFTConfig(SFTConfig):
     heads_learning_rate: float | None = field(
         default=None, metadata={"help": "Learning rate of the training heads (default: learning_rate)."}
     )
+    ground_head_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of the ground head (default: learning_rate)."}
+    )
     freeze: list[str] = field(
         default_factory=list,
         metadata={"help": "Parts that do not train.", "choices": ["vision", "projector", "language"]},
@@ -223,6 +333,13 @@ class IGEPSFTConfig(SFTConfig):
                 "loads them: set it to end."
             )
         check_supervision(vars(self))
+        check_positions(vars(self))
+        check_ground_head(vars(self))
+        if self.ground_weight and self.reads_positions and self.ground_geometry_inputs != "depth+pose":
+            raise ValueError(
+                f"ground_geometry_inputs={self.ground_geometry_inputs!r} with position_encoding={self.position_encoding!r}: such a "
+                "model is given depth and poses, so set it to depth+pose, or position_encoding to none."
+            )
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
@@ -258,6 +375,7 @@ class IGEPSFTConfig(SFTConfig):
             "projector": self.projector_learning_rate,
             "language": self.language_learning_rate,
             "heads": self.heads_learning_rate,
+            "ground_head": self.ground_head_learning_rate,
         }
         return {part: self.learning_rate if rate is None else rate for part, rate in own.items()}
 
@@ -269,18 +387,27 @@ class IGEPSFTConfig(SFTConfig):
     @property
     def losses(self) -> dict[str, float]:
         """Weight of each loss by its name in words, as a card lists them."""
+        distance = ", 2 - 2 cos" if self.alignment_distance == "squared" else ""
         verifier = f"by a verifier of {self.verifier_channels} channels on {self.verifier_taps} encoder layers"
+        release = self.objective == "release"
         return {
             "cross-entropy of the answers": 1.0,
-            f"depth, {verifier}": self.geometry_weight,
-            "cross-view consistency of that depth": self.cross_view_weight,
-            f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher})": self.global_weight,
+            f"depth, {verifier}{', terms of the release' if release else ''}": self.geometry_weight,
+            "cross-view consistency of that depth"
+            + (", and the neighbour's predicted from it and the pose" if release else ""): self.cross_view_weight,
+            f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher}{distance})": self.global_weight,
+            f"grounding among boxes (geometry inputs: {self.ground_geometry_inputs})": self.ground_weight,
         }
 
     @property
     def named_teacher(self) -> dict[str, str | None] | None:
         """Kind and name of the teacher that is aligned with, as a card names it; `None` where none is."""
         return {"kind": self.teacher, "name": self.teacher_name_or_path} if self.global_weight else None
+
+    @property
+    def reads_positions(self) -> bool:
+        """Whether the model reads 3D positions, from depth and poses that it then needs to answer."""
+        return self.position_encoding != "none"
 
     @property
     def supervises_geometry(self) -> bool:

@@ -18,6 +18,7 @@ from trl import SFTTrainer
 
 from igep.camera_geometry import usable_intrinsics, usable_pose
 from igep.configuration_igep import IGEPConfig
+from igep.ground_head import GEOMETRY_OF
 from igep.modeling_igep import IGEPForConditionalGeneration, IGEPOutput
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
@@ -26,28 +27,33 @@ from igep.trainers.data.mixture import MixtureDataset, drawn_rows
 from igep.trainers.data.row_source import RowText
 from igep.trainers.data.row_texts import check_texts, row_texts
 from igep.trainers.data.rows_fingerprint import rows_fingerprint
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
 from igep.trainers.loop.running_metrics import token_metrics
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.supervision.base_trial import check_base_works
 from igep.trainers.supervision.build_teacher import build_teacher
+from igep.trainers.supervision.configure_ground_head import configure_ground_head, with_ground_head
 from igep.trainers.supervision.configure_supervision import configure_supervision
 from igep.trainers.supervision.geometry_losses import igep_objective
-from igep.trainers.supervision.neighbour_frames import draw_neighbours
+from igep.trainers.supervision.neighbour_frames import draw_neighbours, following_frames
+from igep.trainers.supervision.release_losses import release_objective
 from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 
 
 logger = logging.getLogger(__name__)
 
+OBJECTIVES = {"paper": igep_objective, "release": release_objective}
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
 
 
 class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     """Trains `IGEPForConditionalGeneration` on `SpatialExample`s.
 
-    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global`: cross-entropy over the supervised tokens of
-    the global batch, geometric terms as means over its samples. How the batch is split over ranks and accumulation steps does
+    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global + w_ground L_ground`: cross-entropy over the
+    supervised tokens of the global batch, geometric terms as means over its samples, grounding as the sum over its questions
+    divided by its samples. How the batch is split over ranks and accumulation steps does
     not matter. With all three weights at 0 it is plain supervised fine-tuning, on the same data in the same order.
 
     Args:
@@ -68,13 +74,20 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
         SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not know.
-        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the options, or options that exclude each other.
+        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the options, or
+            options that exclude each other.
     """
 
     _tag_names = ["trl", "sft", "igep"]
     _name = "IGEP"
     item_losses = ("loss_ce",)  # over the supervised tokens
     summed_metrics = ("num_tokens",)
+    loss_needs = {
+        "loss_ce": "a question with its answer",
+        "loss_geometry": "measured depth",
+        "loss_cross_view": "intrinsics, poses, and frames that see the same surface",
+        "loss_global": "anything that the teacher describes (the geometry oracle: measured depth)",
+    }
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
     said_options = SAID_OPTIONS | {"dtype", "attn_implementation"}
 
@@ -102,6 +115,9 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         # What supervises, and the options of it that the model keeps
         self.teacher = _teacher(args) if teacher is None and args.global_weight else teacher
         configure_supervision(model, vars(args), self.teacher.channels if args.global_weight else None)
+        configure_ground_head(model, vars(args))
+        if peft_config is not None and args.ground_weight:
+            peft_config = with_ground_head(peft_config)
 
         # TRL's trainer. It takes `datasets.Dataset` alone; ours joins two tables when a row is read, so it is set afterwards.
         stand_in = Dataset.from_dict({"row": [0]})
@@ -167,6 +183,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             "loss_geometry": self.args.geometry_weight,
             "loss_cross_view": self.args.cross_view_weight,
             "loss_global": self.args.global_weight,
+            "loss_ground": self.args.ground_weight,
         }
 
     @property
@@ -190,7 +207,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         return self.args.allow_changed_resume
 
     def build_heads(self) -> None:
-        self.igep_model.add_training_heads(igep_objective)
+        self.igep_model.add_training_heads(OBJECTIVES[self.args.objective])
 
     def part_of_parameter(self, name: str) -> str:
         return self.igep_model.part_of_parameter(name)
@@ -199,7 +216,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         return batch["labels"][:, 1:].ne(-100).sum()
 
     def run_record(self, folder: Path, *, tags: Sequence[str], datasets: Sequence[str]) -> dict[str, Any]:
-        return training_run(
+        run = training_run(
             self.args,
             self.recipe,
             self.train_dataset,
@@ -216,8 +233,15 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             architecture=self.igep_model.config.vlm_config.model_type,
             folder=folder,
         )
+        run["usage"]["geometry_inputs"] = "depth+pose" if self.args.reads_positions else "none"
+        return run
 
     # ---- Loss
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
+        geometry = {name: inputs[name].to(self.args.device) for name in GEOMETRY_INPUTS}
+        return super()._prepare_inputs(inputs) | geometry
 
     def compute_loss(
         self,
@@ -246,8 +270,13 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         sample_ids = inputs.pop("sample_ids")
         teacher_frames = inputs.pop("teacher_frames", None)
         geometry = {name: inputs.pop(name) for name in GEOMETRY_INPUTS}
-        if self.args.supervises_geometry:
+        if "grounding" in inputs:
+            taken = ("frame_mask", *GEOMETRY_OF[self.args.ground_geometry_inputs])
+            size = tuple(geometry["depth_metres"].shape[-2:])  # which the intrinsics speak of
+            inputs["grounding"] = inputs["grounding"] | {name: geometry[name] for name in taken} | {"image_size": size}
+        if self.args.supervises_geometry or self.args.reads_positions:
             inputs |= geometry
+        if self.args.supervises_geometry:
             inputs["neighbour_index"] = self._neighbours(geometry, sample_ids)
             if self.args.global_weight:
                 inputs["teacher_descriptors"] = self.teacher(teacher_frames, TeacherGeometry(**geometry, **names))
@@ -258,6 +287,10 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     def _neighbours(self, geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> torch.Tensor:
         usable = usable_pose(geometry["world_from_camera"]) & usable_intrinsics(geometry["intrinsics"])
+        if self.args.objective == "release":
+            if self.args.cross_view_weight:
+                _check_poses(geometry, sample_ids)
+            return following_frames(usable & geometry["frame_mask"], self.args.neighbour_window)
         return draw_neighbours(
             usable & geometry["frame_mask"],
             sample_ids,
@@ -286,6 +319,9 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             "depth_abs_rel": measured,
             "depth_delta_1": measured,
         }
+        if "grounding" in batch:
+            weights["ground_accuracy"] = len(batch["grounding"]["meant"])
+            weights["ground_seen"] = sum(map(len, batch["grounding"]["boxes"]))
         for name, weight in weights.items():
             if name in outputs:
                 running.add(name, outputs[name] * weight, weight)
@@ -323,6 +359,18 @@ def _texts(
         yield from row_texts(eval_dataset)
 
 
+def _check_poses(geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> None:
+    """Raises for rows with depth and no pose, which would silently lack the main term of the release."""
+    has_depth = (geometry["depth_metres"] > 0).flatten(1).any(1)
+    has_pose = usable_pose(geometry["world_from_camera"]).any(1)
+    for name, lacks in zip(sample_ids, (has_depth & ~has_pose).tolist(), strict=True):
+        if lacks:
+            raise SpatialDataError(
+                f"Sample {name!r} has depth and no poses: objective=release predicts the depth of neighbouring frames from "
+                "them. Give poses, leave the scene out, or set cross_view_weight to 0."
+            )
+
+
 def _teacher(args: IGEPSFTConfig) -> Teacher:
     """The teacher that the options ask for."""
     return build_teacher(
@@ -345,4 +393,6 @@ def _collator(args: IGEPSFTConfig, processor: IGEPProcessor, teacher: Teacher | 
         unannotated_prompt=args.unannotated_prompt,
         pack_questions=args.pack_questions,
         max_packed_tokens=args.max_packed_tokens,
+        position_range_metres=args.position_range_metres if args.reads_positions else None,
+        ground_geometry_inputs=args.ground_geometry_inputs if args.ground_weight else None,
     )

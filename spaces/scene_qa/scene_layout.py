@@ -82,6 +82,7 @@ class SceneLayout:
             include_audio=True,  # whether there is any: without it, Gradio would convert every upload
             elem_id="video",
         )
+        self.picture = gr.UploadButton("or an image or a GIF", file_types=["image"], size="sm", elem_id="picture")
 
     def _examples(self) -> None:
         gr.Examples(

@@ -4,11 +4,12 @@ import html
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import closing
 
 import gradio as gr
 from answer_pictures import enlarged
 from scene_api import SceneApi
-from scene_conversation import Conversation
+from scene_conversation import Asked, Conversation
 from scene_layout import (
     DEFAULT_FIELD_OF_VIEW_DEGREES,
     DESCRIBE,
@@ -30,6 +31,7 @@ from scene_sessions import SceneSessions
 
 NO_SCENE = "There is no video, or it was put away after an hour: upload one or pick an example."
 FAILED = "Something went wrong here. Ask again, or pick another video."
+TOO_MANY = "Too many visitors are waiting for an answer: ask again in a while."
 FAILED_TO_OPEN = "Something went wrong here. Try this video again, or pick another one."
 
 _POINT = re.compile(r"\s*\(?\s*(\d{1,6})(?:\.\d*)?\s*[,;\s]\s*(\d{1,6})(?:\.\d*)?\s*\)?\s*")
@@ -52,9 +54,12 @@ class ScenePage:
 
     # ---- What the visitor does
 
-    def load(self, path: str | None, num_frames: int, key: str | None, conversation: Conversation) -> dict:
-        """A new video, or another number of frames: the conversation begins anew."""
+    def load(
+        self, video: str | None, picture: str | None, num_frames: int, key: str | None, conversation: Conversation
+    ) -> dict:
+        """A new video or picture, or another number of frames: the conversation begins anew."""
         view = self.view
+        path = video or picture
         before = self.sessions.get(key)
         if before is not None and before.source == (path, num_frames):
             return gr.skip()
@@ -71,6 +76,8 @@ class ScenePage:
             view.figures: "",
             view.ideas: gr.Dataset(samples=view.ideas_for(path)),
         }
+        if video is not None:
+            changes[view.picture] = None
         if path is None:
             return changes | {view.status: EMPTY}
         try:
@@ -110,11 +117,11 @@ class ScenePage:
         max_new_tokens: int,
         field_of_view: float,
         focal_pixels: float | None,
-    ) -> Iterator[dict]:
+    ) -> dict:
         """A question was sent. It leaves its box once it is accepted."""
         scene, text = self.sessions.get(key), text or ""
         camera = _camera(max_new_tokens, field_of_view, focal_pixels)
-        changes = {self.view.question: ""}
+        accepted = {self.view.question: ""}
         point = _POINT.fullmatch(text)
         if task == DISTANCE and point is not None:
             asked, answers = self._point_asked(scene, number, [int(at) + 0.5 for at in point.groups()], camera)
@@ -124,11 +131,11 @@ class ScenePage:
             asked = f"Where is the {text}?" if text.strip() else PLACE
             number, answers = 0, scene and ask_place(self.model, scene, text, **camera)
         else:
-            changes |= {self.view.tasks: QUESTION} if task == DISTANCE else {}
-            changes = {} if task == DESCRIBE else changes
+            accepted |= {self.view.tasks: QUESTION} if task == DISTANCE else {}
+            accepted = {} if task == DESCRIBE else accepted
             asked = DESCRIBE_QUESTION if task == DESCRIBE else text
             answers = scene and ask(self.model, scene, asked, remember=remember, max_new_tokens=max_new_tokens)
-        yield from self._converse(conversation, asked, scene, answers, number, changes)
+        return self._add(conversation, Asked(asked, scene, answers, number, accepted, typed=True))
 
     def click(
         self,
@@ -139,7 +146,7 @@ class ScenePage:
         field_of_view: float,
         focal_pixels: float | None,
         point: gr.SelectData,
-    ) -> Iterator[dict]:
+    ) -> dict:
         """A point of the frame was clicked, which asks how far it is whatever the task was."""
         scene = self.sessions.get(key)
         camera = _camera(max_new_tokens, field_of_view, focal_pixels)
@@ -149,7 +156,44 @@ class ScenePage:
             sides = zip(point.index, shown.size, scene.scale, strict=True)
             pixel = [min(max(at + 0.5, 0), side) / factor * scale for at, side, scale in sides]
         asked, answers = self._point_asked(scene, number, pixel, camera)
-        yield from self._converse(conversation, asked, scene, answers, number, {self.view.tasks: DISTANCE})
+        return self._add(conversation, Asked(asked, scene, answers, number, {self.view.tasks: DISTANCE}, typed=False))
+
+    def answer(self, conversation: Conversation) -> Iterator[dict]:
+        """Writes the answer whose turn it is: the chat while it arrives, and what else changes on the page."""
+        view = self.view
+        if (asked := conversation.next()) is None:
+            yield {view.chat: conversation.shown()}
+            return
+        begun, report = False, {}
+        try:
+            if asked.scene is None:
+                raise RequestError(NO_SCENE)
+            with closing(asked.outcomes) as outcomes:  # the model writes nothing more once an answer is not wanted
+                for outcome in outcomes:
+                    if not conversation.write(asked, outcome.text):
+                        break
+                    yield {view.chat: conversation.shown()} | self._outcome_shown(asked, outcome, begun)
+                    begun = True
+            report = {
+                view.prompt_sent: "\n\n".join(f"{report.prompt}\n→ {report.text}" for report in outcome.reports),
+                view.figures: _figures(outcome),
+                view.space_view: gr.Plot(value=outcome.figure, visible=outcome.figure is not None),
+            }
+        except RequestError as error:
+            conversation.write(asked, f"⚠ {error}")
+        except gr.Error as error:  # ZeroGPU's own, such as a spent quota
+            conversation.write(asked, f"⚠ {error.message}")
+        except Exception:
+            logger.exception("a question could not be answered")
+            conversation.write(asked, f"⚠ {FAILED}")
+        yield {view.chat: conversation.shown()} | (report if conversation.end(asked) else {})
+
+    def turn_away(self, conversation: Conversation) -> list[dict]:
+        """The queue is full: the question whose turn it would have been is not answered."""
+        if (asked := conversation.next()) is not None:
+            conversation.write(asked, f"⚠ {TOO_MANY}")
+            conversation.end(asked)
+        return conversation.shown()
 
     def stop(self, conversation: Conversation) -> list[dict]:
         """The answer is not to be written on."""
@@ -167,51 +211,24 @@ class ScenePage:
 
     # ---- What the page shows
 
-    def _converse(
-        self,
-        conversation: Conversation,
-        asked: str,
-        scene: Scene | None,
-        answers: Iterator[Outcome] | None,
-        number: int,
-        accepted: dict,
-    ) -> Iterator[dict]:
-        """The chat while an answer arrives, what else changes once the request is `accepted`, and what came of it."""
-        view = self.view
-        answer = conversation.begin(asked)
-        begun, report = False, {}
-        try:
-            if scene is None:
-                raise RequestError(NO_SCENE)
-            for outcome in answers:
-                if not conversation.write(answer, outcome.text):
-                    break
-                changes = {view.chat: conversation.shown()}
-                if not begun:
-                    changes |= {
-                        view.space_view: gr.Plot(visible=False),
-                        **self._frame_shown(scene, number),
-                        **accepted,
-                    }
-                    changes[view.gallery] = gr.Gallery(selected_index=number)
-                if outcome.picture is not None:
-                    changes[view.frame] = gr.Image(value=outcome.picture, visible=True, label=frame_label(number))
-                begun = True
-                yield changes
-            report = {
-                view.prompt_sent: "\n\n".join(f"{report.prompt}\n→ {report.text}" for report in outcome.reports),
-                view.figures: _figures(outcome),
-                view.space_view: gr.Plot(value=outcome.figure, visible=outcome.figure is not None),
+    def _add(self, conversation: Conversation, asked: Asked) -> dict:
+        """The chat with a question whose answer waits for its turn; nothing changes where it is refused."""
+        return {self.view.chat: conversation.shown()} if conversation.add(asked) else gr.skip()
+
+    def _outcome_shown(self, asked: Asked, outcome: Outcome, begun: bool) -> dict:
+        """What is shown beside the words of an answer, from its first outcome on."""
+        view, number = self.view, asked.frame_number
+        changes = {}
+        if not begun:
+            changes = {
+                view.space_view: gr.Plot(visible=False),
+                **self._frame_shown(asked.scene, number),
+                **asked.accepted,
+                view.gallery: gr.Gallery(selected_index=number),
             }
-        except RequestError as error:
-            conversation.write(answer, f"⚠ {error}")
-        except gr.Error as error:  # ZeroGPU's own, such as a spent quota
-            conversation.write(answer, f"⚠ {error.message}")
-        except Exception:
-            logger.exception("a question could not be answered")
-            conversation.write(answer, f"⚠ {FAILED}")
-        # Also where the answer is not wanted any more: at the end, Gradio sends the last changes once more.
-        yield {view.chat: conversation.shown()} | (report if conversation.end(answer) else {})
+        if outcome.picture is not None:
+            changes[view.frame] = gr.Image(value=outcome.picture, visible=True, label=frame_label(number))
+        return changes
 
     def _point_asked(
         self, scene: Scene | None, number: int, pixel: list[float], camera: dict
@@ -260,27 +277,30 @@ class ScenePage:
             "concurrency_limit": concurrency,
             "show_progress": "minimal",
             "show_progress_on": view.chat,
+            "trigger_mode": "multiple",
         }
         drawn = [view.chat, view.frame, self.frame_number, view.space_view]
         shown = [*drawn, view.gallery, view.prompt_sent, view.figures, view.question, view.tasks]
         visit = [self.session, self.conversation, self.frame_number]
         camera = [view.max_new_tokens, view.field_of_view, view.focal_pixels]
-        # One listener for both ways to send: a second request would begin while the first one is answered.
         sent = gr.on(
             [view.send_button.click, view.question.submit],
             self.send,
             [*visit, view.question, view.tasks, view.remember, *camera],
             shown,
-            trigger_mode="once",
-            **answering,
+            **at_once,
         )
-        clicked = view.frame.select(self.click, [*visit, *camera], shown, **answering)
+        clicked = view.frame.select(self.click, [*visit, *camera], shown, **at_once)
+        # Nothing cancels an answer but the conversation: a page that Gradio lets cancel one may show it as under way for ever.
+        for event in (sent, clicked):
+            answered = event.then(self.answer, self.conversation, shown, **answering)
+            answered.failure(self.turn_away, self.conversation, view.chat, **at_once)
         # One listener here as well: an older reading never ends after a newer one.
         loaded = gr.on(
-            [view.video.change, view.num_frames.change],
+            [view.video.change, view.picture.upload, view.num_frames.change],
             self.load,
-            [view.video, view.num_frames, self.session, self.conversation],
-            [self.session, view.status, view.ideas, *shown],
+            [view.video, view.picture, view.num_frames, self.session, self.conversation],
+            [self.session, view.status, view.ideas, view.picture, *shown],
             api_visibility="private",
             concurrency_id="reading",
             concurrency_limit=4,
@@ -288,8 +308,8 @@ class ScenePage:
             show_progress="minimal",
             show_progress_on=view.chat,
         )
-        # The slider says that it changed when it is merely shown for the first time, and then nothing is to be cancelled.
-        view.video.change(None, cancels=[sent, clicked])
+        # A picture takes the place of a video; `load` takes it away once there is a video again.
+        view.picture.upload(lambda: None, None, view.video, **at_once, show_progress="hidden")
         # Sliders are given nothing but numbers: by an update or `gr.skip`, Gradio would make them anew, as it knows them.
         view.video.change(self.field_of_view, view.video, view.field_of_view, **at_once, show_progress="hidden")
         for slider in view.sliders:
@@ -299,16 +319,10 @@ class ScenePage:
         )
         view.tasks.change(lambda task: gr.Textbox(placeholder=HINTS[task]), view.tasks, view.question, **at_once)
         view.ideas.click(lambda idea: (idea[0], QUESTION), view.ideas, [view.question, view.tasks], **at_once)
-        stopped = view.stop_button.click(self.stop, self.conversation, view.chat, cancels=[sent, clicked], **at_once)
-        cleared = view.chat.clear(
-            self.forget,
-            [self.session, self.conversation, self.frame_number],
-            drawn,
-            cancels=[sent, clicked],
-            **at_once,
-        )
+        stopped = view.stop_button.click(self.stop, self.conversation, view.chat, **at_once)
+        cleared = view.chat.clear(self.forget, [self.session, self.conversation, self.frame_number], drawn, **at_once)
         for event in (stopped, cleared, loaded):
-            # What was on its way to the browser arrives after it was cancelled: the chat is shown once more.
+            # What was on its way to the browser then arrives afterwards: the chat is shown once more.
             event.then(Conversation.shown, self.conversation, view.chat, **at_once)
 
 

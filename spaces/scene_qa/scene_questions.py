@@ -79,6 +79,10 @@ def open_scene(path: str | None, num_frames: int, upload_folder: str | Path) -> 
         f"{len(video.frames)} of {video.num_video_frames} frames, {width} x {height}, {video.seconds:.1f} s. "
         "The model sees these frames and your question, nothing else."
     )
+    if video.seconds == 0:
+        about = f"An image of {width} x {height}. The model sees it and your question, nothing else."
+    if video.damage:
+        about = f"⚠ This video is damaged: {video.damage}. {about}"
     return Scene(video.frames, video_size=video.size, source=(path, num_frames)), about
 
 

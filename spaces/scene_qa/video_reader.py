@@ -1,4 +1,4 @@
-"""Frames of a video that a stranger uploaded, read in a process of their own that may fail, hang or be killed.
+"""Frames of a video or an image that a stranger uploaded, read in a process of their own that may fail, hang or be killed.
 
 Limits hold before anything is decoded: bytes, seconds, frames and pixels. Packets are counted without decoding them, so
 a file with 100,000 frames is refused as quickly as it is read, whatever its header claims.
@@ -14,8 +14,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
+from video_decoding import Limits, Timeline, VideoFault, read_shown_frames
+from video_display import displayed
 
 
 MAX_BYTES = 100 * 2**20
@@ -26,8 +27,17 @@ MAX_SIDE = 8192
 LONGEST_SIDE = 1280  # frames are shown and asked about at most this large
 READING_SECONDS = int(os.environ.get("READING_SECONDS", "20"))
 MEMORY_BYTES = 3 * 2**30
-FORMATS = "mov,matroska,avi"  # no playlist: one may name any other file of this machine
-SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+LIMITS = Limits(MAX_VIDEO_FRAMES, MAX_PIXELS, MAX_SIDE)
+FAULTS = {
+    "unreadable": "This file is not a video that can be read: it is damaged or not what its name says. Export it as mp4.",
+    "no video": "This file has no video in it, only other streams. Upload a video.",
+    "cover": "The only picture in this file is a cover. Upload a video.",
+    "no frames": "No frame of this video can be decoded. Record or export it again.",
+    "too many frames": f"This video has more than {MAX_VIDEO_FRAMES:,} frames. Upload a shorter clip.",
+    "too large": "This video has frames of {detail}; the limit is 4096 x 2304 pixels. Export a smaller one.",
+}
 
 
 class VideoError(ValueError):
@@ -36,26 +46,28 @@ class VideoError(ValueError):
 
 @dataclass(frozen=True)
 class Video:
-    """Frames spread evenly over a video, the first and the last included.
+    """Frames spread evenly over the time of a video, the first and the last included.
 
     Args:
         frames (`list[PIL.Image.Image]`): RGB, at most `LONGEST_SIDE` pixels long.
-        seconds (`float`): Duration.
+        seconds (`float`): Duration; 0 of an image.
         num_video_frames (`int`): Frames of the whole video.
         size (`tuple[int, int]`): Width and height of the video itself, as it is seen: upright.
+        damage (`str`): What of it cannot be decoded; empty where all can.
     """
 
     frames: list[Image.Image]
     seconds: float
     num_video_frames: int
     size: tuple[int, int]
+    damage: str
 
 
 def read_video(path: str | Path, num_frames: int) -> Video:
     """Reads frames of an uploaded file.
 
     Args:
-        path (`str` or `Path`): The file.
+        path (`str` or `Path`): The file: a video or an image.
         num_frames (`int`): Frames wanted; fewer come back where the video has fewer.
 
     Returns:
@@ -72,8 +84,10 @@ def read_video(path: str | Path, num_frames: int) -> Video:
         raise VideoError(
             f"This file has {size / 2**20:.0f} MB; the limit is {MAX_BYTES // 2**20}. Upload a shorter clip."
         )
-    if path.suffix.lower() not in SUFFIXES:
-        raise VideoError(f"Files of type {path.suffix or 'without suffix'} are not read. Use {' '.join(SUFFIXES)}.")
+    if path.suffix.lower() not in VIDEO_SUFFIXES + IMAGE_SUFFIXES:
+        raise VideoError(
+            f"Files of type {path.suffix or 'without suffix'} are not read. Use {' '.join(VIDEO_SUFFIXES)}, or an image."
+        )
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(Path(__file__).resolve()), str(path.resolve()), str(num_frames), folder]
         try:
@@ -91,107 +105,64 @@ def read_video(path: str | Path, num_frames: int) -> Video:
         for number in range(found["frames"]):
             with Image.open(Path(folder) / f"{number}.png") as image:
                 frames.append(image.convert("RGB"))
-    return Video(frames, found["seconds"], found["num_video_frames"], tuple(found["size"]))
+    return Video(frames, found["seconds"], found["num_video_frames"], tuple(found["size"]), found["damage"])
 
 
 def _read(path: str, num_frames: int, folder: Path) -> dict:
-    """What the process of its own does: counts, checks, decodes the frames it was asked for, writes them as files."""
-    with _open(path) as container:
-        stream = _stream(container)
-        width, height = stream.codec_context.width, stream.codec_context.height
-        _check_size(width, height)
-        times = _packet_times(container, stream)
-        seconds = _seconds(times, stream)
-    wanted = _spread(times, num_frames)
-    # A file of many frames is entered near each wanted frame; the decoder starts at the key frame before it.
-    with _open(path) as container:
-        stream = _stream(container)
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        written, size = 0, None
-        for time in wanted:
-            if (frame := _frame_at(container, stream, time)) is None:
-                continue
-            _check_size(frame.width, frame.height)
-            image = frame.to_image()
-            if frame.rotation:
-                image = image.rotate(frame.rotation, expand=True)
-            size = image.size
-            image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-            image.save(folder / f"{written}.png", compress_level=1)
-            written += 1
-    if written == 0:
-        raise VideoError("No frame of this video can be decoded: it is damaged. Export it again.")
-    return {"frames": written, "seconds": seconds, "num_video_frames": len(times), "size": size}
+    """What the process of its own does: checks, decodes the frames it was asked for, writes them as files."""
+    if Path(path).suffix.lower() in IMAGE_SUFFIXES:
+        image = _image(path)
+        frames, seconds, num_video_frames, size, damage = [image], 0.0, 1, image.size, ""
+        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    else:
+        try:
+            found = read_shown_frames(
+                path,
+                lambda timeline: _num_frames(timeline, num_frames),
+                displayed,
+                longest_side=LONGEST_SIDE,
+                limits=LIMITS,
+            )
+        except VideoFault as fault:
+            raise VideoError(FAULTS[fault.kind].format(detail=fault.detail)) from fault
+        frames, seconds, size, damage = found.images, found.timeline.duration_seconds, found.size, found.damage()
+        num_video_frames = len(found.timeline.times)
+    for number, frame in enumerate(frames):
+        frame.save(folder / f"{number}.png", compress_level=1)
+    return {
+        "frames": len(frames),
+        "seconds": seconds,
+        "num_video_frames": num_video_frames,
+        "size": size,
+        "damage": damage,
+    }
 
 
-def _open(path: str) -> av.container.InputContainer:
-    try:
-        return av.open(path, options={"format_whitelist": FORMATS, "protocol_whitelist": "file"})
-    except av.FFmpegError as error:
+def _num_frames(timeline: Timeline, wanted: int) -> int:
+    if timeline.duration_seconds > MAX_SECONDS:
         raise VideoError(
-            "This file is not a video that can be read: it is damaged or not what its name says. Export it as mp4."
-        ) from error
-
-
-def _stream(container: av.container.InputContainer) -> av.VideoStream:
-    if not container.streams.video:
-        raise VideoError("This file has no video in it, only other streams. Upload a video.")
-    return container.streams.video[0]
-
-
-def _check_size(width: int, height: int) -> None:
-    if not width or not height:
-        raise VideoError("This video does not say how large its frames are: it is damaged. Export it again.")
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
-        raise VideoError(
-            f"This video has frames of {width} x {height}; the limit is 4096 x 2304 pixels. Export a smaller one."
+            f"This video is {timeline.duration_seconds:.0f} s long; the limit is {MAX_SECONDS} s. Upload a shorter clip."
         )
+    return min(wanted, len(timeline.times))
 
 
-def _packet_times(container: av.container.InputContainer, stream: av.VideoStream) -> list[int]:
-    """Presentation times of all packets, in order, without decoding one."""
-    times = []
+def _image(path: str) -> Image.Image:
     try:
-        for packet in container.demux(stream):
-            if packet.pts is not None and packet.size:
-                times.append(packet.pts)
-            if len(times) > MAX_VIDEO_FRAMES:
-                raise VideoError(f"This video has more than {MAX_VIDEO_FRAMES:,} frames. Upload a shorter clip.")
-    except av.FFmpegError as error:
-        if not times:  # else: the file ends too early, and what came before is a video all the same
-            raise VideoError("This video is damaged: nothing in it can be read. Export it again.") from error
-    if not times:
-        raise VideoError("This video has no frames. Record or export it again.")
-    return sorted(times)
-
-
-def _seconds(times: list[int], stream: av.VideoStream) -> float:
-    rate = float(stream.average_rate or 0)
-    seconds = float((times[-1] - times[0]) * stream.time_base) + (1 / rate if rate else 0)
-    if seconds > MAX_SECONDS:
-        raise VideoError(f"This video is {seconds:.0f} s long; the limit is {MAX_SECONDS} s. Upload a shorter clip.")
-    return seconds
-
-
-def _spread(times: list[int], num_frames: int) -> list[int]:
-    count = min(num_frames, len(times))
-    if count == 1:
-        return [times[0]]
-    return [times[round(number * (len(times) - 1) / (count - 1))] for number in range(count)]
-
-
-def _frame_at(container: av.container.InputContainer, stream: av.VideoStream, time: int) -> av.VideoFrame | None:
-    """The frame shown at a time, or the last one that can be decoded before it."""
-    before = None
-    try:
-        container.seek(time, stream=stream, backward=True)
-        for frame in container.decode(stream):
-            if frame.pts is None or frame.pts >= time:
-                return frame
-            before = frame
-    except av.FFmpegError:
-        return before
-    return before
+        with Image.open(path) as image:
+            LIMITS.check_size(*image.size)
+            if image.mode[0] in "IF":
+                raise VideoError(
+                    "This image has more than 8 bits for a colour, like a depth map. Upload a photograph."
+                )
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except VideoFault as fault:
+        raise VideoError(
+            f"This image has {fault.detail} pixels; the limit is 4096 x 2304. Upload a smaller one."
+        ) from fault
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise VideoError(
+            "This file is not an image that can be read: it is damaged or not what its name says."
+        ) from error
 
 
 def main() -> None:

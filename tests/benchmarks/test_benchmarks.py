@@ -15,6 +15,7 @@ SMALLEST = {
     "ask_the_space": ("--repeats 1 --new_tokens 2", 3),
     "pack_questions": ("--questions 2 --repeats 1 --new_tokens 2 --image_size 64 64 --no_memory --threads 1", 8),
     "read_scene_rows": ("--scenes 1 --frames 8 --num_frames 2 --size 24 32 --repeats 1", 2),
+    "score_scenes": ("--questions 2 --num_frames 2 --size 64 96 --repeats 1 --threads 1", 2),
     "render_rooms": ("--rooms 2 --threads 1", 2),
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 from scene_model import Scene, SceneModel
 from scene_questions import ask, ask_place, open_scene
@@ -23,9 +24,11 @@ pytestmark = pytest.mark.slow
 EXAMPLES = SPACE / "examples"
 QUESTION = "How many metres away is the box in red?"
 # The Space with a model that writes as many tokens of an answer as the test allows, and notes where it begins, waits and ends.
+# Two requests may wait for their turn.
 HELD_SPACE = """
-import runpy, sys, time, transformers
+import os, runpy, sys, time, transformers
 from pathlib import Path
+os.environ["QUEUE_SIZE"] = "2"
 app, allowed, notes = map(Path, sys.argv[1:])
 class HeldStreamer(transformers.TextIteratorStreamer):
     tokens = -1  # what is put first is the prompt
@@ -128,6 +131,21 @@ def test_a_point_of_an_uploaded_frame_is_asked_about(visitor: Visitor, tmp_path)
             changed = np.abs(np.asarray(drawn, int) - np.asarray(undrawn, int)).max(2) > 40
             assert 100 < changed.sum() < changed.size / 4
             assert not changed[:: drawn.height - 1, :: drawn.width - 1].any()
+
+
+def test_an_image_takes_the_place_of_a_video_and_gives_it_back(visitors, space_server, tmp_path):
+    visitor = visitors(space_server)
+    visitor.pick_example(0)
+    Image.fromarray(noise_frames(1)[0]).save(tmp_path / "photo.png")
+    visitor.page.locator("input[type=file][accept='image/*']").set_input_files(tmp_path / "photo.png")
+    expect(visitor.status).to_have_text(re.compile("^An image of 128 x 96"))
+    expect(visitor.page.locator("#video video")).to_have_count(0)
+    visitor.ask(QUESTION)
+    expect(visitor.figures).to_have_value(re.compile("frames encoded now$"))
+    expect(visitor.frame).to_be_visible()
+    visitor.pick_example(1)
+    visitor.page.locator("#video button[aria-label=Clear]").last.click()
+    expect(visitor.status).to_have_text(EMPTY)
 
 
 def test_how_far_can_be_asked_with_the_keyboard(visitors, space_server):
@@ -435,11 +453,10 @@ def test_requests_during_an_answer_leave_it_whole(visitors, held_server):
     visitor.page.locator("#settings button").first.click()
     visitor.question.fill("How many boxes are there?")
     visitor.question.press("Enter")  # refused: one question at a time, and this one stays in its box
-    with visitor.page.expect_request("**/queue/join*"):
-        visitor.press(visitor.frame, 0.5, 0.5)  # waits for its turn
-    expect(visitor.asked).to_have_text([QUESTION])
-    held_server.allow(WHOLE)
+    visitor.press(visitor.frame, 0.5, 0.5)  # waits for its turn
     expect(visitor.asked).to_have_text([QUESTION, re.compile("^How far is pixel")])
+    expect(visitor.answers.nth(1)).to_have_text("…")
+    held_server.allow(WHOLE)
     expect(visitor.answers.nth(1)).to_have_text(re.compile("^⚠ This model was not trained"))
     expect(visitor.question).to_have_value("How many boxes are there?")
     expect(visitor.figures).to_have_value(re.compile("24 answer tokens"))
@@ -448,6 +465,23 @@ def test_requests_during_an_answer_leave_it_whole(visitors, held_server):
     expect(visitor.asked).to_have_count(3)
     expect(visitor.answers.nth(2)).to_have_text(whole)
     assert whole == visitor.answers.nth(0).inner_text()
+
+
+def test_a_question_for_which_there_is_no_room_is_turned_away(visitors, held_server):
+    windows = [visitors(held_server) for _ in range(4)]
+    for window in windows:
+        window.pick_example(0)
+    for number, window in enumerate(windows):
+        with window.page.expect_response("**/queue/join*"):
+            window.ask(QUESTION)
+        expect(window.answers).to_have_text(re.compile((r"\w", "…", "…", "^⚠ Too many visitors")[number]))
+    expect(windows[3].question).to_have_value(QUESTION)
+    held_server.allow(WHOLE)
+    for window in windows[:3]:
+        expect(window.answers).to_have_text(re.compile(r"\w"))
+    windows[3].ask(QUESTION)
+    expect(windows[3].answers.nth(1)).to_have_text(re.compile(r"\w"))
+    windows[3].errors.clear()  # what the browser itself says of the refusal
 
 
 def test_what_the_model_was_not_trained_on_is_said(visitors, held_server):

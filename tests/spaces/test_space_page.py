@@ -61,7 +61,15 @@ def page_of(model: WordsModel) -> ScenePage:
 
 
 def sent(page: ScenePage, key: str | None, talk: Conversation, text: str, task: str = QUESTION) -> Iterator[dict]:
-    return page.send(key, talk, 0, text, task, False, 8, 60.0, None)
+    page.send(key, talk, 0, text, task, False, 8, 60.0, None)
+    return page.answer(talk)
+
+
+def clicked(
+    page: ScenePage, key: str | None, talk: Conversation, at: tuple[int, int], frame: int = 0
+) -> Iterator[dict]:
+    page.click(key, talk, frame, 8, 60.0, None, SimpleNamespace(index=at))
+    return page.answer(talk)
 
 
 def texts(talk: Conversation) -> list[str]:
@@ -92,7 +100,7 @@ def test_what_zerogpu_says_reaches_the_visitor():
 def test_an_error_while_a_video_is_opened_is_said(monkeypatch, caplog):
     monkeypatch.setattr("scene_page.open_scene", lambda *_: fail())
     page = page_of(WordsModel())
-    changes = page.load("video.mp4", 2, None, Conversation())
+    changes = page.load("video.mp4", None, 2, None, Conversation())
     assert changes[page.view.status].startswith("⚠ Something went wrong here.")
     assert changes[page.session] is None
     assert "CUDA out of memory" in caplog.text
@@ -126,16 +134,71 @@ def test_a_box_is_drawn_where_its_distance_cannot_be_asked_for():
 def test_stop_says_so_and_nothing_comes_after():
     page, talk = page_of(WordsModel()), Conversation()
     key = page.sessions.add(scene_of())
-    waiting, writing = sent(page, key, talk, "a"), sent(page, key, talk, "b")
-    next(waiting)
+    writing, waiting = sent(page, key, talk, "a"), clicked(page, key, talk, (0, 0))
     next(writing), next(writing)
-    assert [message["content"] for message in page.stop(talk)] == ["a", "(Stopped.)", "b", "It is … (stopped)"]
+    next(waiting)
+    stopped = ["a", "It is … (stopped)", "How far is pixel (0, 0) of frame 1?", "(Stopped.)"]
+    assert [message["content"] for message in page.stop(talk)] == stopped
     assert list(waiting) == list(writing) == [{page.view.chat: talk.shown()}], "the chat as it is, nothing else"
-    assert (
-        [message["content"] for message in page.stop(talk)]
-        == texts(talk)
-        == ["a", "(Stopped.)", "b", "It is … (stopped)"]
-    )
+    assert [message["content"] for message in page.stop(talk)] == texts(talk) == stopped
+
+
+def test_what_was_stopped_or_cleared_before_its_turn_is_not_answered():
+    def never() -> None:
+        raise AssertionError("nobody wants this answer")
+
+    page, talk = page_of(WordsModel(begin=never)), Conversation()
+    key = page.sessions.add(scene_of())
+    answer = sent(page, key, talk, "a")
+    page.stop(talk)
+    assert list(answer) == [{page.view.chat: talk.shown()}]
+    assert texts(talk) == ["a", "(Stopped.)"]
+    answer = sent(page, key, talk, "b")
+    page.forget(key, talk, 0)
+    assert list(answer) == [{page.view.chat: []}]
+
+
+def test_one_typed_question_is_answered_at_a_time():
+    page, talk = page_of(WordsModel()), Conversation()
+    key = page.sessions.add(scene_of())
+    answer = sent(page, key, talk, "a")
+    next(answer)
+    assert page.send(key, talk, 0, "b", QUESTION, False, 8, 60.0, None) == gr.skip()
+    list(answer)
+    list(sent(page, key, talk, "b"))
+    assert texts(talk) == ["a", "It is red.", "b", "It is red."]
+
+
+def test_a_question_that_the_queue_has_no_room_for_is_turned_away():
+    page, talk = page_of(WordsModel()), Conversation()
+    key = page.sessions.add(scene_of())
+    sent(page, key, talk, "a")
+    turned_away = page.turn_away(talk)
+    assert [message["content"] for message in turned_away] == [
+        "a",
+        "⚠ Too many visitors are waiting for an answer: ask again in a while.",
+    ]
+    list(sent(page, key, talk, "b"))
+    assert texts(talk)[2:] == ["b", "It is red."]
+
+
+def test_a_model_is_told_at_once_that_an_answer_is_not_wanted():
+    ended = []
+
+    class EndingModel(WordsModel):
+        def answer(self, *_: object, **__: object) -> Iterator[Report]:
+            try:
+                while True:
+                    yield Report(prompt="", text="It is")
+            finally:
+                ended.append(True)
+
+    page, talk = page_of(EndingModel()), Conversation()
+    answer = sent(page, page.sessions.add(scene_of()), talk, "a")
+    next(answer), next(answer)
+    page.stop(talk)
+    assert next(answer) == {page.view.chat: talk.shown()}
+    assert ended == [True]
 
 
 def test_a_whole_answer_is_not_stopped():
@@ -152,7 +215,7 @@ def test_another_video_and_a_cleared_chat_end_answers(monkeypatch):
     key = page.sessions.add(scene)
     answer = sent(page, key, talk, "a")
     next(answer)
-    changes = page.load("other.mp4", 2, key, talk)
+    changes = page.load("other.mp4", None, 2, key, talk)
     assert page.sessions.get(key) is None
     assert page.sessions.get(changes[page.session]) is other
     assert list(answer) == [{page.view.chat: []}]
@@ -171,9 +234,20 @@ def test_the_same_video_and_number_of_frames_change_nothing():
     scene.source = ("video.mp4", 2)
     key = page.sessions.add(scene)
     list(sent(page, key, talk, "a"))
-    assert page.load("video.mp4", 2, key, talk) == gr.skip()
+    assert page.load("video.mp4", None, 2, key, talk) == gr.skip()
     assert page.sessions.get(key) is scene
     assert texts(talk) == ["a", "It is red."]
+
+
+def test_a_picture_is_read_where_there_is_no_video(monkeypatch):
+    monkeypatch.setattr("scene_page.open_scene", lambda path, *_: (scene_of(), f"about {path}"))
+    page = page_of(WordsModel())
+    changes = page.load(None, "photo.png", 2, None, Conversation())
+    assert changes[page.view.status] == "about photo.png"
+    assert page.view.picture not in changes
+    changes = page.load("video.mp4", "photo.png", 2, None, Conversation())
+    assert changes[page.view.status] == "about video.mp4"
+    assert changes[page.view.picture] is None, "it does not come back when the video goes"
 
 
 def test_the_field_of_view_of_examples_is_known():
@@ -185,13 +259,14 @@ def test_the_field_of_view_of_examples_is_known():
 def test_answers_at_once_are_both_shown():
     page, talk = page_of(WordsModel()), Conversation()
     key = page.sessions.add(scene_of())
-    first, second = sent(page, key, talk, "a"), sent(page, key, talk, "b")
+    first, second = sent(page, key, talk, "a"), clicked(page, key, talk, (0, 0))
     next(first)
     next(second)
     *_, whole = first
-    assert [message["content"] for message in whole[page.view.chat]] == ["a", "It is red.", "b", "…"]
+    point = "How far is pixel (0, 0) of frame 1?"
+    assert [message["content"] for message in whole[page.view.chat]] == ["a", "It is red.", point, "…"]
     list(second)
-    assert texts(talk) == ["a", "It is red.", "b", "It is red."]
+    assert texts(talk) == ["a", "It is red.", point, "2.00 m from the camera."]
 
 
 # ---- Text and points
@@ -235,9 +310,9 @@ def test_pixels_are_those_of_the_video():
     large = scene_of((1280, 720), (1920, 1080))
     key = page.sessions.add(large)
     list(sent(page, key, talk, "1919, 1079", DISTANCE))
-    list(page.click(key, talk, 1, 8, 60.0, None, SimpleNamespace(index=(639, 359))))
+    list(clicked(page, key, talk, (639, 359), frame=1))
     small = page.sessions.add(scene_of((64, 48)))
-    list(page.click(small, talk, 0, 8, 60.0, None, SimpleNamespace(index=(511, 383))))
+    list(clicked(page, small, talk, (511, 383)))
     points = ["pixel (1919, 1079) of frame 1", "pixel (959, 539) of frame 2", "pixel (63, 47) of frame 1"]
     assert texts(talk)[::2] == [f"How far is {point}?" for point in points]
     *_, outcome = ask_distance(page.model, large, 0, (1279.5, 719.5), **CAMERA)

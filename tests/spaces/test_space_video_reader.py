@@ -9,9 +9,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import video_decoding
 import video_reader
 from PIL import Image
+from scene_questions import open_scene
 from space_server import SPACE, noise_frames, still_frames, write_video
+from video_files import damage_packets, encode, moving_frames, trim
 from video_reader import LONGEST_SIDE, MAX_BYTES, VideoError, read_video
 
 
@@ -29,7 +32,7 @@ def numbers_of(frames: list[Image.Image]) -> list[int]:
 
 @pytest.mark.parametrize(
     ("num_frames", "expected"),
-    [(1, [0]), (2, [0, 49]), (3, [0, 24, 49]), (6, [0, 10, 20, 29, 39, 49]), (50, list(range(50)))],
+    [(1, [24]), (2, [0, 49]), (3, [0, 24, 49]), (6, [0, 10, 20, 29, 39, 49]), (50, list(range(50)))],
 )
 def test_frames_are_spread_from_the_first_to_the_last(tmp_path, num_frames, expected):
     video = read_video(write_video(tmp_path / "video.mp4", numbered_frames(50), rate=25), num_frames)
@@ -89,6 +92,63 @@ def test_what_came_before_the_end_of_a_cut_video_is_read(tmp_path):
     assert 10 < video.num_video_frames < 40
 
 
+def test_damage_is_said(tmp_path):
+    path = encode(tmp_path / "video.mp4", moving_frames(100), options={"g": "25"})
+    assert read_video(path, 20).damage == ""
+    damaged = read_video(damage_packets(path, range(40, 44)), 20)
+    assert 10 < len(damaged.frames) <= 20
+    assert "are damaged, between 1.7 s and" in damaged.damage
+    _, about = open_scene(str(path), 20, tmp_path)
+    assert about.startswith("⚠ This video is damaged: ")
+
+
+def test_a_trimmed_video_is_what_is_left_of_it(tmp_path):
+    whole = encode(tmp_path / "whole.mp4", numbered_frames(60), options={"g": "25", "crf": "1"})
+    video = read_video(trim(whole, tmp_path / "trimmed.mp4", 31, 50), 3)
+    assert numbers_of(video.frames) == [31, 40, 49]
+    assert (video.num_video_frames, video.seconds) == (19, pytest.approx(19 / 25))
+
+
+def test_each_frame_is_decoded_once(tmp_path, monkeypatch):
+    path = encode(tmp_path / "video.mp4", moving_frames(100), options={"g": "100"})
+    decoded = []
+    decode = video_decoding._decoded
+    monkeypatch.setattr(
+        video_decoding, "_decoded", lambda *given: [frame for frame in decode(*given) if not decoded.append(frame)]
+    )
+    video_reader._read(str(path), 32, tmp_path)
+    assert len(decoded) == 100
+
+
+def test_a_gif_moves_and_an_image_stands_upright(tmp_path):
+    first, *others = map(Image.fromarray, moving_frames(7))
+    first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=100)
+    video = read_video(tmp_path / "clip.gif", 3)
+    assert (len(video.frames), video.num_video_frames) == (3, 7)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for suffix in (".jpg", ".png", ".webp", ".tiff"):
+        Image.new("RGB", (2000, 1000), (200, 0, 0)).save(tmp_path / f"photo{suffix}", exif=exif)
+        image = read_video(tmp_path / f"photo{suffix}", 8)
+        assert (image.seconds, image.num_video_frames, image.size) == (0, 1, (1000, 2000))
+        assert [frame.size for frame in image.frames] == [(640, 1280)]
+    _, about = open_scene(str(tmp_path / "photo.png"), 8, tmp_path)
+    assert about == "An image of 1000 x 2000. The model sees it and your question, nothing else."
+
+
+def test_images_that_cannot_be_used_are_explained(tmp_path):
+    (tmp_path / "text.png").write_text("This is no image.")
+    Image.new("L", (9000, 2)).save(tmp_path / "wide.png")
+    Image.fromarray(np.ones((4, 4), np.uint16)).save(tmp_path / "depth.png")
+    for name, message in (
+        ("text", "not an image that can be read"),
+        ("wide", "9000 x 2 pixels"),
+        ("depth", "depth map"),
+    ):
+        with pytest.raises(VideoError, match=message):
+            read_video(tmp_path / f"{name}.png", 2)
+
+
 def test_each_bad_file_is_explained(bad_videos):
     for path, message in bad_videos.items():
         with pytest.raises(VideoError, match=message.replace(".", r"\.")):
@@ -110,7 +170,7 @@ def test_other_suffixes_and_large_files_are_not_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("the file was opened"))
     for name, message in (
         ("video.mp3", r"type \.mp3 are not read"),
-        ("video.gif", r"type \.gif are not read"),
+        ("model.glb", r"type \.glb are not read"),
         ("video", "without suffix are not read"),
     ):
         (tmp_path / name).write_bytes(b"x")

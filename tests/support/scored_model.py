@@ -1,11 +1,16 @@
 """A saved model that answers quickly, and the flags that score it on a few small rooms."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
+
+from processes import free_port
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.package_files import TINY_BASE
+from igep.trainers.package_files import PACKAGE, TINY_BASE
 
 
 ROOM_QUESTIONS = ("--dataset", "synthetic_rooms", "--num_rooms", "5", "--room_seed", "3", "--questions_per_room", "3")
@@ -34,3 +39,18 @@ def lines_of(output: Path) -> list[dict]:
 
 def predictions_of(output: Path) -> Path:
     return output.with_name(output.stem + "_predictions.jsonl")
+
+
+def score_on_two_processes(flags: list[str], output: Path) -> None:
+    """Runs the scorer on two processes of this machine; the test fails with the end of their log where they do."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    launch += ["--master_port", str(free_port()), "trainers/score.py"]
+    done = subprocess.run(
+        [*launch, *flags, "--output", str(output), "--device", "cpu"],
+        cwd=PACKAGE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -11,17 +11,20 @@ from peft import get_peft_model
 from transformers import LlavaOnevisionConfig, Qwen3VLConfig
 from trl import get_peft_config
 
-from igep.configuration_igep import SUPERVISION_FIELDS, IGEPConfig
+from igep.configuration_igep import POSITION_FIELDS, SUPERVISION_FIELDS, IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.trainers import cli, package_files, sft
 from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.geometry_losses import igep_objective
+from igep.trainers.supervision.precomputed_teacher import write_descriptors
 from igep.trainers.supervision.teacher import TeacherGeometry
 
 
 RECIPES = sorted(package_files.RECIPES.glob("*.yaml"))
 LAUNCHES = sorted(package_files.LAUNCH_PLANS.glob("*.yaml"))
+SCANNET = [path for path in RECIPES if path.stem.startswith("scannet_")]
 BILLION = 10**9
+VGGT = (28, 37, 2048)  # rows, columns and channels of its patch tokens for a frame of 392 x 518 pixels
 
 
 def llava_onevision_7b() -> LlavaOnevisionConfig:
@@ -97,12 +100,26 @@ def test_recipe_parses_and_keeps_its_values(recipe):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
-def test_teacher_of_the_recipe_fits_its_geometry_size(recipe):
+def test_a_recipe_for_sensors_says_how_far_they_see(recipe):
+    script_args, args, _ = parsed(recipe)
+    if script_args.dataset == "scannet":
+        assert "max_depth_metres" in yaml.safe_load(recipe.read_text())
+        assert script_args.max_depth_metres <= args.verifier_max_depth_metres
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_teacher_of_the_recipe_fits_its_geometry_size(recipe, tmp_path):
     _, args, _ = parsed(recipe)
     if not args.global_weight:
         assert args.teacher == "none"
         return
-    teacher = build_teacher(args.teacher, name_or_path=args.teacher_name_or_path, oracle_grid=args.oracle_grid)
+    grid = (args.oracle_grid, args.oracle_grid)
+    if args.teacher == "precomputed":
+        grid = VGGT[:2]
+        write_descriptors(tmp_path, "scene", ["frame"], torch.zeros(1, *VGGT), args.teacher_transform)
+    teacher = build_teacher(
+        args.teacher, name_or_path=str(tmp_path), transform=args.teacher_transform, oracle_grid=args.oracle_grid
+    )
     depth = torch.ones(1, 1, *args.geometry_size)
     geometry = TeacherGeometry(
         depth_metres=depth,
@@ -112,7 +129,7 @@ def test_teacher_of_the_recipe_fits_its_geometry_size(recipe):
         scene_ids=["scene"],
         frame_ids=[["frame"]],
     )
-    assert teacher(None, geometry).shape == (1, 1, args.oracle_grid, args.oracle_grid, teacher.channels)
+    assert teacher(None, geometry).shape == (1, 1, *grid, teacher.channels)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -123,9 +140,10 @@ def test_model_of_the_recipe_at_its_real_size(recipe):
         assert package_files.find_model(model_args.model_name_or_path) == str(package_files.TINY_BASE)
         return
     config, billions = BASES[model_args.model_name_or_path]
-    fields = {name: vars(args)[name] for name in SUPERVISION_FIELDS}
+    fields = {name: vars(args)[name] for name in (*SUPERVISION_FIELDS, *POSITION_FIELDS)}
+    channels = VGGT[2] if args.teacher == "precomputed" else 64
     with torch.device("meta"):
-        model = IGEPForConditionalGeneration(IGEPConfig(vlm_config=config(), teacher_channels=64, **fields))
+        model = IGEPForConditionalGeneration(IGEPConfig(vlm_config=config(), teacher_channels=channels, **fields))
     if model_args.use_peft:
         peft = get_peft_config(model_args)
         model = get_peft_model(model, peft, low_cpu_mem_usage=True).get_base_model()
@@ -133,9 +151,16 @@ def test_model_of_the_recipe_at_its_real_size(recipe):
     base_size = sum(value.numel() for name, value in model.named_parameters() if "lora_" not in name)
     with torch.device("meta"):
         model.add_training_heads(igep_objective)
-    heads = sum(value.numel() for head in model.training_heads.values() for value in head.parameters())
+    heads = {name: sum(value.numel() for value in head.parameters()) for name, head in model.training_heads.items()}
     assert base_size == pytest.approx(billions * BILLION, rel=0.05)
-    assert heads < 5_000_000  # weak on purpose
+    of_the_authors = "3d_ide" in recipe.stem or "release" in recipe.stem  # the width of their code
+    if not of_the_authors:
+        assert heads.get("depth_verifier", 0) < 5_000_000  # weak on purpose
+    if args.teacher_projector_channels is None:
+        assert sum(heads.values()) < 5_000_000
+    else:
+        assert heads["teacher_projector"] == 3584 * 7168 + 7168 + 7168 * 2048 + 2048
+    assert bool(heads) == args.supervises_geometry
     if model_args.use_peft:
         adapted = {model.part_of_parameter(name) for name in before if "lora_" in name}
         assert adapted == {"vision", "projector", "language"}
@@ -161,10 +186,81 @@ def test_vlm3_recipe_unifies_packs_and_keeps_the_processor_from_resizing(recipe)
     assert args.supervises_geometry == recipe.stem.startswith("igep_plus")
 
 
+@pytest.mark.parametrize("recipe", SCANNET, ids=lambda path: path.stem)
+def test_methods_on_scannet_train_on_equal_data(recipe):
+    script_args, args, model_args = parsed(recipe)
+    entries = script_args.entries()
+    assert [entry.dataset for entry in entries] == ["scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d"]
+    assert {(entry.num_frames, entry.one_answer_per_row, entry.alternative_situations) for entry in entries} == {
+        (32, True, True)
+    }
+    processes = 2 if model_args.use_peft else 8
+    assert processes * args.per_device_train_batch_size * args.gradient_accumulation_steps == 16
+    assert (args.seed, args.num_train_epochs, args.lr_scheduler_type, args.warmup_steps) == (42, 1, "cosine", 0.03)
+    written, plain = (yaml.safe_load(path.read_text()) for path in (recipe, recipe.with_name(_plain_of(recipe.stem))))
+    same = ("mixture", "mixture_weights", "questions_per_row", "dataset_path", "model_name_or_path", "weight_decay")
+    assert {key: written[key] for key in same} == {key: plain[key] for key in same}
+    if not model_args.use_peft:
+        assert args.learning_rates == {**args.learning_rates, "language": 1e-5, "vision": 2e-6}
+
+
+def _plain_of(stem: str) -> str:
+    return f"scannet_plain_llava_onevision_7b{'_lora' if stem.endswith('_lora') else ''}.yaml"
+
+
+@pytest.mark.parametrize(
+    ("method", "positions", "crops", "aligns"),
+    [
+        ("plain", False, False, False),
+        ("video_3d_llm", True, True, False),
+        ("3drs", True, False, True),
+        ("3drs_alone", True, True, True),
+    ],
+)
+def test_baselines_differ_in_what_they_are_named_for(method, positions, crops, aligns):
+    for suffix in ("", "_lora"):
+        script_args, args, _ = parsed(package_files.RECIPES / f"scannet_{method}_llava_onevision_7b{suffix}.yaml")
+        sft.check_crop(script_args, args)
+        assert args.reads_positions == positions
+        assert script_args.centre_crop == crops
+        assert args.supervises_geometry == aligns
+        if aligns:
+            stated = (args.supervise, args.alignment_distance, args.global_weight, args.geometry_weight)
+            assert stated == ("llm", "squared", 1.0, 0)
+
+
+@pytest.mark.parametrize("suffix", ["", "_lora"])
+def test_the_recipe_of_the_release_has_its_numbers(suffix):
+    """Those of the authors' code, read at 0002655."""
+    script_args, args, model_args = parsed(package_files.RECIPES / f"igep_release_7b{suffix}.yaml")
+    assert [entry.dataset for entry in script_args.entries()] == [
+        *("scanrefer", "multi3drefer", "scan2cap", "scanqa", "sqa3d")
+    ]
+    assert (args.objective, args.supervise, args.alignment_distance) == ("release", "llm", "squared")
+    weights = (args.geometry_weight, args.cross_view_weight, args.global_weight, args.uncertainty_alpha)
+    assert weights == (0.8, pytest.approx(0.8 * 0.1), 1.0, 0.2)
+    verifier = (
+        args.verifier_channels,
+        args.verifier_layers,
+        args.verifier_activation,
+        args.verifier_projection_channels,
+    )
+    assert verifier == (256, [6, 12, 18, 26], "exp", 2048)
+    assert (args.geometry_size, args.neighbour_window) == ([378, 378], 2)
+    assert (args.learning_rate, args.learning_rates["vision"]) == ((2e-4, 2e-5) if suffix else (1e-5, 2e-6))
+    if suffix:
+        assert (model_args.lora_r, model_args.lora_alpha, model_args.lora_dropout) == (128, 256, 0.1)
+
+
 def test_recipes_and_launch_plans_are_all_there():
     assert {path.stem for path in RECIPES} >= {
         *("quickstart", "igep_llava_onevision_7b", "igep_llava_onevision_7b_lora", "igep_qwen3_vl_4b"),
         *("igep_own_scenes", "vlm3_qwen3_vl_4b", "vlm3_qwen3_vl_4b_lora", "igep_plus_vlm3_qwen3_vl_4b"),
+        *("igep_release_7b", "igep_release_7b_lora"),
+    }
+    methods = ("plain", "video_3d_llm", "3drs", "3drs_alone", "igep", "3d_ide")
+    assert {path.stem for path in SCANNET} == {
+        f"scannet_{method}_llava_onevision_7b{suffix}" for method in methods for suffix in ("", "_lora")
     }
     assert {path.stem for path in LAUNCHES} == {"cpu", "ddp", "fsdp2", "deepspeed_zero2", "deepspeed_zero3"}
 

@@ -239,6 +239,32 @@ def test_run_saves_a_model_and_prints_a_summary(base, tmp_path, capsys):
     assert not list(tmp_path.rglob("*heads*.safetensors"))
 
 
+def test_held_out_frames_stand_beside_what_looks_at_no_pixel(base, tmp_path, capsys):
+    scenes = write_exported(tmp_path / "desk", scene_row(12))
+    flags = [
+        "--dataset",
+        "scannet",
+        "--dataset_path",
+        str(scenes),
+        "--clip_frames",
+        "2",
+        "--eval_frame_fraction",
+        "0.25",
+    ]
+    flags += ["--eval_strategy", "steps", "--eval_steps", "2"]
+    sft.main([*tiny_flags(base, tmp_path / "run"), *flags])
+    lines = capsys.readouterr().out.splitlines()
+    heading = next(line for line in lines if "held out, step 2" in line)
+    assert heading.split("held out, step 2")[1].split("  ")[-1].strip() == "constant depth"
+    assert "copied frame" in heading
+    for name in ("depth_abs_rel", "depth_delta_1"):
+        assert len(next(line for line in lines if line.startswith(name)).split()) == 6
+    assert next(line for line in lines if line.startswith("loss_geometry")).split()[-2:] == ["-", "-"]
+    weights = ["--geometry_weight", "0", "--cross_view_weight", "0", "--global_weight", "0"]
+    with pytest.raises(SystemExit, match="all geometry weights are 0"):
+        sft.main([*tiny_flags(base, tmp_path / "run"), *flags, *weights])
+
+
 def test_saved_model_trains_on(base, tmp_path):
     """A model that IGEP saved is a base as good as any: nothing is wrapped twice."""
     sft.main(tiny_flags(base, tmp_path / "first"))

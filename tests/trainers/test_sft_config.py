@@ -36,7 +36,8 @@ def test_supervision_options_are_those_of_the_model():
 
 def test_learning_rates_fall_back_to_the_common_one():
     config = make_config(learning_rate=1e-4, vision_learning_rate=1e-5, heads_learning_rate=0.0)
-    assert config.learning_rates == {"vision": 1e-5, "projector": 1e-4, "language": 1e-4, "heads": 0.0}
+    common = {"projector": 1e-4, "language": 1e-4, "ground_head": 1e-4}
+    assert config.learning_rates == {"vision": 1e-5, "heads": 0.0} | common
 
 
 def test_supervises_geometry_if_any_weight_is_set():

@@ -12,6 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from igep.trainers.cards.evaluation_results import Evaluation
 from igep.trainers.cards.licences import inherited_licence
 from igep.trainers.cards.markdown import in_markdown
+from igep.trainers.data.text_box_dataset import TEXT_BOXES
 from igep.trainers.package_files import CARD_TEMPLATES
 
 
@@ -53,7 +54,7 @@ def model_card(
 def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluation], licence: str | None) -> str:
     name = repo_id.split("/")[-1]
     base = run["base_model"]
-    usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None} | run["usage"]
+    usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None, "geometry_inputs": "none"} | run["usage"]
     example = next((question for question in usage["examples"] if question.strip()), DEFAULT_QUESTION)
     found, licence_text = inherited_licence(run, licence)
     tags = {*run["tags"], "igep", "3d", "video-text-to-text", "vision-language"}
@@ -92,6 +93,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         ever_written=ever_written,
         heads=_heads([loss for each in runs for loss in each["losses"]]),
         written_tasks=written_tasks,
+        taught_boxes=any(part["task"] == TEXT_BOXES for part in run["data"]),
         adapter_only=run["adapter_only"],
         usage=usage | {"frames_as": json.dumps(usage["frames_as"]), "focal_mode": json.dumps(usage["focal_mode"])},
         example=json.dumps(example, ensure_ascii=False),

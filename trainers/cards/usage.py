@@ -11,6 +11,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from igep.trainers.data.mixture import drawn_rows
 from igep.trainers.data.rooms.room_questions import WHERE_QUESTIONS
+from igep.trainers.data.scan2cap import BOX_PROMPTS
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.data.vlm3.vlm3_options import USAGE_FIELDS, VLM3Options
 
@@ -35,7 +36,7 @@ def usage_of(dataset: torch.utils.data.Dataset, *, frames_as: str, pack_question
     """
     sources = [rows.source for rows in drawn_rows(dataset, 0)]
     written = {source.task: source.usage for source in sources if source.usage}
-    asked = [source for source in sources if not source.usage]
+    asked = [source for source in sources if not source.usage or source.task == "questions"]
     usage: dict[str, Any] = {
         "tasks": sorted({*written, *(("questions",) if asked else ())}),
         "num_frames": 1,
@@ -84,14 +85,14 @@ def read_usage(model: str | Path) -> dict[str, Any]:
 
 
 def task_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
-    """The options with which a model was taught a task of VLM3.
+    """The options with which a model was taught a task.
 
     Args:
         usage (`dict`): What `read_usage` returned.
-        task (`str`): `depth`, `correspondence`, `pose` or `objects`.
+        task (`str`): `depth`, `correspondence`, `pose` or `objects`; or `questions`.
 
     Returns:
-        `dict[str, Any]`: Those of `USAGE_FIELDS` that the model names; empty if it did not learn the task, or is older than
+        `dict[str, Any]`: Those of `USAGE_FIELDS`, with `questions` `box_prompt`, that the model names; empty if it did not learn the task, or is older than
             these notes.
 
     Raises:
@@ -100,8 +101,11 @@ def task_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
     try:
         older = usage if task == "depth" and task in usage.get("tasks", ()) else {}
         stated = usage.get("task_options", {}).get(task, older)
-        found = {name: value for name, value in stated.items() if name in USAGE_FIELDS}
-        if found:
+        fields = ("box_prompt",) if task == "questions" else USAGE_FIELDS
+        found = {name: value for name, value in stated.items() if name in fields}
+        if task == "questions":
+            _check_box_prompt(found)
+        elif found:
             VLM3Options(task=task, **found)
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{RUN_FILE} of the model: the usage of {task} is none ({error}): save it again.") from error
@@ -125,6 +129,11 @@ def run_file(model: str, revision: str | None = None) -> Path | None:
         return Path(hf_hub_download(model, RUN_FILE, revision=revision))
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, HFValidationError):
         return None
+
+
+def _check_box_prompt(stated: dict[str, Any]) -> None:
+    if "box_prompt" in stated and stated["box_prompt"] not in BOX_PROMPTS:
+        raise ValueError(f"box_prompt={stated['box_prompt']!r}")
 
 
 def _wrong_part(usage: Any) -> str | None:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from huggingface_hub import HfApi, try_to_load_from_cache
+
 from igep.trainers.package_files import PACKAGE, SPACE, find_model
 
 
@@ -40,6 +42,33 @@ def demo_model(model: str | None) -> str:
     return str(Path(model).resolve()) if Path(model).is_dir() else find_model(model)
 
 
+def check_on_hub(model: str) -> None:
+    """Asks the Hub once for a model that is no folder: the Space would ask it again and again for a minute.
+
+    Args:
+        model (`str`): What `demo_model` returned.
+
+    Raises:
+        FileNotFoundError: It is neither a folder nor in the Hub's cache, and the Hub does not have it or cannot be asked.
+    """
+    if Path(model).is_dir() or isinstance(try_to_load_from_cache(model, "config.json"), str):
+        return
+    if "/" not in model:
+        raise FileNotFoundError(
+            f"{model}: there is no such folder, and models of igep on the Hub are named user/name."
+        )
+    # Imported here: it loads torch, and a model in a folder needs none of it.
+    from igep.trainers.publishing.hub_upload import UploadError, hub_errors
+
+    try:
+        with hub_errors():
+            HfApi().model_info(model)
+    except UploadError as error:
+        raise FileNotFoundError(
+            f"{model}: there is no such folder, no such model in the Hub's cache, and of the Hub: {error}"
+        ) from error
+
+
 def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") -> int:
     """Serves the Space until it is interrupted.
 
@@ -68,9 +97,11 @@ def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") ->
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ModuleNotFoundError(f"{', '.join(missing)} is not installed: run `pip install 'igep[spaces]'`.")
+    found = demo_model(model)
+    check_on_hub(found)
     environment = {
         **os.environ,
-        "MODEL_ID": demo_model(model),
+        "MODEL_ID": found,
         "GRADIO_SERVER_NAME": host,
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_ANALYTICS_ENABLED": os.environ.get("GRADIO_ANALYTICS_ENABLED", "False"),

@@ -40,5 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not is_igep(model.config):
         raise ValueError(f"{options.model} is a plain {model.config.model_type} already: serve it as it is.")
     export_vlm(model, output, processor)
+    if model.config.to_dict().get("ground_head"):  # of models from before there was one, no field
+        print(
+            f"igep export: {options.model} is exported without its ground head: the plain VLM answers in words and cannot "
+            "point at boxes.",
+            file=sys.stderr,
+        )
     print(output)
     return 0

@@ -6,11 +6,11 @@ from transformers import PreTrainedModel, ProcessorMixin
 from transformers.conversion_mapping import get_model_conversion_mapping
 
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.evaluation.load_vlm import is_igep
+from igep.trainers.evaluation.load_vlm import is_igep, reads_positions
 
 
 def export_vlm(model: PreTrainedModel, save_directory: str | Path, processor: ProcessorMixin | None = None) -> None:
-    """Writes the base VLM inside a model, with the weights it was trained to.
+    """Writes the base VLM inside a model, with the weights it was trained to. A ground head stays behind.
 
     Args:
         model (`PreTrainedModel`): An `IGEPForConditionalGeneration`, of this package or loaded with the code it was saved with.
@@ -18,10 +18,15 @@ def export_vlm(model: PreTrainedModel, save_directory: str | Path, processor: Pr
         processor (`ProcessorMixin`, *optional*): The processor to write beside it, wrapped in `IGEPProcessor` or not.
 
     Raises:
-        ValueError: The model is a plain VLM already.
+        ValueError: The model is a plain VLM already, or reads 3D positions, which a plain VLM does not.
     """
     if not is_igep(model.config):
         raise ValueError(f"the model is a plain {model.config.model_type} already: serve it as it is.")
+    if reads_positions(model.config.to_dict()):
+        raise ValueError(
+            "the model reads 3D positions (position_encoding), which its plain VLM would not: it would answer as nobody trained "
+            "it. Use the saved model as it is."
+        )
     vlm = model.vlm
     vlm.generation_config = model.generation_config
     if "_weight_conversions" not in vars(vlm):

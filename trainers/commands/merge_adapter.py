@@ -4,6 +4,7 @@ from pathlib import Path
 
 from peft import PeftModel
 
+from igep.configuration_igep import GROUND_FIELDS
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.model_card import model_card
 from igep.trainers.cards.saved_config import name_bases
@@ -46,6 +47,9 @@ def merge_adapter(folder: str | Path, output: str | Path, base: str | None = Non
         raise ValueError(
             f"the base {name} is a {model.config.vlm_config.model_type}, the adapter was trained on a {trained}: give its base."
         )
+    ground = {name: value for name, value in run["recipe"].items() if name in GROUND_FIELDS}
+    if ground.get("ground_weight"):  # the adapter's folder holds the head, which its base has no place for
+        model.add_ground_head(**ground)
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     merged.save_pretrained(output)
     IGEPProcessor.from_pretrained(adapter).save_pretrained(output)

@@ -13,13 +13,14 @@ from igep.trainers.data.dataset_options import DatasetPlace
 from igep.trainers.data.scannet_geometry import UNNAMED
 from igep.trainers.data.scannet_scenes import NO_OBJECT, ScanNetScenes, load_scannet_scenes
 from igep.trainers.data.scannet_tree import box_row
-from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError
+from igep.trainers.data.scenes.spatial_example import PROPOSAL_LABEL, QUESTION_FEATURES, SpatialDataError
 from igep.trainers.data.special_tokens import plain_question, plain_text
 
 
 logger = logging.getLogger(__name__)
 
 SHOWN_REASONS = 3
+GROUND_PROPOSALS = ("objects", "detected")
 
 
 @dataclass
@@ -32,6 +33,9 @@ class ScanNetBenchmarkOptions(DatasetPlace):
         proposal_box_file (`str`, *optional*): Proposals' boxes (`scannet_val_pred_box.json`), in place of Mask3D's masks.
         unusable_questions (`str`, *optional*, defaults to `"error"`): What to do about questions whose scene or object is not
             there: `error`, or `leave_out`, which says how many and why.
+        ground_proposals (`str`, *optional*): Boxes among which the scorer's `scanrefer` and `multi3drefer` choose: `detected` =
+            proposals, which are added to the boxes of scenes under the label `proposal`, the scorer's choice for datasets that
+            have them unless given; `objects` = the objects' own boxes, among which training always chooses.
     """
 
     annotation_file: str | None = field(
@@ -51,16 +55,42 @@ class ScanNetBenchmarkOptions(DatasetPlace):
             "choices": ["error", "leave_out"],
         },
     )
+    ground_proposals: str | None = field(
+        default=None,
+        metadata={
+            "help": "scanrefer, multi3drefer, scoring: choose among detected proposals or the objects' own boxes.",
+            "choices": list(GROUND_PROPOSALS),
+        },
+    )
 
 
 def load_benchmark_scenes(options: ScanNetBenchmarkOptions, questions: Sequence[BenchmarkQuestion]) -> ScanNetScenes:
-    """The scenes that questions ask about, from where the options say; those missing are noted in it."""
-    return load_scannet_scenes(
+    """The scenes that questions ask about, from where the options say; those missing are noted in it.
+
+    Args:
+        options (`ScanNetBenchmarkOptions`): Where they lie, and whether proposals are to be among their boxes.
+        questions (`Sequence[BenchmarkQuestion]`): The questions.
+
+    Returns:
+        `ScanNetScenes`
+
+    Raises:
+        SpatialDataError: Not one of the scenes is there.
+        ValueError: `ground_proposals` is none of those that are.
+    """
+    if options.ground_proposals not in (None, *GROUND_PROPOSALS):
+        raise ValueError(f"ground_proposals={options.ground_proposals!r}: choose {' or '.join(GROUND_PROPOSALS)}.")
+    scenes = load_scannet_scenes(
         str(options.dataset_path),
         [question.scene_id for question in questions],
         object_box_file=options.object_box_file,
         proposal_box_file=options.proposal_box_file,
     )
+    if options.ground_proposals == "detected":
+        for scene_id, proposals in scenes.proposals.items():
+            scenes.object_ids[scene_id] += [NO_OBJECT] * len(proposals)
+            scenes.boxes[scene_id] += [box_row(PROPOSAL_LABEL, box) for box in proposals]
+    return scenes
 
 
 def join_questions(
@@ -133,7 +163,9 @@ def _problem(question: BenchmarkQuestion, scenes: ScanNetScenes, needs_objects: 
     if question.scene_id in scenes.missing:
         return f"scene {question.scene_id!r} cannot be read: {scenes.missing[question.scene_id]}"
     known = scenes.object_ids[question.scene_id]
-    unknown = [] if question.boxes else [object_id for object_id in question.object_ids if object_id not in known]
+    unknown = []
+    if not question.boxes:
+        unknown = [each for each in question.object_ids if each == NO_OBJECT or each not in known]
     if unknown and (needs_objects or known):
         return (
             f"scene {question.scene_id!r} has no box of object {unknown[0]} (it has {len(known)} boxes"
@@ -162,7 +194,7 @@ def _place_of(shown: tuple[float, ...], own: list[int], ids: list[int], boxes: l
         if (*boxes[place]["centre_metres"], *boxes[place]["size_metres"]) == shown:
             return place
     ids.append(NO_OBJECT)
-    boxes.append(box_row("proposal", shown))
+    boxes.append(box_row(PROPOSAL_LABEL, shown))
     return len(boxes) - 1
 
 

@@ -13,9 +13,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from igep.camera_geometry import resize_intrinsics
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.data.scenes.colour_camera_depth import nearest_depth
+from igep.spatial_prompts import GROUND_TOKEN
+from igep.trainers.data.centre_square import centre_square, crops_to_centre
+from igep.trainers.data.geometry_batch import geometry_batch
+from igep.trainers.data.grounding_batch import check_grounding, grounding_batch
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.special_tokens import refuse_token, special_token_pattern
 
@@ -44,6 +46,9 @@ class IGEPDataCollator:
             at most so many tokens. One sample per row unless given.
         unannotated_prompt (`str`, *optional*): What stands before the missing answer of a scene nobody annotated. It
             trains nothing, but the sequence needs a text.
+        position_range_metres (`Sequence[float]`, *optional*): For a model that reads 3D positions; see `geometry_batch`.
+        ground_geometry_inputs (`str`, *optional*): With a ground head: its setting (`"none"`, `"pose"` or `"depth+pose"`). Turns
+            that boxes answer then have no labels. Without, a sample with such turns is an error.
 
     Returns (of a call):
         `dict`: everything the base model's processor returns, padded on the right, and
@@ -51,15 +56,18 @@ class IGEPDataCollator:
         - with `pack_questions`, `set_index` and `block_index` (R, L) int64 as `question_packing` defines them, where R rows
           hold the B samples in order;
         - `labels` (B, L) int64: tokens of the answers with their end of turn, -100 elsewhere;
-        - `depth_metres` (B, F, H, W) float32, 0 = invalid; `intrinsics` (B, F, 3, 3) float32 in pixels of it, NaN =
-          unknown; `world_from_camera` (B, F, 4, 4) float32, NaN = unknown, the world's origin moved to a camera of the
-          sample; `frame_mask` (B, F) bool, False = padding;
-        - `teacher_frames` (B, F, 3, h, w) uint8 if `teacher_frame_size` is given;
+        - `depth_metres`, `intrinsics`, `world_from_camera` and `frame_mask` of `geometry_batch`;
+        - with `ground_geometry_inputs`, `grounding`: the questions that boxes answer, as `IGEPForConditionalGeneration.forward`
+          takes them, but for the geometry;
+        - `teacher_frames` (B, F, 3, h, w) uint8 if `teacher_frame_size` is given; both of the centre square alone where the
+          processor crops videos to it;
         - `sample_ids`, `scene_ids` (B names) and `frame_ids` (B times F names), which are for the trainer.
 
     Raises:
         ValueError: An empty batch, an unknown `frames_as`, or `max_packed_tokens` without `pack_questions`.
-        SpatialDataError: A sample without frames, with special tokens of the model in its texts, or one that `max_length` would cut inside its frames or question.
+        SpatialDataError: A sample without frames, with special tokens of the model in its texts, one that `max_length` would
+            cut inside its frames or question, one whose positions are to be read and are not there, or one with questions that
+            boxes answer without a ground head, or without what its setting takes.
     """
 
     def __init__(
@@ -73,6 +81,8 @@ class IGEPDataCollator:
         unannotated_prompt: str = "Describe the scene.",
         pack_questions: bool = False,
         max_packed_tokens: int | None = None,
+        position_range_metres: Sequence[float] | None = None,
+        ground_geometry_inputs: str | None = None,
     ):
         if max_packed_tokens is not None and not pack_questions:
             raise ValueError(f"max_packed_tokens={max_packed_tokens} needs pack_questions: set it to true.")
@@ -86,6 +96,9 @@ class IGEPDataCollator:
         self.unannotated_prompt = unannotated_prompt
         self.pack_questions = pack_questions
         self.max_packed_tokens = max_packed_tokens
+        self.position_range_metres = position_range_metres
+        self._crops = frames_as == "video" and crops_to_centre(processor)
+        self.ground_geometry_inputs = ground_geometry_inputs
         self._packed_blocks = functools.lru_cache(TEXT_CACHE)(self._tokenise_block)
         self._prefixes = functools.lru_cache(TEXT_CACHE)(self._write_prefix)
         self._conversation_tokens = functools.lru_cache(TEXT_CACHE)(self._tokenise_conversation)
@@ -110,10 +123,17 @@ class IGEPDataCollator:
             if not example.frames:
                 raise SpatialDataError(f"Sample {example.sample_id!r} has no frames: a sample needs at least one.")
             self._check_words(example)
-        batch = self._packed_text(examples) if self.pack_questions else self._text_and_vision(examples)
-        batch.update(self._geometry(examples))
+            check_grounding(example, self.ground_geometry_inputs)
+        # Where the hidden states of questions are that boxes answer: sample by sample and turn by turn, row and column.
+        places: list[list[tuple[int, int]]] = [[] for _ in examples]
+        write = self._packed_text if self.pack_questions else self._text_and_vision
+        batch = write(examples, places)
+        seen = [centre_square(example) for example in examples] if self._crops else examples
+        batch.update(geometry_batch(seen, self.geometry_size, self.position_range_metres))
+        if self.ground_geometry_inputs is not None:
+            batch["grounding"] = grounding_batch(seen, places, keeps_world=self.position_range_metres is not None)
         if self.teacher_frame_size is not None:
-            batch["teacher_frames"] = self._teacher_frames(examples, batch["frame_mask"].shape[1])
+            batch["teacher_frames"] = self._teacher_frames(seen, batch["frame_mask"].shape[1])
         batch["sample_ids"] = [example.sample_id for example in examples]
         batch["scene_ids"] = [example.scene_id for example in examples]
         batch["frame_ids"] = [list(example.frame_ids) for example in examples]
@@ -127,19 +147,21 @@ class IGEPDataCollator:
                 if token is not None:
                     refuse_token(f"Sample {example.sample_id!r}", kind, text, token.group())
 
-    def _text_and_vision(self, examples: Sequence[SpatialExample]) -> dict:
+    def _text_and_vision(self, examples: Sequence[SpatialExample], places: list[list[tuple[int, int]]]) -> dict:
         conversations = [self._conversation_tokens(example.conversation, len(example.frames)) for example in examples]
-        batch = self._processed(examples, [prompt for prompt, _, _ in conversations])
+        batch = self._processed(examples, [prompt for prompt, *_ in conversations])
         prompt_ids, prompt_lengths = batch["input_ids"], batch.pop("attention_mask").sum(1).tolist()
         lengths = [
             self._length(example, prompt_length, tail_ids)
-            for example, prompt_length, (_, tail_ids, _) in zip(examples, prompt_lengths, conversations, strict=True)
+            for example, prompt_length, (_, tail_ids, *_) in zip(examples, prompt_lengths, conversations, strict=True)
         ]
         size = (len(examples), max(lengths))
         input_ids = torch.full(size, self.processor.tokenizer.pad_token_id)
         labels = torch.full(size, IGNORED)
         for row, (prompt_length, length) in enumerate(zip(prompt_lengths, lengths, strict=True)):
-            _, tail_ids, tail_labels = conversations[row]
+            _, tail_ids, tail_labels, asks = conversations[row]
+            columns = [prompt_length + ask for ask in asks]
+            places[row] += [(row, column) for column in columns if column < length]
             input_ids[row, :prompt_length] = prompt_ids[row, :prompt_length]
             input_ids[row, prompt_length:length] = tail_ids[: length - prompt_length]
             labels[row, prompt_length:length] = tail_labels[: length - prompt_length]
@@ -169,7 +191,7 @@ class IGEPDataCollator:
                 "videos of several lengths: give every sample the same number, or set frames_as to images."
             ) from error
 
-    def _packed_text(self, examples: Sequence[SpatialExample]) -> dict:
+    def _packed_text(self, examples: Sequence[SpatialExample], places: list[list[tuple[int, int]]]) -> dict:
         """Rows of prefixes and blocks. Each prefix is processed as a text of its own: how images are cut may depend on it."""
         prefixes = [self._prefixes(len(example.frames)) for example in examples]
         batch = self._processed(examples, prefixes)
@@ -181,13 +203,13 @@ class IGEPDataCollator:
             turns = example.conversation or ((self.unannotated_prompt, None),)
             asked_together = [turns] if example.is_dialogue else [(turn,) for turn in turns]
             blocks = [self._packed_blocks(part, len(example.frames)) for part in asked_together]
-            ids = torch.cat([batch["input_ids"][number][real[number]], *(ids for ids, _ in blocks)])
-            start = len(ids) - sum(len(ids) for ids, _ in blocks)
+            ids = torch.cat([batch["input_ids"][number][real[number]], *(ids for ids, *_ in blocks)])
+            start = len(ids) - sum(len(ids) for ids, *_ in blocks)
             self._check_packed_length(example, start, blocks, len(ids))
-            labels = torch.cat([torch.full((start,), IGNORED), *(labels for _, labels in blocks)])
+            labels = torch.cat([torch.full((start,), IGNORED), *(labels for _, labels, _ in blocks)])
             block = torch.zeros(len(ids), dtype=torch.long)
             block[start:] = torch.repeat_interleave(
-                torch.arange(1, len(blocks) + 1), torch.tensor([len(ids) for ids, _ in blocks])
+                torch.arange(1, len(blocks) + 1), torch.tensor([len(ids) for ids, *_ in blocks])
             )
             kinds = torch.zeros_like(ids)
             if types is not None:
@@ -195,6 +217,10 @@ class IGEPDataCollator:
             if number and (self.max_packed_tokens is None or room + len(ids) > self.max_packed_tokens):
                 rows.append([])
                 room = 0
+            column = room + start
+            for block_ids, _, asks in blocks:
+                places[number] += [(len(rows) - 1, column + ask) for ask in asks]
+                column += len(block_ids)
             room += len(ids)
             rows[-1].append((ids, labels, torch.full_like(ids, number), block, kinds))
         joined = [[torch.cat(parts) for parts in zip(*row, strict=True)] for row in rows]
@@ -210,10 +236,10 @@ class IGEPDataCollator:
         return batch
 
     def _check_packed_length(
-        self, example: SpatialExample, start: int, blocks: list[tuple[torch.Tensor, torch.Tensor]], length: int
+        self, example: SpatialExample, start: int, blocks: list[tuple[torch.Tensor, ...]], length: int
     ) -> None:
         """Raises rather than cuts: a cut block would end in the middle of its answer."""
-        longest = start + max(len(ids) for ids, _ in blocks)
+        longest = start + max(len(ids) for ids, *_ in blocks)
         if self.max_length is not None and longest > self.max_length:
             raise SpatialDataError(
                 f"Sample {example.sample_id!r}: its {len(example.frames)} frames and its longest question take {longest} "
@@ -230,8 +256,8 @@ class IGEPDataCollator:
 
     def _tokenise_block(
         self, turns: tuple[tuple[str, str | None], ...], num_frames: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids and labels of one question behind the prefix, or of a whole dialogue, with the answer if there is one."""
+    ) -> tuple[torch.Tensor, torch.Tensor, tuple[int, ...]]:
+        """As `_tokenise_conversation`, of one question behind the prefix, or of a whole dialogue."""
         question, answer = turns[0]
         prefix = self._prefixes(num_frames)
         asked = self.processor.prompt_text([question], num_frames, frames_as=self.frames_as)
@@ -241,12 +267,13 @@ class IGEPDataCollator:
                 f"Question {question!r}: its tokens depend on what stands before it in {asked!r}, so it cannot be packed. Set "
                 "pack_questions to false for this base."
             )
-        labels = [IGNORED] * len(rest)
+        labels, asks = [IGNORED] * len(rest), ()
         if answer is not None:
-            _, answer_ids, answer_labels = self._conversation_tokens(turns, num_frames)
+            _, answer_ids, answer_labels, asks = self._conversation_tokens(turns, num_frames)
+            asks = tuple(len(rest) + ask for ask in asks)
             rest += answer_ids.tolist()
             labels += answer_labels.tolist()
-        return torch.tensor(rest), torch.tensor(labels)
+        return torch.tensor(rest), torch.tensor(labels), asks
 
     def _length(self, example: SpatialExample, prompt_length: int, tail_ids: torch.Tensor) -> int:
         length = prompt_length + len(tail_ids)
@@ -271,16 +298,17 @@ class IGEPDataCollator:
 
     def _tokenise_conversation(
         self, conversation: tuple[tuple[str, str], ...], num_frames: int
-    ) -> tuple[str, torch.Tensor, torch.Tensor]:
-        """The first prompt as text, then the ids and labels of all that follows it."""
+    ) -> tuple[str, torch.Tensor, torch.Tensor, tuple[int, ...]]:
+        """The first prompt as text, the ids and labels of all that follows it, and where in it a `<ground>` ends."""
         if not conversation:
             prompt = self.processor.prompt_text([self.unannotated_prompt], num_frames, frames_as=self.frames_as)
-            return prompt, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long)
+            return prompt, torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long), ()
         first_prompt = None
         so_far = ""
         turns: list[str] = []
         ids: list[int] = []
         labels: list[int] = []
+        asks: list[int] = []
         for question, answer in conversation:
             asked = self.processor.prompt_text([*turns, question], num_frames, frames_as=self.frames_as)
             turns += [question, answer]
@@ -299,40 +327,22 @@ class IGEPDataCollator:
                 ids += asked_ids
                 labels += [IGNORED] * len(asked_ids)
             answer_ids = self._ids(answered[start:])
+            if answer == GROUND_TOKEN and self.ground_geometry_inputs is not None:
+                token = self._ids(GROUND_TOKEN)  # as many as the base's tokenizer makes of it
+                if answer_ids[: len(token)] != token:
+                    raise ValueError(
+                        f"{GROUND_TOKEN} is tokenised otherwise in {answered[start:]!r}: use another chat template."
+                    )
+                asks.append(len(ids) + len(token) - 1)
+                labels += [IGNORED] * len(answer_ids)  # the head answers
+            else:
+                labels += answer_ids
             ids += answer_ids
-            labels += answer_ids
             so_far = answered
-        return first_prompt, torch.tensor(ids), torch.tensor(labels)
+        return first_prompt, torch.tensor(ids), torch.tensor(labels), tuple(asks)
 
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False).input_ids
-
-    def _geometry(self, examples: Sequence[SpatialExample]) -> dict[str, torch.Tensor]:
-        height, width = self.geometry_size
-        batch, frames = len(examples), max(len(example.frames) for example in examples)
-        depth_metres = np.zeros((batch, frames, height, width), dtype=np.float32)
-        intrinsics = np.full((batch, frames, 3, 3), np.nan, dtype=np.float32)
-        world_from_camera = np.full((batch, frames, 4, 4), np.nan, dtype=np.float32)
-        frame_mask = np.zeros((batch, frames), dtype=bool)
-        for row, example in enumerate(examples):
-            count = len(example.frames)
-            frame_mask[row, :count] = True
-            size = self.geometry_size if example.depth_metres is None else example.depth_metres.shape[1:]
-            if example.depth_metres is not None:
-                depth_metres[row, :count] = nearest_depth(example.depth_metres, self.geometry_size)
-            if example.intrinsics is not None:
-                own = example.intrinsics
-                if size != self.geometry_size:
-                    own = resize_intrinsics(torch.from_numpy(own), size, self.geometry_size).numpy()
-                intrinsics[row, :count] = own
-            if example.world_from_camera is not None:
-                world_from_camera[row, :count] = _near_origin(example.world_from_camera)
-        return {
-            "depth_metres": torch.from_numpy(depth_metres),
-            "intrinsics": torch.from_numpy(intrinsics),
-            "world_from_camera": torch.from_numpy(world_from_camera),
-            "frame_mask": torch.from_numpy(frame_mask),
-        }
 
     def _teacher_frames(self, examples: Sequence[SpatialExample], frames: int) -> torch.Tensor:
         height, width = self.teacher_frame_size
@@ -343,13 +353,3 @@ class IGEPDataCollator:
                     frame = frame.resize((width, height), Image.Resampling.BICUBIC)
                 pixels[row, column] = np.asarray(frame)
         return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)
-
-
-def _near_origin(world_from_camera: np.ndarray) -> np.ndarray:
-    """Moves the world's origin to the first posed camera, in float64: float32 is too coarse for far-away origins."""
-    posed = np.isfinite(world_from_camera).all((1, 2))
-    if not posed.any():
-        return world_from_camera
-    moved = world_from_camera.astype(np.float64)
-    moved[:, :3, 3] -= moved[posed.argmax(), :3, 3]
-    return moved

@@ -20,6 +20,7 @@ from igep.trainers.data.dataset_options import DatasetPlace, depth_kind_field
 from igep.trainers.data.scenes.camera_arrays import pixel_rays
 from igep.trainers.data.scenes.scene_validation import DEPTH_KINDS, decode_frame
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
+from igep.trainers.data.scenes.stored_depth import only_measured
 from igep.trainers.data.vlm3.depth_questions import questions_at
 from igep.trainers.data.vlm3.spatial_question import distinct_questions
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
@@ -117,7 +118,7 @@ class DepthLMDataset(WrittenRows):
         frame = self._frame(number, entry["image"])
         camera = self._numbers(number, entry, "intrinsics", (6,))
         pixels = self._numbers(number, entry, "pixel_coords", (None, 2)) + 0.5
-        metres = self._numbers(number, entry, "depth", (None,))
+        metres = self._numbers(number, entry, "depth", (None,), may_lack=True)
         if len(pixels) != len(metres):
             self._fail(number, f"{len(pixels)} `pixel_coords` for {len(metres)} `depth`: give one depth per point.")
         fx, fy, cx, cy = camera[:4]
@@ -136,16 +137,17 @@ class DepthLMDataset(WrittenRows):
             )
         except ValueError as error:
             self._fail(number, f"{error}")
+        measured = only_measured(metres[None])[0] > 0
         if options.distance_kind != self.depth_kind:
             ray_lengths = np.linalg.norm(pixel_rays(pixels, intrinsics), axis=-1)
             metres = metres * ray_lengths if self.depth_kind == "z" else metres / ray_lengths
         usable = np.flatnonzero(
-            view.inside & (metres >= options.min_depth_metres) & (metres <= options.max_depth_metres)
+            view.inside & measured & (metres >= options.min_depth_metres) & (metres <= options.max_depth_metres)
         )
         if not len(usable):
             self._fail(
                 number,
-                f"none of its {len(metres)} points is inside the unified image and within {options.min_depth_metres:g} to "
+                f"none of its {len(metres)} points is inside the unified image, measured and within {options.min_depth_metres:g} to "
                 f"{options.max_depth_metres:g} metres: leave the line out, or crop less.",
             )
         sample_id = f"{self.file.stem}/{number}"
@@ -188,7 +190,10 @@ class DepthLMDataset(WrittenRows):
         except SpatialDataError as error:
             self._fail(number, f"{error} Paths start at {self.image_root}: see image_root.")
 
-    def _numbers(self, number: int, entry: dict, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    def _numbers(
+        self, number: int, entry: dict, name: str, shape: tuple[int | None, ...], may_lack: bool = False
+    ) -> np.ndarray:
+        """Numbers of a shape, all finite unless some may be lacking."""
         wanted = " x ".join("any" if side is None else str(side) for side in shape)
         try:
             values = np.array(entry[name])
@@ -200,6 +205,6 @@ class DepthLMDataset(WrittenRows):
         fits = values.ndim == len(shape) and all(
             want in (None, side) for want, side in zip(shape, values.shape, strict=True)
         )
-        if not fits or not np.isfinite(values).all():
+        if not fits or not (may_lack or np.isfinite(values).all()):
             self._fail(number, f"`{name}` must be {wanted} finite numbers, it has shape {values.shape}.")
         return values

@@ -13,7 +13,7 @@ from igep.trainers.data.scan2cap import Scan2CapOptions, load_scan2cap
 from igep.trainers.data.scannet import ScanNetOptions, load_scannet
 from igep.trainers.data.scanqa import load_scanqa
 from igep.trainers.data.scanrefer import load_scanrefer
-from igep.trainers.data.scenes.scene_frames import hold_out_frames, split_into_clips
+from igep.trainers.data.scenes.scene_frames import hold_out_block, split_into_clips
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.sqa3d import SQA3DOptions, load_sqa3d
 
@@ -49,14 +49,20 @@ class HeldOutOptions:
 
     Args:
         eval_scenes (`list[str]`, *optional*): Ids of scenes that are held out, with their questions.
-        eval_every_nth_frame (`int`, *optional*): Hold out every n-th frame of every scene, with the scene's questions.
+        eval_frame_fraction (`float`, *optional*): Hold out this share of every scene's frames, the last ones: a block of time,
+            of which every frame is evaluated once.
+        eval_margin_fraction (`float`, *optional*, defaults to `0.05`): With `eval_frame_fraction`: share of the frames before
+            that block that is neither trained on nor evaluated, because these are its near-copies.
     """
 
     eval_scenes: list[str] | None = field(
         default=None, metadata={"help": "Ids of scenes that are held out, with their questions."}
     )
-    eval_every_nth_frame: int | None = field(
-        default=None, metadata={"help": "Hold out every n-th frame of every scene."}
+    eval_frame_fraction: float | None = field(
+        default=None, metadata={"help": "Hold out this share of every scene's frames, a block of time at its end."}
+    )
+    eval_margin_fraction: float = field(
+        default=0.05, metadata={"help": "Share of the frames before that block that is left out altogether."}
     )
 
 
@@ -130,9 +136,9 @@ def load_train_and_held_out(source: SceneSource) -> tuple[SceneTables, SceneTabl
         ValueError: An option is unknown or missing, or two ways of holding out are asked for.
         SpatialDataError: The files or tables break the row schema, or a held-out scene is not there.
     """
-    ways = [bool(source.eval_rooms), bool(source.eval_scenes), source.eval_every_nth_frame is not None]
+    ways = [bool(source.eval_rooms), bool(source.eval_scenes), source.eval_frame_fraction is not None]
     if sum(ways) > 1:
-        raise ValueError("Give one of eval_rooms, eval_scenes and eval_every_nth_frame, not several.")
+        raise ValueError("Give one of eval_rooms, eval_scenes and eval_frame_fraction, not several.")
     if source.eval_rooms and source.dataset != "synthetic_rooms":
         raise ValueError(
             f"eval_rooms={source.eval_rooms} is for synthetic_rooms, not {source.dataset}: use eval_scenes."
@@ -143,8 +149,10 @@ def load_train_and_held_out(source: SceneSource) -> tuple[SceneTables, SceneTabl
         held_out = rendered_rooms(source, held_out=True)
     elif source.eval_scenes:
         (scenes, questions), held_out = _hold_out_scenes(scenes, questions, source.eval_scenes)
-    elif source.eval_every_nth_frame is not None:
-        scenes, held_out_scenes = hold_out_frames(scenes, source.eval_every_nth_frame)
+    elif source.eval_frame_fraction is not None:
+        scenes, held_out_scenes = hold_out_block(
+            scenes, source.eval_frame_fraction, source.eval_margin_fraction, source.clip_frames or 1
+        )
         held_out = held_out_scenes, questions
     if source.clip_frames is not None:
         scenes = _with_clips(scenes, questions, source.clip_frames)

@@ -5,6 +5,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from igep.spatial_prompts import GROUND_ANY_NUMBER, GROUND_TOKEN
 from igep.trainers.data.benchmark_questions import (
     BenchmarkQuestion,
     field_of,
@@ -19,15 +20,10 @@ from igep.trainers.data.benchmark_tables import (
     load_benchmark_scenes,
     referred_box_numbers,
 )
-from igep.trainers.data.scanrefer import GROUND_TOKEN
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 
 
 DATASET = "multi3drefer"
-PROMPT = (  # of `process_multi3drefer.py`
-    "Identify the object according to the following description.\n{description}\n"
-    "There may be no corresponding object, or there may be one or more objects."
-)
 QUESTION_TYPES = ("zt_wo_d", "zt_w_d", "st_wo_d", "st_w_d", "mt")
 
 
@@ -102,7 +98,7 @@ def _original(entry: dict[str, Any], where: str, question_id: str) -> BenchmarkQ
         where=where,
         question_id=question_id,
         scene_id=field_of(entry, "scene_id", str, where),
-        question=PROMPT.format(description=description.capitalize()),
+        question=GROUND_ANY_NUMBER.format(description=description.capitalize()),
         answers=(GROUND_TOKEN,),
         question_type=field_of(entry, "eval_type", str, where),
         object_ids=_object_ids(field_of(entry, "object_ids", list, where), where),

@@ -7,6 +7,7 @@ OUT/report.json                           every scene: what it holds, or why it 
 OUT/.prepare/                             the plan and a record of each finished shard
 """
 
+import contextlib
 import json
 import math
 import os
@@ -93,6 +94,7 @@ class SceneReport:
         objects (`int`): Boxes of objects.
         proposals (`int`): Boxes of proposals.
         notes (`list[str]`): What it lacks.
+        frames_without_pose (`int`): Frames that were left out, for their pose is not finite.
     """
 
     scene_id: str
@@ -101,6 +103,7 @@ class SceneReport:
     objects: int = 0
     proposals: int = 0
     notes: list[str] = field(default_factory=list)
+    frames_without_pose: int = 0
 
 
 def prepare_scannet(
@@ -121,13 +124,15 @@ def prepare_scannet(
 
     Raises:
         SpatialDataError: The folder holds something else, the download is not there, or not one scene could be read.
+        OSError: The folder cannot be written to.
     """
     out = Path(out)
     _check_folder(plan, out)
     tree = ScanNetTree(plan.root, plan.object_box_file, plan.proposal_box_file)
     state = out / PREPARE_FOLDER
-    for name in (PREPARE_FOLDER, *TABLES):
-        (out / name).mkdir(parents=True, exist_ok=True)
+    with _writing(out):
+        for name in (PREPARE_FOLDER, *TABLES):
+            (out / name).mkdir(parents=True, exist_ok=True)
     _write_text(state / "plan.json", json.dumps(asdict(plan)), state)
     reports: list[SceneReport] = []
     for shard in range(plan.num_shards):
@@ -157,7 +162,9 @@ def _check_folder(plan: PreparePlan, out: Path) -> None:
                 f"{out}: an earlier run wrote here with another {', '.join(changed)}. Give the same options to go on with it, or "
                 "another folder."
             )
-    elif out.exists() and (not out.is_dir() or any(path.name != PREPARE_FOLDER for path in out.iterdir())):
+    elif out.exists() and not out.is_dir():
+        raise SpatialDataError(f"{out}: a file. Give a new or empty folder.")
+    elif out.exists() and any(path.name != PREPARE_FOLDER for path in out.iterdir()):
         raise SpatialDataError(f"{out}: holds something else. Give a new or empty folder.")
 
 
@@ -184,7 +191,15 @@ def _write_shard(plan: PreparePlan, tree: ScanNetTree, shard: int, out: Path) ->
             }
         )
         reports.append(
-            SceneReport(scene_id, "", len(row["frames"]), len(scene.object_ids), len(scene.proposals), notes)
+            SceneReport(
+                scene_id,
+                "",
+                len(row["frames"]),
+                len(scene.object_ids),
+                len(scene.proposals),
+                notes,
+                scene.frames_without_pose,
+            )
         )
     for name, features in TABLES.items():
         target = out / name / f"train-{shard:05d}-of-{plan.num_shards:05d}.parquet"
@@ -240,15 +255,29 @@ def _with_images(row: dict[str, Any]) -> dict[str, Any]:
 
 def _write_table(target: Path, rows: Sequence[dict[str, Any]], features: Features, state: Path) -> None:
     unfinished = state / f"{target.parent.name}-{target.name}"
-    # One scene per row group: a reader of one does not read the others.
-    Dataset.from_list(list(rows), features=features).to_parquet(unfinished, batch_size=1)
-    os.replace(unfinished, target)
+    with _writing(state.parent):
+        # One scene per row group: a reader of one does not read the others.
+        Dataset.from_list(list(rows), features=features).to_parquet(unfinished, batch_size=1)
+        os.replace(unfinished, target)
 
 
 def _write_text(target: Path, text: str, state: Path) -> None:
     unfinished = state / f"{target.name}.unfinished"
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, target)
+    with _writing(state.parent):
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, target)
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Says which folder cannot be written to, as on a full disk: what writes Parquet does not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{out}: cannot be written to ({error}). Make room or give another folder; what is whole there is kept, and the "
+            "same command goes on after it."
+        ) from error
 
 
 def _card() -> str:

@@ -25,6 +25,8 @@ DATASET = "scan2cap"
 COORD_TOKEN = "<coord>"
 PROMPT = f"Given an object located at {COORD_TOKEN} , describe the object in detail."  # of `process_scan2cap.py`
 PROPOSAL_IOU = 0.5  # a proposal stands for an object from this overlap on
+SHOWN_BOXES = ("objects", "proposals")
+BOX_PROMPTS = ("centre", "frame", "token")
 NO_BOX = "an unknown place"
 
 
@@ -33,22 +35,26 @@ class Scan2CapOptions(ScanQAOptions, ScanReferOptions):
     """Options of `scan2cap`, beside `one_answer_per_row` (see `ScanQAOptions`) and `label_file` (see `ScanReferOptions`).
 
     Args:
-        shown_boxes (`str`, *optional*, defaults to `"objects"`): Of the benchmark's own file: `objects` = the question shows the
-            object's true box, as in training; `proposals` = the proposal that overlaps it most, at least by half, as the
-            benchmark is scored. Processed files have decided it.
+        shown_boxes (`str`, *optional*): Of the benchmark's own file: `objects` = the question shows the object's true box, as
+            in training unless given; `proposals` = the proposal that overlaps it most, at least by half, as the benchmark is
+            scored unless given. Processed files have decided it.
         box_prompt (`str`, *optional*, defaults to `"centre"`): How a question shows a box: `centre` = its centre in metres as
-            text; `token` = `<coord>`, for a model that reads the box of that token.
+            text, in the scan's aligned world, which RGB does not tell; `frame` = as a box in the camera of a frame (see
+            `shown_box_dataset`); `token` = `<coord>`, for a model that reads the box of that token.
     """
 
-    shown_boxes: str = field(
-        default="objects",
-        metadata={"help": "scan2cap: show the objects' own boxes, or proposals.", "choices": ["objects", "proposals"]},
+    shown_boxes: str | None = field(
+        default=None,
+        metadata={
+            "help": "scan2cap: show the objects' own boxes (training unless given), or proposals (scoring unless given).",
+            "choices": list(SHOWN_BOXES),
+        },
     )
     box_prompt: str = field(
         default="centre",
         metadata={
-            "help": "scan2cap: show a box as its centre in text, or as <coord>.",
-            "choices": ["centre", "token"],
+            "help": "scan2cap: show a box as its centre in text, as a box in the camera of a frame, or as <coord>.",
+            "choices": list(BOX_PROMPTS),
         },
     )
 
@@ -107,17 +113,20 @@ def load_scan2cap(options: Scan2CapOptions) -> tuple[Dataset, Dataset]:
         SpatialDataError: Files that are missing or malformed, or questions that are unusable.
         ValueError: An option that is none.
     """
-    for name, choices in (("shown_boxes", ("objects", "proposals")), ("box_prompt", ("centre", "token"))):
-        if vars(options)[name] not in choices:
-            raise ValueError(f"{name}={vars(options)[name]!r}: choose {' or '.join(choices)}.")
+    if options.shown_boxes not in (None, *SHOWN_BOXES):
+        raise ValueError(f"shown_boxes={options.shown_boxes!r}: choose {' or '.join(SHOWN_BOXES)}.")
+    if options.box_prompt not in BOX_PROMPTS:
+        raise ValueError(f"box_prompt={options.box_prompt!r}: choose {', '.join(BOX_PROMPTS)}.")
     questions = read_scan2cap(
         options.annotation_file, label_file_of(options), one_answer_per_row=options.one_answer_per_row
     )
     scenes = load_benchmark_scenes(options, questions)
     if not questions[0].boxes:
-        questions = _with_shown_boxes(questions, scenes, options.shown_boxes)
-    if options.box_prompt == "centre":
-        questions = [replace(question, question=_in_words(question)) for question in questions]
+        questions = _with_shown_boxes(questions, scenes, options.shown_boxes or "objects")
+    if options.box_prompt != "token":
+        questions = [
+            replace(question, question=_in_words(question, options.box_prompt == "centre")) for question in questions
+        ]
     return join_questions(questions, scenes, needs_objects=True, unusable_questions=options.unusable_questions)
 
 
@@ -175,10 +184,12 @@ def _best_proposal(box: Sequence[float], proposals: Sequence[Sequence[float]]) -
     return tuple(proposals[ious.argmax()]) if ious.max() >= PROPOSAL_IOU else None
 
 
-def _in_words(question: BenchmarkQuestion) -> str:
-    """The question with the centre of its box in metres in place of `<coord>`."""
+def _in_words(question: BenchmarkQuestion, centres: bool) -> str:
+    """The question with words in place of `<coord>` where no box is shown, and otherwise with its box's centre if wanted."""
     if question.shown_box is None:
         return question.question.replace(COORD_TOKEN, NO_BOX)
+    if not centres:
+        return question.question
     return question.question.replace(COORD_TOKEN, f"[{', '.join(f'{value:.2f}' for value in question.shown_box[:3])}]")
 
 

@@ -1,12 +1,14 @@
 """ScanNet-like folders as scenes: the exporter's layout, and frames, depth and poses in one folder.
 
-Exported layout: `color/*.jpg`, `depth/*.png` (uint16, millimetres unless said otherwise), `pose/*.txt` (4x4 camera to
-world) of the same names, `intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and
-`intrinsic/extrinsic_{color,depth}.txt`. One folder: `00000.jpg`, `00000.png`, `00000.txt`, ..., `intrinsic.txt`, and where
-present `depth_intrinsic.txt`. Intrinsics are 3x3 or 4x4.
+Exported layout: `color/*.jpg`, `depth/*.png`, `pose/*.txt` (4x4 camera to world) of the same names,
+`intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and `intrinsic/extrinsic_{color,depth}.txt`.
+One folder: `00000.jpg`, `00000.png`, `00000.txt`, ..., `intrinsic.txt`, and where present `depth_intrinsic.txt`. Intrinsics are
+3x3 or 4x4. Depth is whole numbers of millimetres or floating-point metres unless said otherwise, in any of `DEPTH_SUFFIXES`;
+matrices may be `.npy`; suffixes of either case.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,18 @@ from datasets import Dataset
 
 from igep.trainers.data.dataset_options import DatasetPlace, depth_kind_field
 from igep.trainers.data.question_file import read_questions
+from igep.trainers.data.scenes.frame_files import find_frame_files, find_matrix_file, visible_files
 from igep.trainers.data.scenes.frame_sampling import natural_order
-from igep.trainers.data.scenes.scene_validation import validate_scene
+from igep.trainers.data.scenes.matrix_file import MATRIX_SUFFIXES, read_matrices, read_matrix
+from igep.trainers.data.scenes.scene_validation import lost_poses, validate_scene
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
+from igep.trainers.data.scenes.stored_depth import DEPTH_SUFFIXES, UNREAD_DEPTH_SUFFIXES, is_floating_depth
 
 
 logger = logging.getLogger(__name__)
 
-COLOUR_SUFFIXES = (".jpg", ".jpeg", ".png")
+FLAT_COLOUR_SUFFIXES = (".jpg", ".jpeg")  # in one folder the others are depth
+COLOUR_SUFFIXES = (*FLAT_COLOUR_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff")
 QUESTION_FILE = "questions.jsonl"
 METRES_PER_DEPTH_UNIT = 0.001
 
@@ -35,7 +41,8 @@ class ScanNetOptions(DatasetPlace):
     Args:
         question_file (`str`, *optional*): `scannet`: JSON lines; by default each scene's `questions.jsonl`.
         frame_stride (`int`, *optional*, defaults to `1`): `scannet`: keep every n-th frame.
-        metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): `scannet`: scale of the depth maps.
+        metres_per_depth_unit (`float`, *optional*): `scannet`: scale of the depth maps. By default whole numbers are
+            millimetres (0.001) and floating-point numbers metres (1).
         depth_kind (`str`, *optional*): `z`, or `euclidean` for distances to the camera; `scannet`: `z` by default.
     """
 
@@ -43,8 +50,11 @@ class ScanNetOptions(DatasetPlace):
         default=None, metadata={"help": "scannet: JSON lines of questions (default: questions.jsonl of each scene)."}
     )
     frame_stride: int = field(default=1, metadata={"help": "scannet: keep every n-th frame."})
-    metres_per_depth_unit: float = field(
-        default=METRES_PER_DEPTH_UNIT, metadata={"help": "scannet: scale of the depth maps (default: millimetres)."}
+    metres_per_depth_unit: float | None = field(
+        default=None,
+        metadata={
+            "help": "scannet: scale of the depth maps (default: 0.001 for whole numbers, 1 for floating-point)."
+        },
     )
     depth_kind: str | None = depth_kind_field()
 
@@ -54,12 +64,12 @@ def load_scannet(
     questions: str | Path | None = None,
     *,
     frame_stride: int = 1,
-    metres_per_depth_unit: float = METRES_PER_DEPTH_UNIT,
+    metres_per_depth_unit: float | None = None,
     depth_kind: str = "z",
 ) -> tuple[Dataset, Dataset | None]:
     """Read one scene folder, or every scene folder in a folder. Images stay files: none is opened here.
 
-    Frames whose pose is not finite (tracking failed) are left out. Frames without a depth map stay, and so does a scene
+    Frames without a pose that is one (tracking failed: see `lost_poses`) are left out. Frames without a depth map stay, and so does a scene
     without any depth or poses. The log says each of it.
 
     Args:
@@ -67,7 +77,8 @@ def load_scannet(
         questions (`str | Path`, *optional*): Question file about these scenes (see `question_file`). By default each
             scene's own `questions.jsonl`, where there is one.
         frame_stride (`int`, *optional*, defaults to `1`): Keep every n-th frame.
-        metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): Scale of the depth maps; millimetres by default.
+        metres_per_depth_unit (`float`, *optional*): Scale of the depth maps. By default whole numbers are millimetres and
+            floating-point numbers metres.
         depth_kind (`str`, *optional*, defaults to `"z"`): `"z"`, or `"euclidean"` for distances to the camera.
 
     Returns:
@@ -107,7 +118,8 @@ def scene_folders(root: str | Path) -> list[Path]:
         raise SpatialDataError(f"{root}: no such folder. Give a scene folder or a folder of scene folders.")
     if _is_scene(root):
         return [root]
-    folders = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: natural_order(path.name))
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))]
+    folders.sort(key=lambda path: natural_order(path.name))
     scenes = [folder for folder in folders if _is_scene(folder)]
     if not scenes:
         raise SpatialDataError(
@@ -120,14 +132,30 @@ def scene_folders(root: str | Path) -> list[Path]:
     return scenes
 
 
+def scene_images(folder: Path) -> list[Path]:
+    """The colour images of a scene folder of either layout, in natural order, those without a valid pose as well.
+
+    Args:
+        folder (`Path`): The folder.
+
+    Returns:
+        `list[Path]`
+
+    Raises:
+        SpatialDataError: There is none.
+    """
+    exported = (folder / "color").is_dir()
+    return _colour_files(folder / "color" if exported else folder, exported)
+
+
 def _is_scene(folder: Path) -> bool:
-    return (folder / "color").is_dir() or (folder / "intrinsic.txt").is_file()
+    return (folder / "color").is_dir() or any((folder / f"intrinsic{suffix}").is_file() for suffix in MATRIX_SUFFIXES)
 
 
 def read_scene_folder(
     folder: Path,
     frame_stride: int = 1,
-    metres_per_depth_unit: float = METRES_PER_DEPTH_UNIT,
+    metres_per_depth_unit: float | None = None,
     depth_kind: str = "z",
 ) -> dict[str, Any]:
     """Read one scene folder of either layout.
@@ -135,7 +163,7 @@ def read_scene_folder(
     Args:
         folder (`Path`): The folder; its name is the scene's.
         frame_stride (`int`, *optional*, defaults to `1`): Keep every n-th frame.
-        metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): Scale of the depth maps.
+        metres_per_depth_unit (`float`, *optional*): Scale of the depth maps, see `load_scannet`.
         depth_kind (`str`, *optional*, defaults to `"z"`): `"z"` or `"euclidean"`.
 
     Returns:
@@ -146,43 +174,52 @@ def read_scene_folder(
     """
     exported = (folder / "color").is_dir()
     if exported:
-        colour_folder, depth_folder, pose_folder = folder / "color", folder / "depth", folder / "pose"
-        colour_intrinsics_file = folder / "intrinsic" / "intrinsic_color.txt"
-        depth_intrinsics_file = folder / "intrinsic" / "intrinsic_depth.txt"
+        depth_folder, pose_folder = folder / "depth", folder / "pose"
+        camera_folder, colour_camera, depth_camera = folder / "intrinsic", "intrinsic_color", "intrinsic_depth"
     else:
-        colour_folder = depth_folder = pose_folder = folder
-        colour_intrinsics_file, depth_intrinsics_file = folder / "intrinsic.txt", folder / "depth_intrinsic.txt"
-    colour_files = _colour_files(colour_folder, may_be_png=exported)[::frame_stride]
-    poses = _read_poses(colour_files, pose_folder, has_own_folder=exported)
+        depth_folder = pose_folder = camera_folder = folder
+        colour_camera, depth_camera = "intrinsic", "depth_intrinsic"
+    all_colour_files = scene_images(folder)
+    names = [path.stem for path in all_colour_files]
+    colour_files = all_colour_files[::frame_stride]
+    poses = _read_poses(colour_files, names, pose_folder, exported)
     if exported:
-        rig_from_colour, colour_from_depth = _read_extrinsics(folder / "intrinsic")
+        rig_from_colour, colour_from_depth = _read_extrinsics(camera_folder)
     else:
         rig_from_colour, colour_from_depth = np.eye(4), np.eye(4)
     if poses is None:
-        logger.warning("%s: no pose files, so no pose supervises this scene.", folder)
+        looked_for = (pose_folder / f"{names[0]}.txt").relative_to(folder)
+        logger.warning(
+            "%s: no pose files (such as %s), so no pose supervises this scene. It holds %s.",
+            *(folder, looked_for, _content(folder)),
+        )
     else:
-        valid = np.isfinite(poses).all((1, 2))
-        if not valid.any():
+        lost = lost_poses(poses)
+        if lost.all():
             raise SpatialDataError(
-                f"{folder}: none of its {len(poses)} poses is finite. Remove this scene or its poses."
+                f"{folder}: none of its {len(poses)} poses is one: they are not finite, or zero. Remove this scene or its poses."
             )
-        if not valid.all():
-            logger.warning(
-                "%s: %d of %d frames have no valid pose and are left out.", folder, (~valid).sum(), len(valid)
-            )
-        colour_files = [path for path, is_valid in zip(colour_files, valid, strict=True) if is_valid]
-        poses = poses[valid] @ rig_from_colour
-    depth = [depth_folder / f"{path.stem}.png" for path in colour_files]
-    depth = [str(path) if path.is_file() else None for path in depth]
+        if lost.any():
+            logger.warning("%s: %d of %d frames have no valid pose and are left out.", folder, lost.sum(), len(lost))
+        colour_files = [path for path, is_lost in zip(colour_files, lost, strict=True) if not is_lost]
+        poses = poses[~lost] @ rig_from_colour
+    depth_files = _depth_files(depth_folder, names, exported)
+    if metres_per_depth_unit is None:
+        metres_per_depth_unit = _usual_unit(depth_files)
+    depth = [str(depth_files[path.stem]) if path.stem in depth_files else None for path in colour_files]
     num_missing = depth.count(None)
-    if num_missing == len(depth):
-        _assert_none(depth_folder, ".png", colour_files)
     if num_missing:
-        logger.warning("%s: %d of %d frames have no depth map.", folder, num_missing, len(depth))
+        logger.warning(
+            "%s: %d of %d frames have no depth map. It holds %s.", folder, num_missing, len(depth), _content(folder)
+        )
     has_depth = num_missing < len(depth)
-    has_depth_camera = has_depth and depth_intrinsics_file.is_file()
+    depth_intrinsics_file = find_matrix_file(camera_folder, depth_camera)
+    has_depth_camera = has_depth and depth_intrinsics_file is not None
     if has_depth and not has_depth_camera and np.abs(colour_from_depth - np.eye(4)).max() > 0:
-        raise SpatialDataError(f"{depth_intrinsics_file}: no such file, but the extrinsics tell of a second camera.")
+        raise SpatialDataError(
+            f"{camera_folder / depth_camera}.txt: no such file, but the extrinsics tell of a second camera."
+        )
+    colour_intrinsics_file = find_matrix_file(camera_folder, colour_camera) or camera_folder / f"{colour_camera}.txt"
     row = {
         "scene_id": folder.name,
         "frame_ids": [path.stem for path in colour_files],
@@ -203,47 +240,84 @@ def read_scene_folder(
     return row
 
 
-def _colour_files(folder: Path, may_be_png: bool) -> list[Path]:
-    suffixes = COLOUR_SUFFIXES if may_be_png else COLOUR_SUFFIXES[:2]
-    files = [path for path in folder.iterdir() if path.suffix.lower() in suffixes]
-    if not files:
+def _content(folder: Path) -> str:
+    """Names of what a scene folder holds, for messages."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "")
+
+
+def _colour_files(folder: Path, exported: bool) -> list[Path]:
+    suffixes = COLOUR_SUFFIXES if exported else FLAT_COLOUR_SUFFIXES
+    files = visible_files(folder)
+    images = [path for path in files if path.suffix.lower() in suffixes]
+    if not images:
         raise SpatialDataError(f"{folder}: no colour image ({', '.join(suffixes)}) here. Export the scene again.")
-    return sorted(files, key=lambda path: natural_order(path.name))
-
-
-def _assert_none(folder: Path, suffix: str, colour_files: list[Path]) -> None:
-    """Files of this kind that belong to no frame have other names than they should."""
-    files = sorted(folder.glob(f"*{suffix}"))
-    if files:
-        raise SpatialDataError(
-            f"{folder}: none of the {len(files)} {suffix} files ({files[0].name!r}, ...) belongs to a frame. Name each "
-            f"after its colour image, such as {colour_files[0].stem}{suffix}."
+    if exported and len(images) < len(files):
+        others = [path.name for path in files if path not in images]
+        logger.warning(
+            "%s: %d files are no images of a type that is read and are left out: %s",
+            *(folder, len(others), ", ".join(others[:5])),
         )
+    return sorted(images, key=lambda path: natural_order(path.name))
 
 
-def _read_poses(colour_files: list[Path], folder: Path, has_own_folder: bool) -> np.ndarray | None:
+def _depth_files(folder: Path, names: Sequence[str], exported: bool) -> dict[str, Path]:
+    """Depth map of each frame that has one."""
+    found = find_frame_files(folder, names, "depth", DEPTH_SUFFIXES, None if exported else UNREAD_DEPTH_SUFFIXES)
+    # In one folder `.npy` may be either.
+    return {} if found and not exported and _is_pose(next(iter(found.values()))) else found
+
+
+def _usual_unit(depth_files: dict[str, Path]) -> float:
+    """Metres for floating-point depth, millimetres for whole numbers, as the first map of each suffix says."""
+    first_of_suffix = {path.suffix.lower(): path for path in reversed(depth_files.values())}
+    floating = {}
+    for path in first_of_suffix.values():
+        try:
+            floating[path] = is_floating_depth(path)
+        except (OSError, ValueError) as error:
+            raise SpatialDataError(f"{path}: not a readable depth map ({error}). Export this file again.") from error
+    if len(set(floating.values())) > 1:
+        raise SpatialDataError(
+            f"{next(iter(floating)).parent}: depth in whole numbers and in floating-point numbers, which have two units. Convert "
+            "one to the other."
+        )
+    if not any(floating.values()):
+        return METRES_PER_DEPTH_UNIT
+    logger.warning(
+        "%s: floating-point depth is taken for metres; if it is not, set metres_per_depth_unit.",
+        next(iter(floating)).parent,
+    )
+    return 1.0
+
+
+def _is_pose(path: Path) -> bool:
+    return path.suffix.lower() == ".npy" and np.load(path, mmap_mode="r", allow_pickle=False).shape == (4, 4)
+
+
+def _read_poses(colour_files: Sequence[Path], names: Sequence[str], folder: Path, exported: bool) -> np.ndarray | None:
     """(F, 4, 4) camera to world, or `None` where no frame has a file."""
-    files = [folder / f"{path.stem}.txt" for path in colour_files]
-    present = [path.is_file() for path in files]
-    if not any(present):
-        if has_own_folder:
-            _assert_none(folder, ".txt", colour_files)
+    found = find_frame_files(folder, names, "pose", MATRIX_SUFFIXES, None if exported else ())
+    files = [found.get(path.stem) for path in colour_files]
+    present = [path for path in files if path is not None]
+    if not present or (not exported and present[0].suffix.lower() == ".npy" and not _is_pose(present[0])):
         return None
-    if not all(present):
+    if None in files:
         raise SpatialDataError(
-            f"{files[present.index(False)]}: no such pose file, though {sum(present)} of {len(files)} frames have one. "
-            "Export it, or remove the frame."
+            f"{folder / colour_files[files.index(None)].stem}.txt: no such pose file, though {len(present)} of {len(files)} "
+            "frames have one. Export it, or remove the frame."
         )
-    return np.stack([_read_matrix(path, ((4, 4),)) for path in files])
+    return read_matrices(present, ((4, 4),))
 
 
 def _read_extrinsics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Rig from colour camera and colour from depth camera. A file holds camera from rig; the pose is the rig's."""
     colour_from_rig, depth_from_rig = np.eye(4), np.eye(4)
-    if (folder / "extrinsic_color.txt").is_file():
-        colour_from_rig = _read_matrix(folder / "extrinsic_color.txt", ((4, 4),))
-    if (folder / "extrinsic_depth.txt").is_file():
-        depth_from_rig = _read_matrix(folder / "extrinsic_depth.txt", ((4, 4),))
+    colour_file, depth_file = (find_matrix_file(folder, f"extrinsic_{name}") for name in ("color", "depth"))
+    if colour_file is not None:
+        colour_from_rig = read_matrix(colour_file, ((4, 4),))
+    if depth_file is not None:
+        depth_from_rig = read_matrix(depth_file, ((4, 4),))
     for name, matrix in (("color", colour_from_rig), ("depth", depth_from_rig)):
         if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
             raise SpatialDataError(f"{folder / f'extrinsic_{name}.txt'}: singular. Remove the file if it is unknown.")
@@ -251,21 +325,4 @@ def _read_extrinsics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_intrinsics(path: Path) -> list[list[float]]:
-    return _read_matrix(path, ((3, 3), (4, 4)))[:3, :3].tolist()
-
-
-def _read_matrix(path: Path, shapes: tuple[tuple[int, int], ...]) -> np.ndarray:
-    try:
-        text = path.read_text(encoding="utf-8")
-        matrix = np.loadtxt(text.splitlines(), dtype=np.float64, ndmin=2) if text.strip() else np.empty((0, 0))
-    except FileNotFoundError as error:
-        raise SpatialDataError(f"{path}: no such file. Export the scene again.") from error
-    except (OSError, ValueError) as error:
-        raise SpatialDataError(f"{path}: not a matrix of numbers ({error}). Export this file again.") from error
-    if matrix.shape not in shapes:
-        wanted = " or ".join(f"{rows}x{columns}" for rows, columns in shapes)
-        raise SpatialDataError(
-            f"{path}: a matrix of {matrix.shape[0]}x{matrix.shape[1]} numbers, not {wanted}. Write all of its numbers, one "
-            "row of the matrix a line."
-        )
-    return matrix
+    return read_matrix(path, ((3, 3), (4, 4)))[:3, :3].tolist()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from igep.trainers.data.ply_vertices import read_ply_vertices
-from igep.trainers.data.scannet import read_scene_folder
+from igep.trainers.data.scannet import read_scene_folder, scene_images
 from igep.trainers.data.scannet_geometry import (
     UNNAMED,
     ObjectBox,
@@ -45,12 +45,14 @@ class ScannedScene:
         object_ids (`list[int]`): ScanNet's ids of the row's boxes, in their order.
         proposals (`list[tuple[float, ...]]`): Boxes of six numbers that a detector proposes.
         notes (`list[str]`): What the scene lacks, in words.
+        frames_without_pose (`int`): Frames that are left out, for their pose is not finite.
     """
 
     row: dict[str, Any]
     object_ids: list[int]
     proposals: list[tuple[float, ...]]
     notes: list[str]
+    frames_without_pose: int = 0
 
 
 class ScanNetTree:
@@ -118,7 +120,8 @@ class ScanNetTree:
                 f"{folders[0]}: no frames of this scan (00000.jpg, ..., intrinsic.txt). Export them."
             )
         row = read_scene_folder(frames)
-        notes = []
+        without_pose = len(scene_images(frames)) - len(row["frames"])
+        notes = [f"frames without a finite pose, which are left out: {without_pose}"] if without_pose else []
         scan = self.root / "scans" / scene_id
         alignment = self._alignment(scan, notes)
         if alignment is not None and row["world_from_camera"]:
@@ -127,7 +130,7 @@ class ScanNetTree:
         objects = self._objects(scan, mesh, notes)
         proposals = self._proposals(scene_id, mesh, notes)
         row["boxes"] = [box_row(each.label, each.box) for each in objects]
-        return ScannedScene(row, [each.object_id for each in objects], proposals, notes)
+        return ScannedScene(row, [each.object_id for each in objects], proposals, notes, without_pose)
 
     def _box_file(self, given: str | Path | None, name: str) -> SceneBoxFile | None:
         if given is not None:

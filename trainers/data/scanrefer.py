@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from igep.spatial_prompts import GROUND_ONE, GROUND_TOKEN
 from igep.trainers.data.benchmark_questions import (
     BenchmarkQuestion,
     field_of,
@@ -27,8 +28,6 @@ from igep.trainers.data.scenes.spatial_example import SpatialDataError
 
 
 DATASET = "scanrefer"
-PROMPT = "Identify the object according to the following description.\n{description}"  # of `process_scanrefer.py`
-GROUND_TOKEN = "<ground>"  # the answer where a grounding head points to boxes
 LABEL_FILE = "scannetv2-labels.combined.tsv"
 # Of NYU40, the classes that ScanNet evaluates; every other object counts as "other furniture".
 CLASSES = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36, 39))
@@ -78,7 +77,7 @@ def read_scanrefer(path: str | None, label_file: str | Path | None = None) -> li
                 question_id=str(number),
                 scene_id=field_of(entry, "scene_id", str, where),
                 # `capitalize` makes all letters but the first small: so do the peers.
-                question=PROMPT.format(description=description.capitalize()),
+                question=GROUND_ONE.format(description=description.capitalize()),
                 answers=(GROUND_TOKEN,),
                 question_type=types[number],
                 object_ids=(field_of(entry, "object_id", int, where),),

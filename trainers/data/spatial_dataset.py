@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
+from igep.trainers.data.ground_truth import ground_truth, warn_of_empty_proposals
 from igep.trainers.data.row_source import RowText
 from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
 from igep.trainers.data.scenes.colour_camera_depth import (
@@ -40,6 +41,7 @@ def build_example(
     num_frames: int,
     geometry_size: tuple[int, int],
     sample_id: str,
+    max_depth_metres: float = math.inf,
 ) -> SpatialExample:
     """Validate a scene row, decode the frames that are sampled from it, and bring its geometry to one size.
 
@@ -52,6 +54,7 @@ def build_example(
         num_frames (`int`): F, frames of the sample.
         geometry_size (`tuple[int, int]`): (H, W) of the depth, and of the pixels that the intrinsics speak of.
         sample_id (`str`): Name of the sample.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement.
 
     Returns:
         `SpatialExample`: The sample.
@@ -61,7 +64,7 @@ def build_example(
     """
     scene = validate_scene(scene_row)
     sampled = _sampled_frames(scene.scene_id, scene.valid_frames, len(scene.frames), num_frames)
-    return _example(scene, sampled, question_rows, geometry_size, sample_id)
+    return example_of(scene, sampled, question_rows, geometry_size, sample_id, max_depth_metres)
 
 
 def _sampled_frames(scene_id: str, usable: np.ndarray, num_stored: int, num_frames: int) -> np.ndarray:
@@ -75,14 +78,30 @@ def _sampled_frames(scene_id: str, usable: np.ndarray, num_stored: int, num_fram
         ) from error
 
 
-def _example(
+def example_of(
     scene: ValidScene,
     sampled: np.ndarray,
     question_rows: Sequence[dict],
     geometry_size: tuple[int, int],
     sample_id: str,
+    max_depth_metres: float,
 ) -> SpatialExample:
-    """The frames of a scene at the `sampled` indices, their geometry at one size, and the turns about them."""
+    """Decodes frames of a checked scene, and brings their geometry to one size.
+
+    Args:
+        scene (`ValidScene`): The scene.
+        sampled (`np.ndarray`): Indices of F of its frames.
+        question_rows (`Sequence[dict]`): Rows of a table with `QUESTION_FEATURES`, the turns in order; may be empty.
+        geometry_size (`tuple[int, int]`): (H, W) of the depth, and of the pixels that the intrinsics speak of.
+        sample_id (`str`): Name of the sample.
+        max_depth_metres (`float`): Farther depth is no measurement.
+
+    Returns:
+        `SpatialExample`: The sample.
+
+    Raises:
+        SpatialDataError: A frame, its depth or a question breaks the contract.
+    """
     indices = sampled.tolist()
     frames = tuple(decode_frame(scene.scene_id, scene.frame_numbers[index], scene.frames[index]) for index in indices)
     assert_one_size(scene, "frames", [frame.size for frame in frames])
@@ -93,7 +112,9 @@ def _example(
         intrinsics = resize_intrinsics(scene.intrinsics[sampled], (height, width), geometry_size)
     depth_metres = None
     if scene.depth is not None:
-        depth_metres = depth_in_colour_camera(scene, sampled, (height, width), geometry_size)
+        depth_metres = depth_in_colour_camera(scene, sampled, (height, width), geometry_size, max_depth_metres)
+    conversation = tuple(_turn(scene, question) for question in question_rows)
+    proposals, ground_targets = ground_truth(scene.scene_id, scene.boxes, question_rows)
     return SpatialExample(
         sample_id=sample_id,
         scene_id=scene.scene_id,
@@ -102,13 +123,17 @@ def _example(
         depth_metres=depth_metres,
         intrinsics=None if intrinsics is None else intrinsics.astype(np.float32),
         world_from_camera=None if scene.world_from_camera is None else scene.world_from_camera[sampled],
-        conversation=tuple(_turn(scene, question) for question in question_rows),
+        conversation=conversation,
         question_types=tuple(question["question_type"] or "" for question in question_rows),
+        proposals=proposals,
+        ground_targets=ground_targets,
     )
 
 
 class SpatialDataset(torch.utils.data.Dataset):
     """Questions and posed RGB-D scenes as training samples; nothing is stored twice.
+
+    A question whose answer is `<ground>` is answered by its `referred_boxes`: it brings the scene's objects as `proposals`.
 
     Rows are the questions of each scene in table order, `questions_per_row` at a time, and among them scene-only rows:
     scenes without questions first, then the others, again from the start when more are needed. Where the ratio leaves
@@ -123,6 +148,7 @@ class SpatialDataset(torch.utils.data.Dataset):
         questions_per_row (`int`, *optional*, defaults to `1`): Questions of one scene that share a row, as turns.
         geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the rows that are scene-only, in [0, 1).
         seed (`int`, *optional*, defaults to `0`): Seed of the order of scene-only rows.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement.
 
     Raises:
         SpatialDataError: An empty table, a missing column, a scene or question named twice, a question about a scene
@@ -140,6 +166,7 @@ class SpatialDataset(torch.utils.data.Dataset):
         questions_per_row: int = 1,
         geometry_only_ratio: float = 0.0,
         seed: int = 0,
+        max_depth_metres: float = math.inf,
     ):
         if questions_per_row < 1:
             raise ValueError(f"questions_per_row={questions_per_row}: give 1 or more.")
@@ -153,8 +180,11 @@ class SpatialDataset(torch.utils.data.Dataset):
             )
         self.num_frames = num_frames
         self.geometry_size = (int(geometry_size[0]), int(geometry_size[1]))
-        self._scenes = SceneTable(scenes)
-        scene_ids = self._scenes.scene_ids
+        if not max_depth_metres > 0:
+            raise ValueError(f"max_depth_metres={max_depth_metres} must be positive: 10 is usual for rooms.")
+        self.max_depth_metres = max_depth_metres
+        self.scene_table = SceneTable(scenes)
+        scene_ids = self.scene_table.scene_ids
         scene_numbers = {scene_id: number for number, scene_id in enumerate(scene_ids)}
         groups: list[list[int]] = [[] for _ in scene_ids]
         question_ids: list[str] = []
@@ -167,6 +197,7 @@ class SpatialDataset(torch.utils.data.Dataset):
                         "the scenes table: add the scene or filter the question out."
                     )
                 groups[scene_numbers[scene_id]].append(number)
+            warn_of_empty_proposals(questions, self.scene_table)
         self._questions = None if questions is None else questions.with_format("arrow")
         for text in self.texts():
             plain_text(text.where, text.kind, text.text)
@@ -197,12 +228,35 @@ class SpatialDataset(torch.utils.data.Dataset):
     def __getitem__(self, row: int) -> SpatialExample:
         scene_number, question_numbers = self._rows[row]
         question_rows = self._questions[list(question_numbers)].to_pylist() if question_numbers else []
-        scenes = self._scenes
+        scenes = self.scene_table
         num_stored = len(scenes.frame_ids(scene_number))
         usable = scenes.usable_frames(scene_number)
         sampled = _sampled_frames(scenes.scene_ids[scene_number], usable, num_stored, self.num_frames)
         scene = scenes.scene(scene_number, sampled.tolist())  # these frames and no other
-        return _example(scene, np.arange(len(sampled)), question_rows, self.geometry_size, self._sample_ids[row])
+        example = example_of(
+            scene,
+            np.arange(len(sampled)),
+            question_rows,
+            self.geometry_size,
+            self._sample_ids[row],
+            self.max_depth_metres,
+        )
+        return self.with_turns(example, scene, question_rows)
+
+    def with_turns(
+        self, example: SpatialExample, scene: ValidScene, question_rows: Sequence[dict[str, Any]]
+    ) -> SpatialExample:
+        """Writes the turns that depend on the frames that were sampled; here none do.
+
+        Args:
+            example (`SpatialExample`): The row, with the turns as they stand in the table.
+            scene (`ValidScene`): Its scene with the sampled frames alone.
+            question_rows (`Sequence[dict]`): Its rows of the questions table, none for a scene alone.
+
+        Returns:
+            `SpatialExample`
+        """
+        return example
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row for its `draw`-th use in a mixture: what people wrote is the same every time."""

@@ -6,25 +6,31 @@ from typing import Any
 
 from igep.trainers.data.conversations import ConversationDataset, ConversationOptions
 from igep.trainers.data.depthlm import DepthLMDataset
+from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.row_source import RowSource
+from igep.trainers.data.scenes.depth_saturation import say_constant_tops
+from igep.trainers.data.scenes.scene_table import SceneTable
+from igep.trainers.data.shown_box_dataset import ShownBoxDataset
 from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.data.text_box_dataset import TEXT_BOXES, TextBoxDataset, TextBoxOptions, asks_for_any_number
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
 from igep.trainers.data.vsi_bench import VSIBenchDataset, VSIBenchOptions
 
 
-TASKS = ("questions", *VLM3_TASKS)
+TASKS = ("questions", *VLM3_TASKS, TEXT_BOXES)
 
 
 @dataclass
-class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, VLM3Options):
+class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, TextBoxOptions, VLM3Options):
     """Which scenes to train on (see `SceneSource`), what to ask about them, and how that becomes rows.
 
     Args:
-        task (`str`, *optional*, defaults to `"questions"`): `questions` = those that come with the scenes; `depth`,
-            `correspondence`, `pose` or `objects` = questions of VLM3, written from the geometry (see `VLM3Options`).
-        num_frames (`int`, *optional*, defaults to `2`): `questions`: frames of a row, sampled uniformly from its scene or
+        task (`str`, *optional*, defaults to `"questions"`): `questions` = those that come with the scenes; `text_boxes` = the
+            same, where each asks for the objects that it means and is answered with their boxes (see `TextBoxOptions`);
+            `depth`, `correspondence`, `pose` or `objects` = questions of VLM3, written from the geometry (see `VLM3Options`).
+        num_frames (`int`, *optional*, defaults to `2`): `questions`, `text_boxes`: frames of a row, sampled uniformly from its scene or
             video. A shorter video shows all it has.
         questions_per_row (`int`, *optional*, defaults to `1`): `questions`: questions of one scene that share a row, as turns.
             Rows of `conversations` and `vsi_bench` are as their file has them.
@@ -37,7 +43,10 @@ class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, VLM3Options)
 
     task: str = field(
         default="questions",
-        metadata={"help": "Questions that come with the scenes, or a task of VLM3.", "choices": list(TASKS)},
+        metadata={
+            "help": "Questions that come with the scenes, their objects as boxes in text, or a task of VLM3.",
+            "choices": list(TASKS),
+        },
     )
     num_frames: int = field(
         default=2, metadata={"help": "questions: frames of a row, sampled uniformly from its scene or video."}
@@ -54,7 +63,10 @@ class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, VLM3Options)
     def __post_init__(self):
         if self.task not in TASKS:
             raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(TASKS)}.")
-        if self.task != "questions":
+        TextBoxOptions.__post_init__(self)
+        if not self.max_depth_metres > 0:
+            raise ValueError(f"max_depth_metres={self.max_depth_metres} must be positive: 10 is usual for rooms.")
+        if self.task in VLM3_TASKS:
             self.vlm3_options()
 
     def vlm3_options(self) -> VLM3Options:
@@ -85,11 +97,14 @@ class SceneTableCache:
     def __init__(self):
         self._tables: dict[str, tuple[SceneTables, SceneTables | None]] = {}
 
-    def load(self, source: SceneSource) -> tuple[SceneTables, SceneTables | None]:
-        """As `load_train_and_held_out`, once for equal options.
+    def load(
+        self, source: SceneSource, max_depth_metres: float | None = None
+    ) -> tuple[SceneTables, SceneTables | None]:
+        """As `load_train_and_held_out`, once for equal options; warns of depth that is hardly a distance.
 
         Args:
             source (`SceneSource`): The options.
+            max_depth_metres (`float`, *optional*): Farthest depth that is used; `None` where none is.
 
         Returns:
             `tuple[SceneTables, SceneTables | None]`
@@ -97,6 +112,8 @@ class SceneTableCache:
         key = repr(source)
         if key not in self._tables:
             self._tables[key] = load_train_and_held_out(source)
+            if max_depth_metres is not None and source.dataset != "synthetic_rooms":
+                say_constant_tops(SceneTable(self._tables[key][0][0]), max_depth_metres)
         return self._tables[key]
 
 
@@ -112,7 +129,7 @@ def load_rows(
         tables (`SceneTableCache`): Keeps the scenes that were read.
 
     Returns:
-        `tuple`: Rows to train on, and those of the held-out scenes if any are held out.
+        `tuple`: Rows to train on, and those of the held-out scenes or frames if any are held out.
 
     Raises:
         ValueError: An option is unknown, missing, or does not go with the others.
@@ -122,8 +139,8 @@ def load_rows(
         return _depthlm_rows(options, seed), None
     if options.dataset in ("conversations", "vsi_bench") and options.task == "questions":
         return _recorded_rows(options), None
-    train, held_out = tables.load(options.scene_source())
-    if options.task != "questions":
+    train, held_out = tables.load(options.scene_source(), options.max_depth_metres)
+    if options.task in VLM3_TASKS:
         vlm3 = options.vlm3_options()
         datasets = [
             None if scenes is None else VLM3Dataset(scenes[0], vlm3, geometry_size=geometry_size, seed=seed)
@@ -135,9 +152,23 @@ def load_rows(
         "geometry_size": geometry_size,
         "questions_per_row": options.questions_per_row,
         "seed": seed,
+        "max_depth_metres": options.max_depth_metres,
     }
-    train_rows = SpatialDataset(*train, geometry_only_ratio=options.geometry_only_ratio, **rows)
-    return train_rows, None if held_out is None else SpatialDataset(*held_out, **rows)
+    kind = ShownBoxDataset if options.box_prompt == "frame" else SpatialDataset
+    if options.task == TEXT_BOXES:
+        kind = TextBoxDataset
+        rows["any_number"] = asks_for_any_number(options, options.dataset)
+    train_rows = kind(*train, geometry_only_ratio=options.geometry_only_ratio, **rows)
+    if held_out is None:
+        return train_rows, None
+    if options.eval_frame_fraction is not None:
+        return train_rows, HeldOutFrames(
+            held_out[0],
+            num_frames=options.num_frames,
+            geometry_size=geometry_size,
+            max_depth_metres=options.max_depth_metres,
+        )
+    return train_rows, kind(*held_out, **rows)
 
 
 def _recorded_rows(options: RowOptions) -> ConversationDataset | VSIBenchDataset:
@@ -152,7 +183,7 @@ def _recorded_rows(options: RowOptions) -> ConversationDataset | VSIBenchDataset
 
 
 def _refuse_held_out(options: RowOptions) -> None:
-    for name in ("eval_rooms", "eval_scenes", "eval_every_nth_frame"):
+    for name in ("eval_rooms", "eval_scenes", "eval_frame_fraction"):
         if vars(options)[name]:
             raise ValueError(
                 f"{name}={vars(options)[name]} cannot hold out rows of a {options.dataset} file: split the file, or unset it."

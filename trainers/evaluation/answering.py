@@ -17,9 +17,10 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import BatchFeature, GenerationConfig, PreTrainedModel
 
+from igep.base_vlm import PIXELS
 from igep.processing_igep import IGEPProcessor
 from igep.question_packing import answer_questions
-from igep.trainers.evaluation.load_vlm import vlm_of
+from igep.trainers.evaluation.load_vlm import reads_positions, vlm_of
 
 
 # Settings of `generate` that change which token greedy decoding takes, with the value that changes nothing.
@@ -53,6 +54,8 @@ class Sample:
         frames (`Sequence[PIL.Image.Image]`): F RGB frames, in order; already sampled.
         questions (`Sequence[str]`): Independent questions: none sees another, or its answer.
         frames_as (`str`, *optional*, defaults to `"video"`): Show the frames as one `"video"` or as `"images"`, as in training.
+        geometry (`dict[str, torch.Tensor]`, *optional*): Depth and cameras of the frames, a batch of one, for a model that
+            reads 3D positions; see `geometry_batch`.
 
     Raises:
         ValueError: There are no frames or no questions.
@@ -62,6 +65,7 @@ class Sample:
     frames: Sequence[Image.Image]
     questions: Sequence[str]
     frames_as: str = "video"
+    geometry: dict[str, torch.Tensor] | None = None
 
     def __post_init__(self):
         for name in ("frames", "questions"):
@@ -119,16 +123,49 @@ def answer_samples(
         `tuple[Sample, list[str]]`: Every sample, in the order of the stream, and one answer per question.
 
     Raises:
-        ValueError: The model's attention or chat template does not let questions share a prefix; the message says what to do.
+        ValueError: The model's attention or chat template does not let questions share a prefix, or it reads 3D positions and
+            a sample has no geometry; the message says what to do.
     """
     options = AnsweringOptions() if options is None else options
     vlm = vlm_of(model)
+    look = _Look(model)
     share_prefix = options.share_prefix and _decodes_greedily(vlm.generation_config)
     with tqdm(total=total, desc=progress, unit="sample", disable=progress is None) as bar:
         for batch in _batches(samples, options.batch_size):
-            for sample, texts in zip(batch, _answer_batch(vlm, processor, batch, options, share_prefix), strict=True):
+            for sample, texts in zip(batch, _answer_batch(look, processor, batch, options, share_prefix), strict=True):
                 bar.update()
                 yield sample, texts
+
+
+class _Look:
+    """How a model looks at frames: at their pixels, and at their depth and cameras where it reads 3D positions.
+
+    Args:
+        model (`PreTrainedModel`): An IGEP model or a plain VLM.
+    """
+
+    def __init__(self, model: PreTrainedModel):
+        self.model = model
+        self.vlm = vlm_of(model)
+        self.reads_positions = reads_positions(model.config.to_dict())
+
+    def inputs(self, processed: BatchFeature, samples: Sequence[Sample]) -> BatchFeature:
+        """What the base VLM takes: the processor's tensors, or in place of the pixels what the encoder made of all."""
+        tensors = processed.to(self.vlm.device, dtype=self.vlm.dtype)
+        if not self.reads_positions:
+            return tensors
+        geometry = {}
+        for sample in samples:
+            if sample.geometry is None:
+                raise ValueError(
+                    f"sample {sample.sample_id!r}: this model reads 3D positions (position_encoding) and cannot answer from RGB "
+                    "alone. Ask it about posed RGB-D scenes with `igep score`, or train with position_encoding: none."
+                )
+        for name in samples[0].geometry:
+            geometry[name] = torch.cat([sample.geometry[name] for sample in samples]).to(self.vlm.device)
+        encoded = self.model.encode_vision(**tensors, **geometry)
+        kept = {name: value for name, value in tensors.items() if name not in PIXELS.values()}
+        return BatchFeature(kept | {"mm_encoder_outputs": encoded})
 
 
 def generate_texts(
@@ -172,7 +209,7 @@ def _layout(sample: Sample) -> tuple:
 
 
 def _answer_batch(
-    vlm: PreTrainedModel,
+    look: _Look,
     processor: IGEPProcessor,
     batch: Sequence[Sample],
     options: AnsweringOptions,
@@ -181,20 +218,20 @@ def _answer_batch(
     first, longest = batch[0], options.max_new_tokens
     if len(first.questions) == 1:
         questions = [sample.questions[0] for sample in batch]
-        return [[text] for text in _answer_in_batch(vlm, processor, batch, questions, longest)]
+        return [[text] for text in _answer_in_batch(look, processor, batch, questions, longest)]
     texts = []
     at_once = options.questions_per_pass if share_prefix else options.batch_size
     for start in range(0, len(first.questions), at_once):
         questions = first.questions[start : start + at_once]
         if share_prefix:
-            texts += _answer_from_one_prefix(vlm, processor, first, questions, longest)
+            texts += _answer_from_one_prefix(look, processor, first, questions, longest)
         else:
-            texts += _answer_in_batch(vlm, processor, [first] * len(questions), questions, longest)
+            texts += _answer_in_batch(look, processor, [first] * len(questions), questions, longest)
     return [texts]
 
 
 def _answer_in_batch(
-    vlm: PreTrainedModel,
+    look: _Look,
     processor: IGEPProcessor,
     samples: Sequence[Sample],
     questions: Sequence[str],
@@ -209,21 +246,22 @@ def _answer_in_batch(
     vision = processor.vision_inputs([list(sample.frames) for sample in samples], frames_as)
     padding = {"padding": True, "padding_side": "left"} if len(prompts) > 1 else {}
     inputs = processor(text=prompts, return_tensors="pt", **padding, **vision)
-    return generate_texts(vlm, processor, inputs, max_new_tokens)
+    return generate_texts(look.vlm, processor, look.inputs(inputs, samples), max_new_tokens)
 
 
 def _answer_from_one_prefix(
-    vlm: PreTrainedModel, processor: IGEPProcessor, sample: Sample, questions: Sequence[str], max_new_tokens: int
+    look: _Look, processor: IGEPProcessor, sample: Sample, questions: Sequence[str], max_new_tokens: int
 ) -> list[str]:
     """Answers questions about one sample from one encoding of its frames."""
     prefix, token_ids = processor.packed_question_inputs(
         list(sample.frames), list(questions), frames_as=sample.frames_as
     )
+    vlm = look.vlm
     end = vlm.generation_config.eos_token_id
     ends = end if isinstance(end, list) else [] if end is None else [end]
     answers = answer_questions(
         vlm,
-        dict(prefix.to(vlm.device, dtype=vlm.dtype)),
+        dict(look.inputs(prefix, [sample])),
         token_ids,
         max_new_tokens=max_new_tokens,
         eos_token_ids=ends,

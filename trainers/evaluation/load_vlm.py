@@ -16,6 +16,17 @@ def is_igep(config: PreTrainedConfig) -> bool:
     return config.model_type == IGEPConfig.model_type
 
 
+def reads_positions(settings: dict[str, Any]) -> bool:
+    """Whether a model needs depth and poses to answer, because it reads the 3D positions of its visual tokens.
+
+    Args:
+        settings (`dict[str, Any]`): Its configuration.
+    """
+    return (
+        settings.get("position_encoding", "none") != "none"
+    )  # plain VLMs, and models saved before, have no such field
+
+
 def load_vlm(
     name: str | Path,
     *,

@@ -31,6 +31,7 @@ from igep.trainers.cards.saved_config import name_bases
 from igep.trainers.cards.training_run import write_training_run
 from igep.trainers.loop.compared_run import ComparedRunTrainer
 from igep.trainers.loop.complete_checkpoint import mark_complete, mark_incomplete
+from igep.trainers.loop.idle_losses import IdleLosses
 from igep.trainers.loop.merged_model import save_merged
 from igep.trainers.loop.parameter_groups import split_by_part
 from igep.trainers.loop.restore_progress import RestoreProgress
@@ -77,6 +78,7 @@ class ResumableTrainer(ComparedRunTrainer):
                 )
         self._progress: dict[str, Any] | None = None
         self.add_callback(RestoreProgress(self))
+        self.add_callback(IdleLosses(self))
 
     # ---- What a trainer tells
 

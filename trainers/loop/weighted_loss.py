@@ -30,6 +30,8 @@ class WeightedLossTrainer(Trainer):
     item_losses: tuple[str, ...] = ()
     # Metrics that are logged as their sum over the run so far instead of as a mean.
     summed_metrics: tuple[str, ...] = ()
+    # What a row needs for a loss term, in words, for who wonders why it is 0.
+    loss_needs: Mapping[str, str] = {}
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

@@ -7,6 +7,7 @@ import evaluate
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from igep.ground_head import CUMULATIVE_MASS, TEMPERATURE, select_proposals
 from igep.trainers.geometry.oriented_boxes import box_ious, box_problem
 from igep.trainers.metrics.grounding_accuracy import PROTOCOLS, ROUNDING, THRESHOLDS, peer_box_problem, peer_iou
 from igep.trainers.metrics.sample_pairs import (
@@ -18,8 +19,6 @@ from igep.trainers.metrics.sample_pairs import (
 )
 
 
-TEMPERATURE = 0.07
-CUMULATIVE_MASS = 0.4
 DESCRIPTION = """Scores the set of boxes predicted for a description that fits no, one or several objects.
 
 F1 of a sample is 2 TP / (predicted + true), 1 where nothing is predicted and nothing meant; means are over samples.
@@ -52,41 +51,6 @@ Returns:
     `duplicates`: predictions beyond a sample's first (an error in `standard`; `peer` counts each). `count`: number of
     scored predictions.
 """
-
-
-def select_proposals(
-    scores: Sequence[float], temperature: float = TEMPERATURE, cumulative_mass: float = CUMULATIVE_MASS
-) -> list[int]:
-    """The boxes that similarities point to, as Video-3D LLM's evaluator chooses them.
-
-    Nothing, if the zero target scores highest. Otherwise boxes in falling order of their probability (a softmax over
-    boxes and zero target, in float32) until the sum of those taken reaches `cumulative_mass`; at least one. Equal
-    scores keep their order (the evaluator's `torch.sort` promises none, and changes it beyond 16 proposals).
-
-    Args:
-        scores (`Sequence[float]`): One similarity per proposal, and last that of the zero target.
-        temperature (`float`, *optional*, defaults to `0.07`): Divides the similarities.
-        cumulative_mass (`float`, *optional*, defaults to `0.4`): Probability at which to stop.
-
-    Returns:
-        `list[int]`: Indices of proposals, most probable first.
-
-    Raises:
-        ValueError: No scores, one that is not finite, or options out of range.
-    """
-    values = np.asarray(scores, dtype=np.float32)
-    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"scores={list(scores)}: give finite numbers, one per proposal and one for the zero target.")
-    if not temperature > 0 or not 0 < cumulative_mass <= 1:
-        raise ValueError(f"temperature={temperature} must be positive, cumulative_mass={cumulative_mass} in (0, 1].")
-    if values.argmax() == len(values) - 1:
-        return []
-    logits = values / np.float32(temperature)
-    shares = np.exp(logits - logits.max())
-    shares = (shares / shares.sum())[:-1]
-    order = np.argsort(-shares, kind="stable")
-    reached = np.cumsum(shares[order], dtype=np.float32) >= np.float32(cumulative_mass)
-    return order[: reached.argmax() + 1 if reached.any() else len(order)].tolist()
 
 
 def peer_f1(ious: np.ndarray) -> dict[str, float]:

@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from transformers import PreTrainedModel
 
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.data.centre_square import centre_square, crops_to_centre
+from igep.trainers.data.geometry_batch import geometry_batch
 from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples
 from igep.trainers.evaluation.benchmarks.benchmark import QuestionGroup
+from igep.trainers.evaluation.load_vlm import reads_positions
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,40 @@ def answer_groups(
 
     Yields:
         `tuple[QuestionGroup, list[str]]`: Every group, and an answer to each of its questions.
+
+    Raises:
+        ValueError: The model reads 3D positions, and a group has none.
     """
+    with_geometry = reads_positions(model.config.to_dict())
     samples = (
         GroupSample(
-            group.group_id, group.read_frames(), [each.question for each in group.questions], frames_as, group=group
+            group.group_id,
+            group.read_frames(),
+            [each.question for each in group.questions],
+            frames_as,
+            _geometry(model, processor, group, frames_as) if with_geometry else None,
+            group=group,
         )
         for group in groups
     )
     for sample, texts in answer_samples(model, processor, samples, options, progress=progress, total=total):
         yield sample.group, texts
+
+
+def _geometry(
+    model: PreTrainedModel, processor: IGEPProcessor, group: QuestionGroup, frames_as: str
+) -> dict[str, torch.Tensor]:
+    """What a model that reads 3D positions is shown besides the frames of a group, as in its training."""
+    if group.read_example is None:
+        raise ValueError(
+            f"{group.group_id}: this benchmark knows no depth and poses, which the model needs to answer (position_encoding). "
+            "Score a model that answers from RGB."
+        )
+    size = (model.config.geometry_size[0], model.config.geometry_size[1])
+    example = group.read_example(size)
+    if frames_as == "video" and crops_to_centre(processor):
+        example = centre_square(example)
+    return geometry_batch([example], size, model.config.position_range_metres)
 
 
 class SpreadGroups(Sequence[QuestionGroup]):

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from igep.processing_igep import IGEPProcessor
@@ -27,11 +27,12 @@ from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, wri
 from igep.trainers.cards.saved_weights import parameters_on_disk, weights_sha256
 from igep.trainers.cards.training_run import package_versions
 from igep.trainers.data.training_rows import SceneTableCache
+from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
 from igep.trainers.evaluation.answering import AnsweringOptions
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, QuestionBenchmark, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.load_vlm import load_for_answers
+from igep.trainers.evaluation.load_vlm import load_for_answers, reads_positions
 from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups
 from igep.trainers.scoring.prediction_files import PredictionFiles, Predictions, append_lines, read_predictions
 from igep.trainers.scoring.score_options import ScoreOptions
@@ -118,6 +119,11 @@ class _Scoring:
         return load_for_answers(self.options.model, self.options.device or str(self.state.device))
 
     @cached_property
+    def reads_positions(self) -> bool:
+        """Whether the model that is scored needs depth and poses; of a file of predictions nothing is known."""
+        return bool(self.options.model) and reads_positions(PreTrainedConfig.get_config_dict(self.options.model)[0])
+
+    @cached_property
     def groups(self) -> dict[str, SpreadGroups]:
         """The questions of every benchmark; answering and scoring read them from the same files, once."""
         return {
@@ -143,7 +149,7 @@ class _Scoring:
         if first is None:
             return
         model, processor = self.loaded
-        if asked.task != "questions" and asked.focal_pixels is not None:
+        if asked.task in VLM3_TASKS and asked.focal_pixels is not None:
             for frame in first.read_frames():
                 processor.check_unified_size((frame.height, frame.width))
         decoding = AnsweringOptions(
@@ -169,7 +175,7 @@ class _Scoring:
             turns = zip(group.questions, texts, strict=True)
             append_lines(part, ({"benchmark": name, **group.row(each, text)} for each, text in turns))
             answered += len(texts)
-        self.speed[name] = round(answered / (time.perf_counter() - begin), 1)
+        self.speed[name] = float(f"{answered / (time.perf_counter() - begin):.3g}")
 
     def _results(self, predictions: Predictions, folder: Path | None, weights: str | None = None) -> ModelResults:
         results, lines = {}, []
@@ -207,7 +213,7 @@ class _Scoring:
             group = read[number] if number in read else groups[number]
             for question in group.questions:
                 row = group.row(question, predictions.get((name, question.sample_id)))
-                digest.update(json.dumps({**row, "prediction": None}, sort_keys=True).encode())
+                digest.update(json.dumps(group.row(question, None), sort_keys=True).encode())
                 rows.append(row)
         unknown = {key for key in predictions if key[0] == name} - {(name, row["sample_id"]) for row in rows}
         if unknown:
@@ -226,7 +232,14 @@ class _Scoring:
         }
         if name in self.speed:
             facts["answers_per_second"] = self.speed[name]
-        return BenchmarkResults(benchmark.protocol(asked, len(groups), len(rows)), figures, facts), rows
+        protocol = benchmark.protocol(asked, len(groups), len(rows))
+        if self.reads_positions:
+            protocol |= {
+                "geometry_inputs": "depth+pose",
+                "inputs": f"{protocol['inputs'].removesuffix(', and nothing else')}, with their measured depth, intrinsics "
+                "and poses, from which the model computes the 3D positions of its visual tokens",
+            }
+        return BenchmarkResults(protocol, figures, facts), rows
 
 
 def _chained(first: QuestionGroup, others: Iterator[QuestionGroup]) -> Iterator[QuestionGroup]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ class ScoreOptions(BenchmarkOptions):
         if self.model and self.predictions is not None:
             raise ValueError(f"model={self.model!r} and predictions={self.predictions!r}: give one of them.")
         if self.task != "questions":
-            raise ValueError(f"task={self.task!r}: a task of VLM3 is a benchmark, give --benchmark {self.task}.")
+            name = self.task if self.task in VLM3_TASKS else "with a name that ends with _boxes"
+            raise ValueError(f"task={self.task!r}: the scorer takes no task, give --benchmark {name}.")
         unknown = [name for name in self.benchmark if name not in BENCHMARKS]
         if unknown or not self.benchmark:
             raise ValueError(
@@ -137,10 +139,17 @@ def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, B
     for entry in options.data:
         place, is_set, value = entry.partition("=")
         name, has_option, option = place.partition(".")
-        if not (is_set and has_option) or option not in {each.name for each in dataclasses.fields(BenchmarkOptions)}:
+        if not (is_set and has_option):
             raise ValueError(f"data={entry!r}: write BENCHMARK.OPTION=VALUE, as in scanqa.question_file=scanqa.jsonl.")
         if name not in own:
             raise ValueError(f"data={entry!r}: {name!r} is not among --benchmark {' '.join(own)}.")
+        known = [each.name for each in dataclasses.fields(BenchmarkOptions)]
+        if option not in known:
+            near = get_close_matches(option, known, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            raise ValueError(
+                f"data={entry!r}: {option!r} is no option of a benchmark.{meant} There are {', '.join(known)}."
+            )
         own[name][option] = yaml.safe_load(value)
     usage = read_usage(options.model) if options.model else {}
     found = {}
@@ -184,18 +193,19 @@ def model_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
 
     Args:
         usage (`dict`): What `read_usage` returned.
-        task (`str`): `questions`, or a task of VLM3.
+        task (`str`): `questions`, `text_boxes`, or a task of VLM3.
 
     Returns:
-        `dict[str, Any]`: `frames_as`; with `questions` also `num_frames`, with a task of VLM3 its options.
+        `dict[str, Any]`: `frames_as`; with the first two also `num_frames` and how boxes are shown, with a task of VLM3 its options.
 
     Raises:
         ValueError: The model says what cannot be.
     """
     found = {"frames_as": usage["frames_as"]} if "frames_as" in usage else {}
-    if task == "questions":
-        taught = task in usage.get("tasks", ())
-        return found | ({"num_frames": usage["num_frames"]} if taught and "num_frames" in usage else {})
+    if task not in VLM3_TASKS:
+        taught = "questions" in usage.get("tasks", ())
+        found |= {"num_frames": usage["num_frames"]} if taught and "num_frames" in usage else {}
+        return found | task_options(usage, "questions")
     stated = task_options(usage, task)
     if stated.get("text_pixel_steps") == TASK_STEPS[task]:
         stated["text_pixel_steps"] = None  # the default of the task

@@ -12,8 +12,8 @@ def as_table(results: ModelResults) -> str:
         results (`ModelResults`): The scores.
 
     Returns:
-        `str`: The table, below it what papers report of the same figures, with the source of each number, and what was not
-            answered.
+        `str`: The table, below it what papers report of the same figures, with the source of each number, what was not
+            answered, and what else failed (`failures` of the facts).
     """
     rows = [["benchmark", "figure", "value", "unit", "answers"]]
     for name, benchmark in results.benchmarks.items():
@@ -23,16 +23,31 @@ def as_table(results: ModelResults) -> str:
     parts = [markdown_table(rows)]
     of_papers = [each for each in PAPER_FIGURES if _is_measured(each, results)]
     if of_papers:
-        rows = [["benchmark", "figure", "this run", "paper", "method", "source"]]
+        rows = [["benchmark", "figure", "this run", "paper", "method", "its geometry inputs", "source"]]
         for each in of_papers:
             own = results.benchmarks[each.benchmark].figures[each.figure].value
-            rows.append([each.benchmark, each.figure, f"{own:.1f}", f"{each.value:.1f}", each.method, each.source])
+            rows.append(
+                [
+                    each.benchmark,
+                    each.figure,
+                    f"{own:.1f}",
+                    f"{each.value:.1f}",
+                    each.method,
+                    each.geometry_inputs,
+                    each.source,
+                ]
+            )
         parts.append(markdown_table(rows))
     parts += [
         f"{name}: {benchmark.facts['questions'] - benchmark.facts['answered']} of {benchmark.facts['questions']} questions "
         "have no prediction; they are scored as wrong."
         for name, benchmark in results.benchmarks.items()
         if benchmark.facts.get("answered", 0) < benchmark.facts.get("questions", 0)
+    ]
+    parts += [
+        f"{name}: {', '.join(f'{count} x {reason}' for reason, count in benchmark.facts['failures'].items())}."
+        for name, benchmark in results.benchmarks.items()
+        if benchmark.facts.get("failures")
     ]
     return "\n\n".join(parts)
 

@@ -1,34 +1,36 @@
-"""The options that the model itself has to know: of the supervision, and of packed questions."""
+"""The options that the model itself has to know: of the supervision, of 3D positions, and of packed questions."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from transformers import PreTrainedConfig
 
-from igep.configuration_igep import SUPERVISION_FIELDS
+from igep.configuration_igep import POSITION_FIELDS, SUPERVISION_FIELDS
 from igep.modeling_igep import IGEPForConditionalGeneration
 
 
 PACKING_ATTENTION = ("sdpa", "eager", "flex_attention")
 HEAD_FIELDS = (
+    *("objective", "verifier_layers", "verifier_activation", "verifier_projection_channels"),
     *("supervise", "verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
-    "teacher_channels",
+    *("teacher_channels", "teacher_projector_channels", "teacher_projector_norm"),
 )
 
 
 def configure_supervision(
     model: IGEPForConditionalGeneration, options: Mapping[str, Any], teacher_channels: int | None
 ) -> None:
-    """Copies the options of the supervision into the model's configuration, and says how it masks packed questions.
+    """Copies the options of supervision and positions into the model's configuration, and says how it masks packed questions.
 
     Args:
         model (`IGEPForConditionalGeneration`): The model; its training heads, if it has any, must be those of the options.
-        options (`Mapping[str, Any]`): Options of the run, among them `pack_questions` and those of `SUPERVISION_FIELDS`.
+        options (`Mapping[str, Any]`): Options of the run, among them `pack_questions` and those of `SUPERVISION_FIELDS` and
+            `POSITION_FIELDS`.
         teacher_channels (`int`, *optional*): Channels of the teacher's descriptors; `None` without a teacher.
 
     Raises:
-        ValueError: The model has heads that do not fit the options, or an attention implementation that cannot keep packed
-            questions apart.
+        ValueError: The model has heads that do not fit the options, was trained with positions that the options leave out or
+            change, or has an attention implementation that cannot keep packed questions apart.
     """
     wanted = {name: options[name] for name in SUPERVISION_FIELDS} | {"teacher_channels": teacher_channels}
     config = model.config
@@ -38,7 +40,14 @@ def configure_supervision(
                 f"The model has training heads for {name}={config.to_dict()[name]!r}, the options ask for {wanted[name]!r}: "
                 "change the option, or call model.remove_training_heads() first."
             )
-    for name, value in wanted.items():
+    positions = {name: options[name] for name in POSITION_FIELDS}
+    if config.position_encoding != "none":
+        for name, value in positions.items():
+            if config.to_dict()[name] != value:
+                raise ValueError(
+                    f"{name}={value!r}, but the model was trained with {name}={config.to_dict()[name]!r}: set the option to that."
+                )
+    for name, value in (wanted | positions).items():
         setattr(config, name, value)
     if options["pack_questions"]:
         model.packs_with_block_mask = packs_with_block_mask(model.config.get_text_config())

@@ -32,7 +32,9 @@ AGREEMENT = 0.05  # share of the depth by which two measurements of one surface 
 MIN_DEPTH_METRES = 0.01
 
 
-def _outside_autocast(function: Callable) -> Callable:
+def outside_autocast(function: Callable) -> Callable:
+    """Runs a function of tensors with autocast off."""
+
     @functools.wraps(function)
     def in_full_precision(*args, **kwargs):
         tensor = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
@@ -55,21 +57,22 @@ def _check_maps(**maps: Tensor | None) -> None:
             )
 
 
-def _measured(depth_metres: Tensor) -> Tensor:
+def measured_pixels(depth_metres: Tensor) -> Tensor:
+    """Where depth is finite and positive."""
     return depth_metres.isfinite() & (depth_metres > 0)
 
 
-def _graph_zero(*predictions: Tensor | None) -> Tensor:
+def graph_zero(*predictions: Tensor | None) -> Tensor:
     """(B,) zeros that depend on every prediction, and are NaN where one is not finite."""
     return sum((full_precision(value) * 0).flatten(1).sum(1) for value in predictions if value is not None)
 
 
-def _sample_mean(values: Tensor, mask: Tensor) -> Tensor:
+def sample_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of each sample's masked values, 0 for a sample without any."""
     return (values * mask).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp_min(1)
 
 
-@_outside_autocast
+@outside_autocast
 def depth_loss(predicted_depth_metres: Tensor, confidence: Tensor, depth_metres: Tensor, alpha: float) -> Tensor:
     """Depth error and its gradient, weighted by a predicted confidence that is paid for by its logarithm.
 
@@ -91,7 +94,7 @@ def depth_loss(predicted_depth_metres: Tensor, confidence: Tensor, depth_metres:
     """
     _check_maps(predicted_depth_metres=predicted_depth_metres, confidence=confidence, depth_metres=depth_metres)
     predicted, confidence = full_precision(predicted_depth_metres), full_precision(confidence)
-    measured = _measured(depth_metres)
+    measured = measured_pixels(depth_metres)
     truth = torch.where(measured, depth_metres, 0.0).to(predicted.dtype)
     mask = measured.to(predicted.dtype)
     error = (predicted - truth) * mask
@@ -100,11 +103,11 @@ def depth_loss(predicted_depth_metres: Tensor, confidence: Tensor, depth_metres:
     penalty = error.abs() + functional.pad(step_x, (0, 1)) + functional.pad(step_y, (0, 0, 0, 1))
     # Padded frames have confidence 0: the logarithm must not see it, a mask applied afterwards leaves a NaN.
     confidence_here = torch.where(measured, confidence, 1.0)
-    loss = _sample_mean(confidence_here * penalty - alpha * confidence_here.log(), mask)
-    return loss + _graph_zero(predicted, confidence)
+    loss = sample_mean(confidence_here * penalty - alpha * confidence_here.log(), mask)
+    return loss + graph_zero(predicted, confidence)
 
 
-@_outside_autocast
+@outside_autocast
 def cross_view_loss(
     predicted_depth_metres: Tensor,
     intrinsics: Tensor,
@@ -166,7 +169,7 @@ def cross_view_loss(
     with torch.no_grad():
         source, reference, two_sided = predicted[neighbour], predicted, None
         if depth_metres is not None:
-            measured = _measured(depth_metres)
+            measured = measured_pixels(depth_metres)
             known = measured.flatten(2).any(-1)
             two_sided = (known & known[neighbour])[..., None, None]
             reference = torch.where(two_sided, torch.where(measured, depth_metres, 0.0).to(predicted.dtype), predicted)
@@ -184,27 +187,31 @@ def cross_view_loss(
         compared &= paired[..., None, None]
 
     # L1 over the pixels compared, and their share, (B,) each.
-    loss = _sample_mean((warped_depth - own.depth_metres).abs(), compared.to(predicted.dtype))
+    loss = sample_mean((warped_depth - own.depth_metres).abs(), compared.to(predicted.dtype))
     possible = paired.sum(1).clamp_min(1) * (predicted.shape[-1] * predicted.shape[-2])
-    return loss + _graph_zero(predicted), (compared.flatten(1).sum(1) / possible).to(predicted.dtype)
+    return loss + graph_zero(predicted), (compared.flatten(1).sum(1) / possible).to(predicted.dtype)
 
 
-@_outside_autocast
-def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False) -> Tensor:
-    """`1 - cos` between projected student tokens and a frozen teacher's descriptors.
+@outside_autocast
+def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False, distance: str = "cosine") -> Tensor:
+    """Distance of projected student tokens from a frozen teacher's descriptors, both of unit length.
 
     Args:
         student (`torch.Tensor`): (B, F, h, w, C).
         teacher (`torch.Tensor`): (B, F, h', w', C), averaged over areas to the student's grid. A descriptor that is
             zero or not finite is missing and takes no part.
         pooled (`bool`, *optional*, defaults to `False`): Compare one mean descriptor per frame instead of every token.
+        distance (`str`, *optional*, defaults to `"cosine"`): `"cosine"` = `1 - cos`; `"squared"` = the squared distance of the
+            two unit vectors, `2 - 2 cos` (3DRS).
 
     Returns:
         `torch.Tensor`: (B,) mean over the sample's tokens (or frames) that have a teacher.
 
     Raises:
-        ValueError: If batch, frames or channels differ.
+        ValueError: If batch, frames or channels differ, or the distance is unknown.
     """
+    if distance not in ("cosine", "squared"):
+        raise ValueError(f"distance={distance!r} is unknown: use cosine or squared")
     if student.ndim != 5 or teacher.ndim != 5:
         raise ValueError(
             f"student and teacher must have shape (B, F, h, w, C), got {tuple(student.shape)} and "
@@ -232,8 +239,11 @@ def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False) -> Te
     else:
         compared = predicted
     has_target = (weight > 0) & (target != 0).any(-1)
-    loss = _sample_mean(1 - functional.cosine_similarity(compared, target, dim=-1), has_target.to(predicted.dtype))
-    return loss + _graph_zero(predicted)
+    apart = 1 - functional.cosine_similarity(compared, target, dim=-1)
+    if distance == "squared":
+        apart = 2 * apart  # |a - b|^2 = 2 - 2 a.b for unit vectors
+    loss = sample_mean(apart, has_target.to(predicted.dtype))
+    return loss + graph_zero(predicted)
 
 
 def _area_average(values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -243,7 +253,7 @@ def _area_average(values: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-@_outside_autocast
+@outside_autocast
 def verifier_metrics(predicted_depth_metres: Tensor, depth_metres: Tensor) -> dict[str, Tensor]:
     """Accuracy of predicted depth over the measured pixels.
 
@@ -260,7 +270,7 @@ def verifier_metrics(predicted_depth_metres: Tensor, depth_metres: Tensor) -> di
     """
     _check_maps(predicted_depth_metres=predicted_depth_metres, depth_metres=depth_metres)
     predicted = full_precision(predicted_depth_metres)
-    measured = _measured(depth_metres)
+    measured = measured_pixels(depth_metres)
     count = measured.sum()
     truth = torch.where(measured, depth_metres, 1.0).to(predicted.dtype)
     relative = (predicted - truth).abs() / truth
@@ -270,6 +280,23 @@ def verifier_metrics(predicted_depth_metres: Tensor, depth_metres: Tensor) -> di
         "delta_1": (close & measured).sum() / count.clamp_min(1),
         "measured_pixels": count,
     }
+
+
+def real_depth(depth_metres: Tensor | None, predicted_depth_metres: Tensor, frame_mask: Tensor) -> Tensor:
+    """Measured depth of real frames alone.
+
+    Args:
+        depth_metres (`torch.Tensor`): (B, F, H, W) or `None`. No depth at all is depth without a measured pixel: the same
+            terms, the same keys on every rank.
+        predicted_depth_metres (`torch.Tensor`): (B, F, H, W).
+        frame_mask (`torch.Tensor`): (B, F) bool.
+
+    Returns:
+        `torch.Tensor`: (B, F, H, W), 0 in padded frames.
+    """
+    if depth_metres is None:
+        depth_metres = torch.zeros_like(predicted_depth_metres)
+    return torch.where(frame_mask[..., None, None], depth_metres, 0.0)
 
 
 def igep_objective(
@@ -288,6 +315,7 @@ def igep_objective(
     global_weight: float,
     uncertainty_alpha: float,
     pooled_alignment: bool,
+    alignment_distance: str = "cosine",
 ) -> dict[str, Tensor]:
     """Every geometric loss term of IGEP for one batch, unweighted.
 
@@ -310,6 +338,7 @@ def igep_objective(
         global_weight (`float`): Weight of `loss_global`.
         uncertainty_alpha (`float`): See `depth_loss`.
         pooled_alignment (`bool`): See `alignment_loss`.
+        alignment_distance (`str`, *optional*, defaults to `"cosine"`): See `alignment_loss`.
 
     Returns:
         `dict[str, torch.Tensor]`: scalars `loss_geometry`, `loss_cross_view`, `loss_global` (means over B) and the
@@ -332,10 +361,7 @@ def igep_objective(
 
     # Measured depth of real frames, and how well the verifier meets it.
     if geometry_weight or cross_view_weight:
-        # No depth at all is depth without a measured pixel: the same terms, the same keys on every rank.
-        if depth_metres is None:
-            depth_metres = torch.zeros_like(predicted_depth_metres)
-        depth_metres = torch.where(real, depth_metres, 0.0)
+        depth_metres = real_depth(depth_metres, predicted_depth_metres, frame_mask)
         metrics = verifier_metrics(predicted_depth_metres, depth_metres)
         outputs["depth_abs_rel"], outputs["depth_delta_1"] = metrics["abs_rel"], metrics["delta_1"]
     # L_geometry
@@ -347,7 +373,7 @@ def igep_objective(
     # L_cross_view
     if cross_view_weight:
         if intrinsics is None or world_from_camera is None or neighbour_index is None:
-            loss = _graph_zero(predicted_depth_metres)
+            loss = graph_zero(predicted_depth_metres)
             coverage = torch.zeros_like(loss)
         else:
             loss, coverage = cross_view_loss(
@@ -362,10 +388,10 @@ def igep_objective(
     # L_global
     if global_weight and student is not None:
         if teacher_descriptors is None:
-            loss = _graph_zero(student)
+            loss = graph_zero(student)
         else:
             teacher = torch.where(real[..., None], teacher_descriptors, 0.0)
-            loss = alignment_loss(student, teacher, pooled_alignment)
+            loss = alignment_loss(student, teacher, pooled_alignment, alignment_distance)
         outputs["loss_global"] = loss.mean()
     return outputs
 

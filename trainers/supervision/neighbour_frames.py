@@ -1,4 +1,4 @@
-"""Which other frame each frame is compared with by the cross-view loss: random, yet the same on any number of ranks."""
+"""Which other frames each frame is compared with by the cross-view loss: one at random, or all that follow it closely."""
 
 import hashlib
 from collections.abc import Sequence
@@ -35,6 +35,28 @@ def draw_neighbours(
     wanted = (_scramble(state) % np.maximum(count, 1).astype(np.uint64)).astype(np.int64)
     chosen = (candidate & (candidate.cumsum(-1) == wanted[..., None] + 1)).argmax(-1)
     return torch.from_numpy(np.where(count > 0, chosen, -1)).to(usable.device)
+
+
+def following_frames(usable: torch.Tensor, reach: int) -> torch.Tensor:
+    """The next frames of every frame, and of the last one itself, as the authors of 3D-IDE pair them.
+
+    Args:
+        usable (`torch.Tensor`): (B, F) bool, real frames with known camera.
+        reach (`int`): How many of the next frames.
+
+    Returns:
+        `torch.Tensor`: (B, F, reach) int64 on the device of `usable`; -1 where a frame or the one that follows cannot be used.
+    """
+    frames = usable.shape[1]
+    number = torch.arange(frames, device=usable.device)
+    following = number[:, None] + torch.arange(1, reach + 1, device=usable.device)  # (F, reach)
+    inside = following < frames
+    paired = usable[:, :, None] & usable[:, following.clamp(max=frames - 1)] & inside
+    index = torch.where(paired, following, -1)
+    last = frames - 1 - usable.flip(1).long().argmax(1)  # of each sample
+    sample = torch.arange(len(usable), device=usable.device)[usable.any(1)]
+    index[sample, last[sample], 0] = last[sample]
+    return index
 
 
 def _scramble(state: np.ndarray) -> np.ndarray:

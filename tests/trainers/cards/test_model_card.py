@@ -242,6 +242,13 @@ def test_training_data_is_named_and_linked():
     assert "| training rows | not recorded | questions | 8 | 40 |" in model_card(a_run(), repo_id="user/rooms")
 
 
+def test_boxes_are_asked_for_where_they_were_taught():
+    part = {"name": "scanrefer", "task": "text_boxes", "rows": 8, "samples": 40}
+    card = model_card(a_run(data=[part]), repo_id="user/rooms")
+    compile(card.split("3D boxes")[1].split("```python\n")[1].split("```")[0], "card", "exec")
+    assert "box_question_inputs" not in model_card(a_run(), repo_id="user/rooms")
+
+
 def test_architecture_and_size_are_told():
     run = a_run(model={"architecture": "llava_onevision", "parameters": 1234567})
     assert "Architecture: `llava_onevision`, 1,234,567 parameters." in model_card(run, repo_id="user/rooms")

@@ -36,6 +36,17 @@ def test_a_folder_becomes_absolute_and_an_id_stays(tmp_path, monkeypatch):
     assert demo.demo_model("user/rooms") == "user/rooms"
 
 
+@pytest.mark.parametrize(
+    ("model", "message"), [("nowhere", "named user/name"), ("user/nowhere", "no such model in the")]
+)
+def test_a_model_that_is_nowhere_is_told_before_the_space_starts(model, message, monkeypatch, capsys):
+    monkeypatch.setattr(subprocess, "Popen", None)
+    assert cli.main(["demo", "--model", model, "--port", str(free_port())]) == 2
+    error = capsys.readouterr().err
+    assert f"igep demo: {model}: there is no such folder" in error
+    assert message in error
+
+
 @pytest.mark.parametrize("port", ["0", "70000"])
 def test_a_port_is_one(port, capsys):
     assert cli.main(["demo", "--model", "x", "--port", port]) == 2

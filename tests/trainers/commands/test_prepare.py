@@ -1,10 +1,13 @@
 """`igep prepare`: what it says, and a run that is killed and goes on."""
 
+import json
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
@@ -32,12 +35,18 @@ def test_a_run_says_what_it_wrote_and_what_it_left_out(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     (root / "posed_images" / "scene0003_00" / "intrinsic.txt").write_text("1 2 3")
+    np.savetxt(root / "posed_images" / "scene0004_00" / "00002.txt", np.full((4, 4), -np.inf))
     assert cli.main(words(root, tmp_path / "out", "--num_frames", "2")) == 0
     output = capsys.readouterr()
     assert output.out.split("\n")[1].split() == ["5", "10", "20", "16", "1"]
     assert "scene0003_00" in output.out
     assert "intrinsic.txt: a matrix of 1x3" in output.out
     assert "1 x its masks propose nothing at all" in output.out
+    assert "pose is not finite (tracking failed): 1\n" in output.out
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [scene["frames_without_pose"] for scene in report] == [0, 0, 0, 0, 1, 0]
+    objects = load_dataset(str(tmp_path / "out"), "objects", split="train", cache_dir=str(tmp_path / "cache"))
+    assert "frames without a finite pose, which are left out: 1" in objects["notes"][3]
     assert "preparing: 100%" in output.err
     assert "Creating parquet" not in output.err
 
@@ -60,6 +69,30 @@ def test_what_the_user_can_correct_is_one_line(root: Path, tmp_path: Path, capsy
     (tmp_path / "empty.txt").touch()
     assert cli.main(words(root, tmp_path / "out", "--scene_list", str(tmp_path / "empty.txt"))) == 2
     assert "no scene in it" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    for out, message in (
+        (tmp_path / "file", "file: a file. Give"),
+        (tmp_path / "file" / "out", "cannot be written to"),
+    ):
+        assert cli.main(words(root, out)) == 2
+        assert f"{out}: " in (error := capsys.readouterr().err)
+        assert message in error
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_told_and_the_same_command_goes_on(root: Path, tmp_path: Path) -> None:
+    """Files may not grow beyond 4 KiB, as where no room is left."""
+    command = shlex.join([sys.executable, "-m", "igep.trainers.cli", *words(root, tmp_path / "out")])
+    full = subprocess.run(["bash", "-c", f"ulimit -f 4; {command}"], check=False, capture_output=True, text=True)
+    assert full.returncode == 2
+    assert f"{tmp_path / 'out'}: cannot be written to ([Errno 27]" in full.stderr
+    assert not list((tmp_path / "out").glob("[!.]*/*"))
+    assert cli.main(words(root, tmp_path / "out")) == 0
 
 
 def test_an_interrupted_run_says_how_to_go_on(

@@ -73,6 +73,13 @@ def test_points_outside_the_crop_and_the_range_are_left_out(folder):
     assert sorted(read(folder, line(), min_depth_metres=1.5, max_depth_metres=3.5)[0].references) == [2.0, 3.0]
 
 
+def test_sentinels_are_not_asked_about(folder):
+    depths = [1.0, 65535.0, 65.535, float("nan"), -1.0, 0.0]
+    pixels = [[2 * number, 3] for number in range(len(depths))]
+    example = read(folder, line(pixel_coords=pixels, depth=depths), depth_kind="euclidean")[0]
+    assert list(example.references) == [1.0]
+
+
 def test_draws(folder):
     rows = read(folder, line(), questions_per_image=2)
     assert len(rows[0].conversation) == 2

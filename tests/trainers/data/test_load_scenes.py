@@ -56,11 +56,11 @@ def test_scannet_scenes_held_out(scannet: Path) -> None:
 
 
 def test_clips_and_held_out_frames(scannet: Path) -> None:
-    source = SceneSource(dataset="scannet", dataset_path=str(scannet), clip_frames=2, eval_every_nth_frame=3)
+    source = SceneSource(dataset="scannet", dataset_path=str(scannet), clip_frames=2, eval_frame_fraction=0.3)
     (scenes, questions), (held_out, held_out_questions) = load_train_and_held_out(source)
-    assert scenes["scene_id"][:] == ["desk", "desk@00000", "desk@00003", "shelf@00000", "shelf@00003"]
-    assert [len(row["frame_ids"]) for row in scenes] == [4, 2, 2, 2, 2]
-    assert [row["frame_ids"] for row in held_out] == [["00002", "00005"]] * 2
+    assert scenes["scene_id"][:] == ["desk", "desk@00000", "desk@00001", "shelf@00000", "shelf@00001"]
+    assert [len(row["frame_ids"]) for row in scenes] == [3, 2, 2, 2, 2]
+    assert [row["frame_ids"] for row in held_out] == [["00004", "00005"]] * 2
     assert len(questions) == len(held_out_questions) == 1
     dataset = SpatialDataset(scenes, questions, num_frames=2, geometry_size=(6, 8), geometry_only_ratio=0.8)
     assert sorted(dataset[row].scene_id for row in range(5)) == sorted(scenes["scene_id"])
@@ -88,7 +88,7 @@ def test_nothing_is_held_out_unless_asked(scannet: Path) -> None:
         ({"dataset": "hub"}, "needs dataset_path"),
         ({"dataset": "depthlm"}, "needs dataset_path"),
         ({"dataset": "depthlm", "dataset_path": "points.jsonl"}, "no scenes: set task to depth"),
-        ({"eval_rooms": 2, "eval_every_nth_frame": 3}, "not several"),
+        ({"eval_rooms": 2, "eval_frame_fraction": 0.2}, "not several"),
         ({"dataset": "scannet", "dataset_path": "FOLDER", "eval_rooms": 2}, "eval_rooms=2 is for synthetic_rooms"),
         ({"dataset": "scannet", "dataset_path": "FOLDER", "eval_scenes": ["attic"]}, "'attic', which is not a scene"),
         ({"dataset": "scannet", "dataset_path": "FOLDER", "eval_scenes": ["desk", "shelf"]}, "nothing is left"),

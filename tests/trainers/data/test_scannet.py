@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scene_folders import (
     COLOUR_INTRINSICS,
     COLOUR_SIZE,
@@ -75,7 +76,116 @@ def test_frames_without_a_valid_pose_are_left_out_and_counted(
     assert "1 of 4 frames have no valid pose" in caplog.text
     for name in ("00000", "00002", "00003"):
         np.savetxt(folder / "pose" / f"{name}.txt", np.full((4, 4), np.nan))
-    with pytest.raises(SpatialDataError, match="none of its 4 poses is finite"):
+    with pytest.raises(SpatialDataError, match="none of its 4 poses is one"):
+        load_scannet(folder)
+
+
+@pytest.mark.parametrize("write", [write_exported, write_flat])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 0 0 0\n" * 4,
+        "0 0 0 0\n" * 3 + "0 0 0 1",
+        "-1.#IND 0 0 0\n0 1 0 0\n0 0 1 0\n0 0 0 1",
+        "nan(ind) " * 4 + "\n0 1 0 0\n0 0 1 0\n0 0 0 1",
+    ],
+)
+def test_lost_frames_in_any_spelling(tmp_path: Path, caplog: pytest.LogCaptureFixture, write, text: str) -> None:
+    folder = write(tmp_path / "scene", scene_row(4))
+    next(folder.rglob("00001.txt")).write_text(text)
+    assert load_scannet(folder)[0][0]["frame_ids"] == ["00000", "00002", "00003"]
+    assert "1 of 4 frames have no valid pose" in caplog.text
+
+
+@pytest.mark.parametrize("write", [write_exported, write_flat])
+def test_companion_files_are_passed_over(tmp_path: Path, write) -> None:
+    folder = write(tmp_path / "scene", scene_row(3))
+    plain = load_scannet(folder)[0].with_format("arrow")[0].to_pylist()
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\x00\x05\x16\x07")
+    for place in {path.parent for path in folder.rglob("*")}:
+        (place / ".DS_Store").write_bytes(b"Bud1")
+        (place / "Thumbs.db").write_bytes(b"")
+    (tmp_path / "__MACOSX" / "color").mkdir(parents=True)
+    assert load_scannet(tmp_path)[0].with_format("arrow")[0].to_pylist() == plain
+
+
+@pytest.mark.parametrize("write", [write_exported, write_flat])
+@pytest.mark.parametrize("suffix", [".PNG", ".tiff", ".TIF", ".npy", "metres.npy", "metres.tiff"])
+def test_depth_of_other_suffixes(tmp_path: Path, caplog: pytest.LogCaptureFixture, write, suffix: str) -> None:
+    folder = write(tmp_path / "scene", scene_row(3))
+    expected = build_example(load_scannet(folder)[0].with_format("arrow")[0].to_pylist()[0], (), 3, (24, 32), "sample")
+    for path in list(folder.rglob("*.png")):
+        depth = np.asarray(Image.open(path))
+        path.unlink()
+        if "metres" in suffix:
+            depth = depth.astype(np.float32) / 1000
+        path = path.with_suffix(suffix.removeprefix("metres"))
+        if path.suffix == ".npy":
+            np.save(path, depth)
+        else:
+            Image.fromarray(depth).save(path)
+    row = load_scannet(folder)[0].with_format("arrow")[0].to_pylist()[0]
+    found = build_example(row, (), 3, (24, 32), "sample")
+    np.testing.assert_allclose(found.depth_metres, expected.depth_metres, atol=1e-6)
+    assert ("floating-point depth is taken for metres" in caplog.text) == ("metres" in suffix)
+
+
+@pytest.mark.parametrize("write", [write_exported, write_flat])
+def test_poses_and_cameras_of_other_suffixes(tmp_path: Path, write) -> None:
+    folder = write(tmp_path / "scene", scene_row(3))
+    plain = load_scannet(folder)[0][0]
+    for number, path in enumerate(sorted(folder.rglob("*.txt"))):
+        matrix = np.loadtxt(path)
+        path.unlink()
+        np.save(path.with_suffix(".npy"), matrix) if number < 2 else np.savetxt(path.with_suffix(".TXT"), matrix)
+    if write is write_flat:  # one kind of file for all poses
+        for number in range(2):
+            path = folder / f"{number:05d}.npy"
+            np.savetxt(path.with_suffix(".TXT"), np.load(path))
+            path.unlink()
+        (folder / "intrinsic.TXT").rename(folder / "intrinsic.txt")
+    found = load_scannet(folder)[0][0]
+    np.testing.assert_allclose(found["world_from_camera"], plain["world_from_camera"])
+    np.testing.assert_allclose(found["intrinsics"], plain["intrinsics"])
+
+
+def test_npy_beside_colour_is_a_pose_or_depth_by_its_shape(tmp_path: Path) -> None:
+    folder = write_flat(tmp_path / "scene", scene_row(2))
+    for path in list(folder.glob("0*.txt")):
+        np.save(path.with_suffix(".npy"), np.loadtxt(path))
+        path.unlink()
+    row = load_scannet(folder)[0][0]
+    np.testing.assert_allclose(row["world_from_camera"], camera_path(2))
+    for path in list(folder.glob("0*.png")):
+        path.unlink()
+    row = load_scannet(folder)[0][0]
+    np.testing.assert_allclose(row["world_from_camera"], camera_path(2))
+    assert row["depth"] == []
+    for path in list(folder.glob("0*.npy")):
+        np.save(path, np.ones((48, 64), np.uint16))
+    row = load_scannet(folder)[0].with_format("arrow")[0].to_pylist()[0]
+    assert row["world_from_camera"] == []
+    assert len(row["depth"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "suffix"), [("depth", ".exr"), ("depth", ".npz"), ("pose", ".json"), ("pose", ".csv")]
+)
+def test_other_suffixes_are_refused_by_name(tmp_path: Path, kind: str, suffix: str) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(2))
+    for path in list((folder / kind).iterdir()):
+        path.rename(path.with_suffix(suffix))
+    with pytest.raises(SpatialDataError, match=rf"{kind}/00000\{suffix}: {kind} in files of this type is not read"):
+        load_scannet(folder)
+
+
+def test_whole_and_floating_point_depth_in_one_scene(tmp_path: Path) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(2))
+    path = folder / "depth" / "00001.png"
+    np.save(path.with_suffix(".npy"), np.asarray(Image.open(path)).astype(np.float32) / 1000)
+    path.unlink()
+    with pytest.raises(SpatialDataError, match="two units"):
         load_scannet(folder)
 
 

@@ -50,6 +50,24 @@ def test_depth_of_the_same_camera_at_its_own_size_is_exact() -> None:
     np.testing.assert_array_equal(example.world_from_camera, camera_path(4))
 
 
+def test_sentinels_and_depth_beyond_the_limit_are_no_measurement() -> None:
+    row = scene_row(3)
+    for frame, value in enumerate((65535, 9000)):
+        depth = np.asarray(row["depth"][frame]).copy()
+        depth[:10] = value
+        row["depth"][frame] = Image.fromarray(depth)
+    free = build_example(row, (), 3, COLOUR_SIZE, "sample").depth_metres
+    assert (free[0, :10] == 0).all()
+    assert (free[1, :10] == 9).all()
+    limited = build_example(row, (), 3, COLOUR_SIZE, "sample", max_depth_metres=3.0).depth_metres
+    np.testing.assert_array_equal(limited, np.where(free > 3, 0, free))
+    scenes = Dataset.from_list([row], features=SCENE_FEATURES)
+    rows = SpatialDataset(scenes, None, num_frames=3, geometry_size=COLOUR_SIZE, max_depth_metres=3.0)
+    np.testing.assert_array_equal(rows[0].depth_metres, limited)
+    with pytest.raises(ValueError, match="max_depth_metres=0.* must be positive"):
+        SpatialDataset(scenes, None, num_frames=3, geometry_size=COLOUR_SIZE, max_depth_metres=0)
+
+
 @pytest.mark.parametrize("size", [(24, 32), (30, 64), (96, 128)])
 def test_depth_and_intrinsics_are_brought_to_the_geometry_size(size: tuple[int, int]) -> None:
     example = build_example(scene_row(3, depth_size=(36, 48)), (), 3, size, "sample")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scene_folders import scene_row, write_exported
 from video_files import write_video
 
 from igep.trainers.data.conversations import ConversationDataset
@@ -49,6 +50,37 @@ def test_annotated_questions_and_held_out_rooms():
     assert train.example(0, 3).conversation == train[0].conversation
 
 
+def test_one_limit_of_depth_for_losses_and_questions(tmp_path, caplog):
+    row = scene_row(6, "desk")
+    for number, depth in enumerate(row["depth"]):
+        values = np.asarray(depth).copy()
+        values[:8] = 8191
+        row["depth"][number] = Image.fromarray(values)
+    scene = {"dataset": "scannet", "dataset_path": str(write_exported(tmp_path / "desk", row)), "num_frames": 6}
+    assert load(**scene)[0][0].depth_metres.max() == np.float32(8.191)
+    assert "largest depth, 8191 (8.191 m)" in caplog.text
+    caplog.clear()
+    assert load(**scene, max_depth_metres=5.0)[0][0].depth_metres.max() < 5
+    asked = load(**scene, task="depth", max_depth_metres=5.0, focal_pixels=None)[0]
+    assert max(asked.example(number, 0).depth_metres.max() for number in range(6)) < 5
+    assert "largest depth" not in caplog.text
+    with pytest.raises(ValueError, match="max_depth_metres=-1.* must be positive"):
+        RowOptions(max_depth_metres=-1.0)
+
+
+def test_held_out_frames_are_evaluated_once_each_whatever_the_questions(tmp_path):
+    folder = write_exported(tmp_path / "desk", scene_row(20))
+    lines = [json.dumps({"question": f"Where {number}?", "answer": "left"}) for number in range(7)]
+    (folder / "questions.jsonl").write_text("\n".join(lines))
+    train, held_out = load(dataset="scannet", dataset_path=str(folder), eval_frame_fraction=0.25, num_frames=2)
+    assert len(train) == 7
+    assert len(held_out) == 3
+    rows = [held_out[row] for row in range(3)]
+    assert [row.frame_ids for row in rows] == [("00015", "00016"), ("00017", "00018"), ("00018", "00019")]
+    assert not any(row.conversation for row in rows)
+    assert {name for row in range(7) for name in train[row].frame_ids} <= {f"{number:05d}" for number in range(14)}
+
+
 @pytest.mark.parametrize("task", VLM3_TASKS)
 def test_every_task_of_vlm3(task):
     train, held_out = load(**ROOMS, task=task, eval_rooms=1, questions_per_image=2)
@@ -69,8 +101,8 @@ def test_depthlm_file(points):
     assert train.example(0, 0).references == pytest.approx([2 * ray])
     with pytest.raises(ValueError, match="needs depth_kind: say whether"):
         load(**options)
-    with pytest.raises(ValueError, match="eval_every_nth_frame=5 cannot hold out"):
-        load(**options, depth_kind="z", eval_every_nth_frame=5)
+    with pytest.raises(ValueError, match=r"eval_frame_fraction=0.2 cannot hold out"):
+        load(**options, depth_kind="z", eval_frame_fraction=0.2)
     with pytest.raises(ValueError, match="needs dataset_path"):
         load(dataset="depthlm", task="depth", depth_kind="z")
     with pytest.raises(ValueError, match="no scenes: set task to depth"):

@@ -122,6 +122,19 @@ def test_what_is_no_usage_is_told_in_a_sentence(tmp_path, usage):
         main(["--model", str(tmp_path), "--output", "o", "--benchmark", "depth"])
 
 
+def test_boxes_are_shown_as_a_model_was_taught(tmp_path):
+    def write(prompt: object) -> list[str]:
+        usage = {"tasks": ["questions"], "task_options": {"questions": {"box_prompt": prompt}}}
+        (tmp_path / "training_run.json").write_text(json.dumps({"usage": usage}))
+        return ["--model", str(tmp_path), "--output", "o", "--benchmark", "scan2cap"]
+
+    flags = write("frame")
+    assert parse(flags)[1]["scan2cap"].box_prompt == "frame"
+    assert parse([*flags, "--box_prompt", "centre"])[1]["scan2cap"].box_prompt == "centre"
+    with pytest.raises(ValueError, match=r"usage of questions is none \(box_prompt=3\)"):
+        parse(write(3))
+
+
 DEPTH_OF_M = ("--model", "m", "--output", "o", "--benchmark", "depth")
 
 
@@ -140,7 +153,8 @@ DEPTH_OF_M = ("--model", "m", "--output", "o", "--benchmark", "depth")
         ([*DEPTH_OF_M, "--picture", "p.png"], "go together"),
         ([*DEPTH_OF_M, "--picture", "p.png", "--checkpoint", "c"], "add depth_probe"),
         ([*DEPTH_OF_M, "--data", "depth.num_frames"], "BENCHMARK.OPTION=VALUE"),
-        ([*DEPTH_OF_M, "--data", "depth.beauty=3"], "BENCHMARK.OPTION=VALUE"),
+        ([*DEPTH_OF_M, "--data", "depth.beauty=3"], "'beauty' is no option of a benchmark. There are .*dataset_path"),
+        ([*DEPTH_OF_M, "--data", "depth.num_frame=3"], "Did you mean num_frames?"),
         ([*DEPTH_OF_M, "--data", "pose.num_frames=3"], "'pose' is not among"),
         (["--predictions", "p.jsonl", "--output", "o", "--benchmark", "latency"], "measures a model"),
         (["--model", "/no/such/model", "--output", "o", "--benchmark", "depth"], "/no/such/model"),

@@ -2,7 +2,7 @@
 
 import torch
 
-from igep.trainers.supervision.neighbour_frames import draw_neighbours
+from igep.trainers.supervision.neighbour_frames import draw_neighbours, following_frames
 
 
 def names(count: int) -> list[str]:
@@ -49,3 +49,20 @@ def test_a_single_frame_has_no_neighbour():
     assert (
         draw_neighbours(torch.ones(2, 1, dtype=torch.bool), names(2), seed=0, step=0, window=1).tolist() == [[-1]] * 2
     )
+
+
+def test_following_frames_are_the_next_ones_and_of_the_last_itself():
+    """32 frames have 31 + 30 + 1 pairs, as in the authors' code of 3D-IDE."""
+    index = following_frames(torch.ones(1, 32, dtype=torch.bool), 2)
+    assert index.shape == (1, 32, 2)
+    assert (index >= 0).sum() == 62
+    assert index[0, 0].tolist() == [1, 2]
+    assert index[0, 30].tolist() == [31, -1]
+    assert index[0, 31].tolist() == [31, -1]
+
+
+def test_frames_without_camera_and_padding_follow_nobody():
+    usable = torch.tensor([[True, False, True, True, False], [False] * 5])
+    index = following_frames(usable, 2)
+    assert index[0].tolist() == [[-1, 2], [-1, -1], [3, -1], [3, -1], [-1, -1]]
+    assert (index[1] == -1).all()

@@ -53,7 +53,11 @@ def assert_principal_point(
 
 
 def depth_in_colour_camera(
-    scene: ValidScene, sampled: np.ndarray, colour_size: tuple[int, int], geometry_size: tuple[int, int] | None
+    scene: ValidScene,
+    sampled: np.ndarray,
+    colour_size: tuple[int, int],
+    geometry_size: tuple[int, int] | None,
+    max_depth_metres: float = np.inf,
 ) -> np.ndarray:
     """Reads depth maps of a scene and carries them into the colour camera.
 
@@ -62,6 +66,7 @@ def depth_in_colour_camera(
         sampled (`np.ndarray`): (F,) indices of frames.
         colour_size (`tuple[int, int]`): Height and width of the colour frames.
         geometry_size (`tuple[int, int]`, *optional*): (H, W) of the result; that of the stored depth if `None`.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement.
 
     Returns:
         `np.ndarray`: (F, H, W) float32 z-depth in metres, nearest pixels, never blended; 0 = invalid.
@@ -101,6 +106,7 @@ def depth_in_colour_camera(
         depth_metres = z_from_euclidean(
             torch.from_numpy(depth_metres), torch.from_numpy(depth_intrinsics).float()
         ).numpy()
+    depth_metres[depth_metres > max_depth_metres] = 0
     if _is_colour_camera(scene, sampled, depth_intrinsics, colour_size, depth_size):
         # One camera at two sizes: the nearest pixel is an index, far cheaper than the general warp.
         return nearest_depth(depth_metres, geometry_size)

@@ -1,4 +1,4 @@
-"""Scenes cut by frames: short clips for scenes without questions, and frames held out of training.
+"""Scenes cut by frames: short clips for scenes without questions, and blocks of time held out of training.
 
 Images stay as they are stored; only the lists that hold them are cut.
 """
@@ -60,34 +60,47 @@ def split_into_clips(scenes: Dataset, frames_per_clip: int) -> Dataset:
     return _rewrite(scenes, clips)
 
 
-def hold_out_frames(scenes: Dataset, every: int) -> tuple[Dataset, Dataset]:
-    """Hold every n-th frame of every scene out of training.
+def hold_out_block(
+    scenes: Dataset, fraction: float, margin_fraction: float, fewest_kept: int = 1
+) -> tuple[Dataset, Dataset]:
+    """Hold a block of time out of every scene: its last frames, and between them and the others a margin that nobody sees.
+
+    Frames that lie beside each other are near-copies: every n-th frame held out measures how well a model remembers.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
-        every (`int`): n, 2 or more.
+        fraction (`float`): Share of a scene's frames that is held out, between 0 and 1; of few frames at least one.
+        margin_fraction (`float`): Share of them that is left out between both parts, at least one frame.
+        fewest_kept (`int`, *optional*, defaults to `1`): Frames of a scene that must be left to train on.
 
     Returns:
-        `tuple[Dataset, Dataset]`: The scenes without these frames, and the scenes with these frames alone.
+        `tuple[Dataset, Dataset]`: The scenes without these frames, and the scenes with the held-out frames alone.
 
     Raises:
-        SpatialDataError: A scene has fewer frames than `every`.
+        ValueError: A fraction is out of range.
+        SpatialDataError: A scene has too few frames.
     """
-    if every < 2:
-        raise ValueError(f"every={every}: give 2 or more, 1 would leave nothing to train on.")
+    if not 0 < fraction < 1:
+        raise ValueError(f"eval_frame_fraction={fraction}: give a share between 0 and 1, such as 0.2.")
+    if not 0 <= margin_fraction < 1 - fraction:
+        raise ValueError(
+            f"eval_margin_fraction={margin_fraction}: give a share from 0 to below {1 - fraction:g}, such as 0.05."
+        )
 
-    def held_out(row: dict[str, Any]) -> list[dict[str, Any]]:
-        if len(row["frames"]) < every:
+    def parts(row: dict[str, Any]) -> tuple[range, range]:
+        count = len(row["frames"])
+        held_out = max(1, round(count * fraction))
+        kept = count - held_out - max(1, round(count * margin_fraction))
+        if kept < fewest_kept:
             raise SpatialDataError(
-                f"Scene {row['scene_id']!r} has {len(row['frames'])} frames: none is left when every {every}th is held out."
+                f"Scene {row['scene_id']!r} has {count} frames, too few for eval_frame_fraction={fraction:g}: with {held_out} held "
+                f"out and a margin, {max(kept, 0)} are left to train on and {fewest_kept} are needed. Hold out whole scenes with "
+                "eval_scenes, or leave this scene out."
             )
-        return [take_frames(row, range(every - 1, len(row["frames"]), every))]
+        return range(kept), range(count - held_out, count)
 
-    def kept(row: dict[str, Any]) -> list[dict[str, Any]]:
-        return [take_frames(row, [frame for frame in range(len(row["frames"])) if frame % every != every - 1])]
-
-    held_out_scenes = _rewrite(scenes, held_out)
-    return _rewrite(scenes, kept), held_out_scenes
+    kept = _rewrite(scenes, lambda row: [take_frames(row, parts(row)[0])])
+    return kept, _rewrite(scenes, lambda row: [take_frames(row, parts(row)[1])])
 
 
 def _rewrite(scenes: Dataset, rows_of: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> Dataset:

@@ -6,7 +6,12 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features
 
-from igep.trainers.data.scenes.scene_validation import ValidScene, assert_unique_frame_ids, validate_scene
+from igep.trainers.data.scenes.scene_validation import (
+    ValidScene,
+    assert_unique_frame_ids,
+    lost_poses,
+    validate_scene,
+)
 from igep.trainers.data.scenes.spatial_example import PER_FRAME_FIELDS, SCENE_FEATURES, SpatialDataError
 
 
@@ -28,6 +33,10 @@ class SceneTable:
     def __len__(self) -> int:
         return len(self.scene_ids)
 
+    def num_frames(self, number: int) -> int:
+        """Number of all frames of a scene."""
+        return len(self._scenes[number]["frame_ids"][0].values or [])
+
     def frame_ids(self, number: int) -> list[str]:
         """Names of all frames of a scene; `SpatialDataError` where two are the same."""
         names = self._scenes[number]["frame_ids"].to_pylist()[0] or []
@@ -35,7 +44,7 @@ class SceneTable:
         return names
 
     def usable_frames(self, number: int) -> np.ndarray:
-        """Indices of the frames of a scene whose pose is finite; all of them where the scene has no poses."""
+        """Indices of the frames of a scene whose pose is not lost; all of them where the scene has no poses."""
         row = self._scenes[number]
         count = len(row["frame_ids"][0].values or [])
         poses = row["world_from_camera"][0].values
@@ -44,7 +53,7 @@ class SceneTable:
         numbers = poses.flatten().flatten()
         if len(poses) != count or len(numbers) != 16 * count:
             return np.arange(count)  # the contract is broken: reading a frame says how
-        return np.flatnonzero(np.isfinite(np.asarray(numbers, dtype=np.float64)).reshape(count, 16).all(1))
+        return np.flatnonzero(~lost_poses(np.asarray(numbers, dtype=np.float64).reshape(count, 4, 4)))
 
     def frames_with_depth(self, number: int) -> np.ndarray:
         """(F,) bool, the frames of a scene that have a depth map; all `False` where the scene has no depth."""
@@ -60,6 +69,14 @@ class SceneTable:
     def lacks(self, number: int, field: str) -> bool:
         """Whether a list of a scene (`intrinsics`, `world_from_camera`, `boxes`) is empty."""
         return len(self._scenes[number][field][0].values or []) == 0
+
+    def check_has(self, number: int, fields: Sequence[str], reason: str) -> None:
+        """Raises `SpatialDataError` where a list of a scene (see `lacks`) is empty; the message says for what it is needed."""
+        missing = [field for field in fields if self.lacks(number, field)]
+        if missing:
+            raise SpatialDataError(
+                f"Scene {self.scene_ids[number]!r} has no `{missing[0]}`: {reason}. Add it, or leave the scene's questions out."
+            )
 
     def row(self, number: int, frames: Sequence[int]) -> dict:
         """Reads a scene with some of its frames.

@@ -11,10 +11,11 @@ from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as PILImage
 
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.data.scenes.stored_depth import image_depth, is_npy, only_measured, read_npy_depth
 
 
 ROTATION_TOLERANCE = 1e-2  # |R^T R - 1|: text files with few digits and drifting trackers stay below it
-SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N")
+EXIF_TURNS = range(2, 9)  # values of the orientation tag that turn or mirror; 1 is upright, and others mean nothing
 DEPTH_KINDS = ("z", "euclidean")
 ImageEntry = PILImage.Image | dict[str, Any] | str
 
@@ -33,9 +34,9 @@ class ValidScene:
         intrinsics (`np.ndarray | None`): (F, 3, 3) float64 of the colour camera; `None` = unknown.
         depth_intrinsics (`np.ndarray | None`): (F, 3, 3) float64; `None` = the colour camera, rescaled.
         colour_from_depth (`np.ndarray | None`): (4, 4) float64; `None` = identity.
-        world_from_camera (`np.ndarray | None`): (F, 4, 4) float64, not finite where tracking failed; `None` = no poses.
+        world_from_camera (`np.ndarray | None`): (F, 4, 4) float64, no pose where tracking failed; `None` = no poses.
         frame_numbers (`list[int]`): F places of the frames in the stored scene, for messages.
-        valid_frames (`np.ndarray`): Indices of the frames that can be used: those with a finite pose, all without poses.
+        valid_frames (`np.ndarray`): Indices of the frames that can be used: those whose pose is not lost, all without poses.
         boxes (`list[dict]`): The scene's boxes.
     """
 
@@ -110,7 +111,7 @@ def validate_scene(row: dict[str, Any], frame_numbers: Sequence[int] | None = No
                 f"{where}: {len(world_from_camera)} `world_from_camera` for {num_frames} `frames`. Give one pose per "
                 "frame (filled with nan where tracking failed), or an empty list for no poses."
             )
-        valid_frames = np.flatnonzero(np.isfinite(world_from_camera).all((1, 2)))
+        valid_frames = np.flatnonzero(~lost_poses(world_from_camera))
         names = {
             index: f"`world_from_camera[{numbers[index]}]` (frame {frame_ids[index]!r})"
             for index in valid_frames.tolist()
@@ -131,6 +132,18 @@ def validate_scene(row: dict[str, Any], frame_numbers: Sequence[int] | None = No
         valid_frames=valid_frames,
         boxes=row["boxes"] or [],
     )
+
+
+def lost_poses(matrices: np.ndarray) -> np.ndarray:
+    """Which poses only say that tracking failed: exporters write numbers that are not finite, or zeros.
+
+    Args:
+        matrices (`np.ndarray`): (F, 4, 4).
+
+    Returns:
+        `np.ndarray`: (F,) bool.
+    """
+    return ~np.isfinite(matrices).all((1, 2)) | (matrices[:, :3, :3] == 0).all((1, 2))
 
 
 def assert_unique_frame_ids(scene_id: str, frame_ids: Sequence[str]) -> None:
@@ -157,55 +170,65 @@ def decode_frame(scene_id: str, index: int, entry: ImageEntry) -> PILImage.Image
         SpatialDataError: Missing or unreadable image, a 16-bit or floating-point image, or one that EXIF turns.
     """
     where = f"Scene {scene_id!r}, `frames[{index}]`{_file_name(entry)}"
-    image = _open(where, entry)
+    image = _open(where, _source(entry))
     if image.mode[0] in "IF":
         raise SpatialDataError(
             f"{where}: an image of mode {image.mode!r}. Colour frames are 8-bit: is this a depth map?"
-        )
-    if image.format == "JPEG" and image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        raise SpatialDataError(
-            f"{where}: the EXIF tag turns this image, so its intrinsics are ambiguous. Turn the pixels and drop the tag."
         )
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def decode_depth(scene_id: str, index: int, entry: ImageEntry) -> np.ndarray:
-    """Decode one stored depth map.
+    """Decode one stored depth map, without the values that stand for "no measurement".
 
     Args:
         scene_id (`str`): Scene of the frame, for messages.
         index (`int`): Position of the frame in the scene, for messages.
-        entry (`PIL.Image.Image | dict | str`): Image, `datasets` entry, or path.
+        entry (`PIL.Image.Image | dict | str`): Image, `datasets` entry, or path; `.npy` is read as well.
 
     Returns:
-        `np.ndarray`: (h, w) uint16, in stored units.
+        `np.ndarray`: (h, w) uint16, or float32 where depth was stored in wider numbers; in stored units, 0 = not measured (see
+        `only_measured`).
 
     Raises:
-        SpatialDataError: Missing or unreadable image, or not 16-bit with a single channel.
+        SpatialDataError: Missing or unreadable, turned by EXIF, or not one channel of 16 bits or more.
     """
     where = f"Scene {scene_id!r}, `depth[{index}]`{_file_name(entry)}"
-    image = _open(where, entry)
-    if image.mode not in SIXTEEN_BIT_MODES:
-        raise SpatialDataError(
-            f"{where}: an image of mode {image.mode!r}. Depth is 16-bit with one channel (mode 'I;16', such as a uint16 "
-            "PNG in millimetres): export it again without a colour map."
-        )
-    return np.asarray(image).astype(np.uint16, copy=False)
-
-
-def _open(where: str, entry: ImageEntry) -> PILImage.Image:
-    if isinstance(entry, PILImage.Image):
-        return entry
-    source = entry
-    if isinstance(entry, dict):
-        source = BytesIO(entry["bytes"]) if entry["bytes"] is not None else entry["path"]
+    source = _source(entry)
     try:
-        image = PILImage.open(source)
+        stored = read_npy_depth(source) if is_npy(source) else image_depth(_open(where, source))
+    except FileNotFoundError as error:
+        raise SpatialDataError(f"{where}: no such file. Correct the path or export the scene again.") from error
+    except SpatialDataError:
+        raise
+    except (OSError, ValueError) as error:
+        raise SpatialDataError(
+            f"{where}: {error}. Depth has one channel of 16-bit, 32-bit or floating-point numbers (mode 'I;16', such as a uint16 "
+            "PNG in millimetres): export it again without a colour map."
+        ) from error
+    return only_measured(stored)
+
+
+def _source(entry: ImageEntry) -> PILImage.Image | BytesIO | str:
+    if isinstance(entry, dict):
+        return BytesIO(entry["bytes"]) if entry["bytes"] is not None else entry["path"]
+    return entry
+
+
+def _open(where: str, source: PILImage.Image | BytesIO | str) -> PILImage.Image:
+    try:
+        image = source if isinstance(source, PILImage.Image) else PILImage.open(source)
+        # Before the pixels are read: Pillow turns those of a TIFF itself, and forgets the tag.
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in EXIF_TURNS
         image.load()
     except FileNotFoundError as error:
         raise SpatialDataError(f"{where}: no such file. Correct the path or export the scene again.") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise SpatialDataError(f"{where}: not a readable image ({error}). Export this file again.") from error
+    if is_turned:
+        raise SpatialDataError(
+            f"{where}: the EXIF tag turns this image, so its intrinsics are ambiguous. Turn the pixels and drop the tag."
+        )
     return image
 
 

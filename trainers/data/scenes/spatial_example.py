@@ -40,6 +40,8 @@ SCENE_FEATURES = Features(
     }
 )
 
+PROPOSAL_LABEL = "proposal"  # of a box that a detector found: it is no object of the scene
+
 # Columns with one entry per frame, where they are not empty.
 PER_FRAME_FIELDS = ("frame_ids", "frames", "depth", "intrinsics", "depth_intrinsics", "world_from_camera")
 
@@ -48,7 +50,8 @@ QUESTION_FEATURES = Features(
         "question_id": Value("string"),
         "scene_id": Value("string"),
         "question": Value("string"),
-        "answers": List(Value("string")),  # the first is trained on, all count in evaluation
+        # The first is trained on, all count in evaluation. `<ground>` alone: the answer is the referred boxes themselves.
+        "answers": List(Value("string")),
         "question_type": Value("string"),
         "referred_boxes": List(Value("int64")),  # indices into the scene's boxes
     }
@@ -78,6 +81,10 @@ class SpatialExample:
         references (`tuple[Any, ...]`): One per turn, the exact quantity behind the answer, as the metric of its type takes
             it; empty when the answers' text is all there is.
         is_dialogue (`bool`): Whether turns may build on those before them; they stay together where questions are packed.
+        proposals (`np.ndarray | None`): (P, 6) float64, boxes that grounding turns choose among: centre and full sizes along
+            the axes of the scene's world, in metres. `None` when no turn is grounded.
+        ground_targets (`tuple[tuple[int, ...] | None, ...]`): One per turn where there are proposals: the proposals that the
+            turn means, none of them included; `None` for a turn that is answered in words.
     """
 
     sample_id: str
@@ -91,3 +98,5 @@ class SpatialExample:
     question_types: tuple[str, ...] = ()
     references: tuple[Any, ...] = ()
     is_dialogue: bool = False
+    proposals: np.ndarray | None = None
+    ground_targets: tuple[tuple[int, ...] | None, ...] = ()

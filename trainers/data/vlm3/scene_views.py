@@ -40,7 +40,9 @@ def posed_views(scene: ValidScene, options: VLM3Options) -> tuple[PosedView, ...
             f"Scene {scene.scene_id!r}: VLM3's questions need `intrinsics`: add them to the scene, or leave it out."
         )
     assert_principal_point(scene, "intrinsics", scene.intrinsics, "colour frames", size)
-    depth = None if scene.depth is None else depth_in_colour_camera(scene, indices, size, None)
+    depth = (
+        None if scene.depth is None else depth_in_colour_camera(scene, indices, size, None, options.max_depth_metres)
+    )
     views = []
     for index, frame in enumerate(frames):
         try:

@@ -59,17 +59,17 @@ class VLM3Dataset(WrittenRows):
         super().__init__(options)
         self.geometry_size = (int(geometry_size[0]), int(geometry_size[1]))
         self.seed = seed
-        self._table = SceneTable(scenes)
+        self.scene_table = SceneTable(scenes)
         self._rows: list[tuple[int, int]] = []
         self._sample_ids: list[str] = []
         self._usable: list[np.ndarray] = []
         without: list[str] = []
-        for number, scene_id in enumerate(self._table.scene_ids):
+        for number, scene_id in enumerate(self.scene_table.scene_ids):
             usable = self._usable_frames(number)
             self._usable.append(usable)
             if not len(usable):
                 without.append(scene_id)
-            names = self._table.frame_ids(number)
+            names = self.scene_table.frame_ids(number)
             for frame in usable.tolist():
                 if options.images_per_row == 1 or len(self._partners(number, frame)):
                     self._rows.append((number, frame))
@@ -77,7 +77,7 @@ class VLM3Dataset(WrittenRows):
         needed = ", ".join(self._needs)
         if not self._rows:
             raise SpatialDataError(
-                f"No frame of the {len(self._table)} scenes can be asked about {options.task!r}, which needs {needed}"
+                f"No frame of the {len(self.scene_table)} scenes can be asked about {options.task!r}, which needs {needed}"
                 + (
                     "."
                     if options.images_per_row == 1
@@ -87,7 +87,7 @@ class VLM3Dataset(WrittenRows):
         if without:
             logger.warning(
                 "%d of %d scenes (%r ...) are left out: task %r needs %s.",
-                *(len(without), len(self._table), without[0], options.task, needed),
+                *(len(without), len(self.scene_table), without[0], options.task, needed),
             )
         self._said = False
 
@@ -146,7 +146,7 @@ class VLM3Dataset(WrittenRows):
     ) -> tuple[ValidScene, tuple[PosedView, ...], list[WrittenQuestion]]:
         options = self.options
         if options.images_per_row == 1:
-            scene = self._table.scene(number, [frame])
+            scene = self.scene_table.scene(number, [frame])
             views = posed_views(scene, options)
             if options.task == "depth":
                 return scene, views, ask_about_depth(views[0], options, rng)
@@ -158,7 +158,7 @@ class VLM3Dataset(WrittenRows):
         write = {"correspondence": ask_about_correspondence, "pose": ask_about_pose}[options.task]
         asked: list[WrittenQuestion] = []
         for partner in rng.permutation(self._partners(number, frame))[:PARTNERS_TRIED].tolist():
-            scene = self._table.scene(number, [frame, partner])
+            scene = self.scene_table.scene(number, [frame, partner])
             views = posed_views(scene, options)
             if self._see_each_other(scene, views):
                 asked = write(*views, options, rng)
@@ -169,10 +169,10 @@ class VLM3Dataset(WrittenRows):
     def _usable_frames(self, number: int) -> np.ndarray:
         """Indices of the frames of a scene that have what the task needs, as far as that is known without reading them."""
         needs = self._needs
-        if any(self._table.lacks(number, field) for field in needs if field != "depth"):
+        if any(self.scene_table.lacks(number, field) for field in needs if field != "depth"):
             return np.empty(0, dtype=np.int64)
-        usable = self._table.usable_frames(number)
-        return usable[self._table.frames_with_depth(number)[usable]] if "depth" in needs else usable
+        usable = self.scene_table.usable_frames(number)
+        return usable[self.scene_table.frames_with_depth(number)[usable]] if "depth" in needs else usable
 
     @property
     def _needs(self) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ class VLM3Options:
             DepthLM's sets mean it, or `z` along its axis.
         think (`bool`, *optional*, defaults to `False`): `correspondence`: ask for and write the reasoning.
         min_depth_metres (`float`, *optional*, defaults to `0.05`): Nearest surface that is asked about.
-        max_depth_metres (`float`, *optional*, defaults to `100.0`): Farthest.
+        max_depth_metres (`float`, *optional*, defaults to `100.0`): Farther depth is no measurement, for questions and for
+            the geometry losses.
         depth_edge_tolerance (`float`, *optional*, defaults to `0.05`): Share of the inverse depth by which a pixel may leave
             the plane of its neighbours before it counts as an edge, about which nothing is asked.
         min_covisibility (`float`, *optional*, defaults to `0.1`): Pairs: least share of either frame's surface that the other
@@ -78,7 +79,10 @@ class VLM3Options:
     )
     think: bool = field(default=False, metadata={"help": "VLM3 correspondence: ask for and write the reasoning."})
     min_depth_metres: float = field(default=0.05, metadata={"help": "VLM3: nearest surface that is asked about."})
-    max_depth_metres: float = field(default=100.0, metadata={"help": "VLM3: farthest surface that is asked about."})
+    max_depth_metres: float = field(
+        default=100.0,
+        metadata={"help": "Farther depth is no measurement: no loss sees it, and no question of VLM3 asks about it."},
+    )
     depth_edge_tolerance: float = field(
         default=0.05, metadata={"help": "VLM3: share of the inverse depth beyond which a pixel counts as an edge."}
     )

@@ -9,6 +9,7 @@ from PIL import Image
 from transformers import PreTrainedModel
 
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.metrics.figure import Figure
@@ -40,12 +41,15 @@ class QuestionGroup:
     Args:
         group_id (`str`): Name of the frames: a scene, a pair of images.
         questions (`tuple[Question, ...]`): At least one.
-        read_frames (`Callable`): Reads the RGB frames, in order. Nothing else goes to the model.
+        read_frames (`Callable`): Reads the RGB frames, in order. Nothing else goes to a model, unless it reads 3D positions.
+        read_example (`Callable`, *optional*): Reads the same frames with their depth, of a height and width, and their
+            cameras, for a model that reads 3D positions; `None` = they are not known.
     """
 
     group_id: str
     questions: tuple[Question, ...]
     read_frames: Callable[[], Sequence[Image.Image]]
+    read_example: Callable[[tuple[int, int]], SpatialExample] | None = None
 
     def row(self, question: Question, prediction: str | None) -> dict[str, Any]:
         """A question of the group beside what was predicted for it: a line of the predictions, and what metrics are fed.

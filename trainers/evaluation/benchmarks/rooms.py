@@ -98,4 +98,4 @@ def _group(room: SpatialExample) -> QuestionGroup:
         Question(f"{room.scene_id}/{place}", question, answer, kind, answer)
         for place, ((question, answer), kind) in enumerate(turns)
     )
-    return QuestionGroup(room.scene_id, questions, lambda: room.frames)
+    return QuestionGroup(room.scene_id, questions, lambda: room.frames, lambda size: room)

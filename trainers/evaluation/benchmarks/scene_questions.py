@@ -1,16 +1,20 @@
 """Questions that people wrote about scenes, grouped by scene: from the two tables of the row schema to what is asked."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from datasets import Dataset
 from PIL import Image
 
 from igep.trainers.cards.run_data import named_dataset
+from igep.trainers.data.box_visibility import PosedCameras
 from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
 from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
-from igep.trainers.data.scenes.scene_validation import decode_frame
-from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError
+from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError, SpatialExample
+from igep.trainers.data.spatial_dataset import example_of
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
@@ -25,6 +29,7 @@ class SceneQuestions(Sequence[QuestionGroup]):
         num_frames (`int`): Frames that a question is asked about.
         questions_per_group (`int`): Most questions of a group.
         reference_of (`Callable[[dict], Any]`): The truth as the metric takes it, from a row of the questions.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement, for models that are given depth.
 
     Raises:
         SpatialDataError: An empty table, a question named twice, or one about a scene that is not there. Reading a group
@@ -39,11 +44,13 @@ class SceneQuestions(Sequence[QuestionGroup]):
         num_frames: int,
         questions_per_group: int,
         reference_of: Callable[[dict[str, Any]], Any],
+        max_depth_metres: float = math.inf,
     ):
-        self._scenes = SceneTable(scenes)
+        self.scenes = SceneTable(scenes)
+        self._max_depth_metres = max_depth_metres
         self._num_frames = num_frames
         self._reference_of = reference_of
-        numbers = {scene_id: number for number, scene_id in enumerate(self._scenes.scene_ids)}
+        numbers = {scene_id: number for number, scene_id in enumerate(self.scenes.scene_ids)}
         by_scene: list[list[int]] = [[] for _ in numbers]
         names = checked_names(questions, "questions", QUESTION_FEATURES, "question_id")
         for row, scene_id in enumerate(column_values(questions, "scene_id")):
@@ -65,12 +72,27 @@ class SceneQuestions(Sequence[QuestionGroup]):
 
     def __getitem__(self, number: int) -> QuestionGroup:
         scene, rows = self._groups[number]
-        found = self._questions[rows].to_pylist()
+        return self.group(scene, self._questions[rows].to_pylist())
+
+    def group(self, scene: int, rows: Sequence[dict[str, Any]]) -> QuestionGroup:
+        """Some questions about one scene; a benchmark whose questions depend on its frames writes them here.
+
+        Args:
+            scene (`int`): Its number in the scenes table.
+            rows (`Sequence[dict]`): Rows of the questions table.
+
+        Returns:
+            `QuestionGroup`
+        """
         return QuestionGroup(
-            self._scenes.scene_ids[scene], tuple(map(self._question, found)), lambda: self._frames(scene)
+            self.scenes.scene_ids[scene],
+            tuple(map(self.question, rows)),
+            lambda: self.read_frames(scene),
+            lambda size: self.read_example(scene, size),
         )
 
-    def _question(self, row: dict[str, Any]) -> Question:
+    def question(self, row: dict[str, Any]) -> Question:
+        """A row of the questions table as a question; `SpatialDataError` where it cannot be scored."""
         where = f"Question {row['question_id']!r} about scene {row['scene_id']!r}"
         if not row["question"]:
             raise SpatialDataError(f"{where}: `question` is {row['question']!r}. Write it, or remove the row.")
@@ -83,8 +105,9 @@ class SceneQuestions(Sequence[QuestionGroup]):
             row["question_id"], row["question"], row["answers"][0], row["question_type"] or "", self._reference_of(row)
         )
 
-    def _frames(self, scene: int) -> list[Image.Image]:
-        scene_id, usable = self._scenes.scene_ids[scene], self._scenes.usable_frames(scene)
+    def sampled_scene(self, scene: int) -> ValidScene:
+        """A scene with the frames that its questions are asked about, not decoded; `SpatialDataError` where they are too few."""
+        scene_id, usable = self.scenes.scene_ids[scene], self.scenes.usable_frames(scene)
         try:
             sampled = usable[uniform_frame_indices(len(usable), self._num_frames)].tolist()
         except ValueError as error:
@@ -92,11 +115,50 @@ class SceneQuestions(Sequence[QuestionGroup]):
                 f"Scene {scene_id!r}: {len(usable)} of its frames are valid, {self._num_frames} are asked for: lower "
                 "num_frames, or leave this scene out."
             ) from error
-        found = self._scenes.scene(scene, sampled)
+        return self.scenes.scene(scene, sampled)
+
+    def posed_scene(self, scene: int) -> tuple[ValidScene, PosedCameras]:
+        """As `sampled_scene`, and the cameras of its frames; `SpatialDataError` where it has no poses or intrinsics."""
+        self.scenes.check_has(scene, ("world_from_camera", "intrinsics"), "boxes are asked for or shown in a camera")
+        found = self.sampled_scene(scene)
+        first = decode_frame(found.scene_id, found.frame_numbers[0], found.frames[0])
+        return found, PosedCameras(found.world_from_camera, found.intrinsics, (first.height, first.width))
+
+    def read_frames(self, scene: int) -> list[Image.Image]:
+        """The frames that the questions of a scene are asked about."""
+        found = self.sampled_scene(scene)
         return [
-            decode_frame(scene_id, number, frame)
+            decode_frame(found.scene_id, number, frame)
             for number, frame in zip(found.frame_numbers, found.frames, strict=True)
         ]
+
+    def read_example(self, scene: int, size: tuple[int, int]) -> SpatialExample:
+        """The same frames with their geometry at a size (height, width)."""
+        found = self.sampled_scene(scene)
+        return example_of(found, np.arange(len(found.frames)), (), size, found.scene_id, self._max_depth_metres)
+
+
+def scenes_and_questions(options: BenchmarkOptions, tables: SceneTableCache) -> tuple[Dataset, Dataset]:
+    """The tables that some options name: those that are held out, or all where none are.
+
+    Args:
+        options (`BenchmarkOptions`): Scenes and questions.
+        tables (`SceneTableCache`): Keeps the scenes.
+
+    Returns:
+        `tuple[Dataset, Dataset]`: Scenes and questions.
+
+    Raises:
+        ValueError: The scenes come without questions, or an option is wrong.
+    """
+    everything, held_out = tables.load(options.scene_source())
+    scenes, questions = everything if held_out is None else held_out
+    if questions is None:
+        raise SpatialDataError(
+            f"dataset={options.dataset!r}, dataset_path={options.dataset_path!r} has no questions: give question_file, or "
+            "a dataset with a questions table."
+        )
+    return scenes, questions
 
 
 def questions_of_scenes(
@@ -115,19 +177,12 @@ def questions_of_scenes(
     Raises:
         ValueError: The scenes come without questions, or an option is wrong.
     """
-    everything, held_out = tables.load(options.scene_source())
-    scenes, questions = everything if held_out is None else held_out
-    if questions is None:
-        raise SpatialDataError(
-            f"dataset={options.dataset!r}, dataset_path={options.dataset_path!r} has no questions: give question_file, or "
-            "a dataset with a questions table."
-        )
     return SceneQuestions(
-        scenes,
-        questions,
+        *scenes_and_questions(options, tables),
         num_frames=options.num_frames,
         questions_per_group=options.questions_per_pass,
         reference_of=reference_of,
+        max_depth_metres=options.max_depth_metres,
     )
 
 
@@ -138,3 +193,18 @@ def scenes_in_words(options: BenchmarkOptions) -> dict[str, str]:
         "dataset": named["name"] if named["on_hub"] else named["kind"],
         "dataset_name": options.dataset.replace("_", " ") + ("" if named["name"] is None else f": {named['name']}"),
     }
+
+
+def split_in_words(options: BenchmarkOptions, of_papers: str) -> str:
+    """`split` of a protocol.
+
+    Args:
+        options (`BenchmarkOptions`): Which scenes are scored.
+        of_papers (`str`): The split that papers report.
+
+    Returns:
+        `str`
+    """
+    held_out = bool(options.eval_scenes or options.eval_frame_fraction or options.eval_rooms)
+    given = f"{options.dataset_split}, as given" if options.dataset == "hub" else "as given"
+    return f"{'the held-out scenes' if held_out else given}; papers report {of_papers}"

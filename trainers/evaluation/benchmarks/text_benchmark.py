@@ -7,7 +7,12 @@ from typing import Any
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark import QuestionBenchmark
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.scene_questions import SceneQuestions, questions_of_scenes, scenes_in_words
+from igep.trainers.evaluation.benchmarks.scene_questions import (
+    SceneQuestions,
+    questions_of_scenes,
+    scenes_in_words,
+    split_in_words,
+)
 from igep.trainers.metrics.figure import Figure, Scale
 
 
@@ -17,9 +22,10 @@ CIDER = Scale("CIDEr-D x 100", 0, 1000, higher_is_better=True)
 CAPTION_SCALES = {
     "cider": CIDER,
     "rouge_l": TIMES_100,
+    "meteor": TIMES_100,
     **{f"bleu_{length}": TIMES_100 for length in range(1, 5)},
 }
-COUNTS = ("missing", "empty", "duplicates", "unparsed", "tasks")  # of a metric, that are no scores
+COUNTS = ("missing", "invalid", "empty", "duplicates", "unparsed", "tasks")  # of a metric, that are no scores
 
 
 @dataclass(frozen=True)
@@ -76,15 +82,14 @@ class TextBenchmark(QuestionBenchmark):
                 elif not name.endswith("count"):
                     group = self._scores.group_of(name)
                     n = scores.get(f"{group}_count", scores["count"])
-                    figures[f"{name}, {protocol}"] = Figure(value, int(n), CAPTION_SCALES.get(name, PER_CENT))
+                    measured = name.removesuffix("_25").removesuffix("_50")  # whatever IoU it counts from
+                    figures[f"{name}, {protocol}"] = Figure(value, int(n), CAPTION_SCALES.get(measured, PER_CENT))
         return figures, facts
 
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
-        held_out = bool(options.eval_scenes or options.eval_every_nth_frame or options.eval_rooms)
-        given = f"{options.dataset_split}, as given" if options.dataset == "hub" else "as given"
         return {
             **scenes_in_words(options),
-            "split": f"{'the held-out scenes' if held_out else given}; papers report {self._split}",
+            "split": split_in_words(options, self._split),
             "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, and nothing else",
             "questions": f"{num_questions} questions of {self.name}, each asked alone; greedy decoding, at most "
             f"{options.max_new_tokens} tokens",

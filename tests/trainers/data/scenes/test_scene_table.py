@@ -37,10 +37,11 @@ def test_empty_lists_stay_empty():
     assert row["depth"] == row["world_from_camera"] == row["depth_intrinsics"] == []
 
 
-def test_usable_frames_have_finite_poses():
-    poses = camera_path(4)
+def test_usable_frames_have_poses_that_are_not_lost():
+    poses = camera_path(5)
     poses[[0, 2], 0, 3] = np.nan, np.inf
-    rows = [scene_row(4, "a") | {"world_from_camera": poses.tolist()}, scene_row(3, "b") | {"world_from_camera": []}]
+    poses[4] = 0
+    rows = [scene_row(5, "a") | {"world_from_camera": poses.tolist()}, scene_row(3, "b") | {"world_from_camera": []}]
     read = table(*rows)
     assert read.usable_frames(0).tolist() == [1, 3]
     assert read.usable_frames(1).tolist() == [0, 1, 2]

@@ -9,6 +9,7 @@ from scene_folders import scene_row
 
 from igep.trainers.data.scenes.scene_validation import decode_depth, decode_frame, validate_scene
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.data.scenes.video_frames import read_image
 
 
 NAN = float("nan")
@@ -27,10 +28,12 @@ def test_a_right_row_becomes_arrays() -> None:
     assert scene.colour_from_depth is None
 
 
-def test_frames_without_a_finite_pose_are_not_valid() -> None:
-    row = scene_row(4)
+def test_frames_whose_pose_is_lost_are_not_valid() -> None:
+    row = scene_row(6)
     row["world_from_camera"][1] = [[-np.inf] * 4] * 4
     row["world_from_camera"][3][0][3] = NAN
+    row["world_from_camera"][4] = [[0.0] * 4] * 4
+    row["world_from_camera"][5] = [[0.0] * 4] * 3 + [[0.0, 0.0, 0.0, 1.0]]
     assert validate_scene(row).valid_frames.tolist() == [0, 2]
 
 
@@ -90,6 +93,24 @@ def test_frames_become_rgb() -> None:
     frame = decode_frame("desk", 0, Image.new("RGBA", (4, 3), (10, 20, 30, 0)))
     assert frame.mode == "RGB"
     assert frame.getpixel((0, 0)) == (10, 20, 30)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "MPO", "PNG", "WEBP", "TIFF"])
+def test_the_orientation_tag_means_one_thing_in_every_format(tmp_path: Path, form: str) -> None:
+    """A scene refuses it, because its intrinsics speak of one of two images; what is asked about is turned."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 16, 3), dtype=np.uint8))
+    path = tmp_path / "turned"
+    more = {"save_all": True, "append_images": [picture]} if form == "MPO" else {}
+    picture.save(path, form, exif=exif, **more)
+    for entry in (str(path), {"bytes": path.read_bytes(), "path": None}):
+        with pytest.raises(SpatialDataError, match="EXIF"):
+            decode_frame("desk", 7, entry)
+    assert read_image(path).size == (8, 16)
+    exif[0x0112] = 1
+    picture.save(path, form, exif=exif, **more)
+    assert decode_frame("desk", 7, str(path)).size == read_image(path).size == (16, 8)
 
 
 def test_bad_images_are_named(tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
 """Real video and image files, written here: the right frames in the right order, upright, and clear errors."""
 
+import re
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
-from video_files import SIZE, write_video
+from video_files import SIZE, damage_packets, encode, moving_frames, write_video
 
-from igep.trainers.data.scenes import video_frames
-from igep.trainers.data.scenes.video_frames import VideoError, read_frames, read_numbered_frames
+from igep.trainers.data.scenes.video_frames import VideoError, read_frames
 
 
 def level(image: Image.Image) -> float:
@@ -28,43 +28,6 @@ def test_video_frames_are_spread_evenly(tmp_path: Path, suffix: str) -> None:
     frames = read_frames(write_video(tmp_path / f"clip{suffix}", 21), 5)
     assert [round(level(frame) / 10) for frame in frames] == [0, 5, 10, 15, 20]
     assert all(frame.mode == "RGB" and frame.size == SIZE[::-1] for frame in frames)
-
-
-@pytest.mark.parametrize("num_frames", [1, 3, 8, 50])
-@pytest.mark.parametrize(
-    ("name", "codec", "options"),
-    [
-        ("b_frames.mp4", "libx264", {"g": "12", "bf": "3"}),
-        ("open_groups.mp4", "libx264", {"g": "12", "x264opts": "open-gop=1:bframes=3"}),
-        ("b_frames.mkv", "libx264", {"g": "12", "bf": "3"}),
-        ("old.avi", "mpeg4", {}),
-        ("web.webm", "libvpx", {"g": "12"}),
-    ],
-)
-def test_frames_that_are_sought_are_those_of_decoding_everything(
-    tmp_path: Path, name: str, codec: str, options: dict, num_frames: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
-    with av.open(str(tmp_path / name), "w") as container:
-        stream = container.add_stream(codec, rate=30, options=options)
-        stream.height, stream.width, stream.pix_fmt = *SIZE, "yuv420p"
-        for number in range(50):
-            frame = av.VideoFrame.from_ndarray(np.roll(noise, number, axis=1), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    sought = read_numbered_frames(tmp_path / name, num_frames)
-    assert video_frames._packet_times(tmp_path / name)[0], "nothing was sought"
-    monkeypatch.setattr(video_frames, "_packet_times", lambda path: ([], []))
-    decoded = read_numbered_frames(tmp_path / name, num_frames)
-    assert [number for number, _ in sought] == [number for number, _ in decoded]
-    for (_, one), (_, other) in zip(sought, decoded, strict=True):
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
-
-
-def test_a_few_frames_of_a_long_video_need_little_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_video(tmp_path / "long.mp4", 240, np.full((*SIZE, 3), 90, dtype=np.uint8))
-    monkeypatch.setattr(video_frames, "_count", lambda path: pytest.fail("the whole video was decoded"))
-    assert [number for number, _ in read_numbered_frames(path, 3)] == [0, 120, 239]
 
 
 def test_a_colon_in_the_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +57,7 @@ def test_all_frames_or_eight_by_default(tmp_path: Path) -> None:
 def test_images_of_a_folder_come_in_natural_order(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "frames", ["frame-2.png", "frame-10.PNG", "frame-1.jpg"])
     (folder / "notes.txt").write_text("not a frame")
+    (folder / "._frame-1.jpg").write_bytes(b"what a Mac's archive holds beside each file")
     assert [round(level(frame) / 20) for frame in read_frames(folder, 3)] == [2, 0, 1]
 
 
@@ -164,6 +128,26 @@ def test_a_video_without_frames(tmp_path: Path) -> None:
     write_video(tmp_path / "cut.avi", 0)
     with pytest.raises(VideoError, match=r"cut\.avi.*no frames"):
         read_frames(tmp_path / "cut.avi")
+
+
+def test_damage_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = encode(tmp_path / "clip.mp4", moving_frames(50), options={"g": "25"})
+    damage_packets(path, range(12, 14))
+    assert len(read_frames(path, 5)) == 5
+    assert re.search(r"clip\.mp4: 2 of the frames to be read are damaged, between 0\.5 s and 1\.0 s", caplog.text)
+    with pytest.raises(VideoError, match=r"damaged.*there are only \d+\. Cut the damage out"):
+        read_frames(path, 50)
+
+
+def test_a_cover_is_no_video(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "song.m4v"), "w", format="mp4") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 200, np.uint8), format="rgb24")
+        container.mux([*cover.encode(picture), *cover.encode()])
+    with pytest.raises(VideoError, match=r"song\.m4v: the only picture in this file is a cover"):
+        read_frames(tmp_path / "song.m4v")
 
 
 def test_a_damaged_video_is_refused(tmp_path: Path) -> None:
