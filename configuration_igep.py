@@ -23,8 +23,9 @@ POSITION_ENCODINGS = ("none", "sin3d")
 POSITION_FIELDS = ("position_encoding", "position_voxel_metres", "position_range_metres")  # likewise
 
 GEOMETRY_INPUTS = ("none", "pose", "depth+pose")
+OBJECT_FEATURES = ("vision", "vision_and_language")
 GROUND_FIELDS = (  # likewise
-    *("ground_weight", "ground_geometry_inputs", "ground_width", "ground_min_coverage"),
+    *("ground_weight", "ground_geometry_inputs", "ground_object_features", "ground_width", "ground_min_coverage"),
     *("ground_temperature", "ground_cumulative_mass"),
 )
 
@@ -41,6 +42,9 @@ def check_ground_head(fields: Mapping[str, Any]) -> None:
     inputs, width = fields["ground_geometry_inputs"], fields["ground_width"]
     if inputs not in GEOMETRY_INPUTS:
         raise ValueError(f"ground_geometry_inputs={inputs!r} is unknown: use one of {', '.join(GEOMETRY_INPUTS)}.")
+    features = fields["ground_object_features"]
+    if features not in OBJECT_FEATURES:
+        raise ValueError(f"ground_object_features={features!r} is unknown: use one of {', '.join(OBJECT_FEATURES)}.")
     if width is not None and width < 1:
         raise ValueError(f"ground_width={width} must be at least 1, or None for that of the language model.")
     for name in ("ground_min_coverage", "ground_cumulative_mass"):
@@ -182,6 +186,9 @@ class IGEPConfig(PreTrainedConfig):
             Whether the model has a head that points at proposals (see `ground_head.py`), which is saved with it.
         ground_geometry_inputs (`str`, *optional*, defaults to `"depth+pose"`):
             What tells which visual tokens are inside a proposal, in training and in use: `"none"`, `"pose"` or `"depth+pose"`.
+        ground_object_features (`str`, *optional*, defaults to `"vision"`):
+            What describes a proposal: `"vision"` = the visual tokens inside it as they enter the language model (Video-3D LLM);
+            `"vision_and_language"` = the mean of those and of what the language model makes of them (3DRS).
         ground_width (`int`, *optional*):
             Channels of the embeddings that the ground head compares; `None` = the hidden size of the language model.
         ground_min_coverage (`float`, *optional*, defaults to `0.25`):
@@ -225,6 +232,7 @@ class IGEPConfig(PreTrainedConfig):
     uncertainty_alpha: float | int = 0.2
     ground_head: bool = False
     ground_geometry_inputs: str = "depth+pose"
+    ground_object_features: str = "vision"
     ground_width: int | None = None
     ground_min_coverage: float | int = 0.25
     ground_temperature: float | int = 0.07

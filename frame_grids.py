@@ -33,10 +33,10 @@ class FrameGrids:
         window_index (`Tensor`, *optional*): Order in which the encoder puts the merge blocks (see `window_order`).
         coverage (`Tensor`, *optional*): (units, 2) height and width of the frame as a fraction of the view, when the
             processor padded the frame to a square around its centre.
-        pooled_side (`int`, *optional*): Side of the blocks of patches that make one visual token of a flat encoder;
-            `merge_size` unless given.
         covered (`tuple[float, float]`, *optional*, defaults to the whole): Height and width of the part of a view, from its
             top left corner, that the patches cover: what is left over by whole patches is never seen.
+        pooled_side (`int`, *optional*): Side of the blocks of patches that make one visual token of a flat encoder;
+            `merge_size` unless given.
     """
 
     units: tuple[tuple[int, int, int], ...]
@@ -47,8 +47,8 @@ class FrameGrids:
     view_of_unit: tuple[int, ...] = ()
     window_index: Tensor | None = None
     coverage: Tensor | None = None
-    pooled_side: int | None = None
     covered: tuple[float, float] = (1.0, 1.0)
+    pooled_side: int | None = None
 
     @property
     def frames_per_unit(self) -> tuple[int, ...]:

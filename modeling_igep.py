@@ -1,12 +1,13 @@
 """IGEP: a video VLM whose vision encoder learns geometry from heads that exist only while it trains (3D-IDE, CVPR 2026).
 
-The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to. Depth verifier and
-teacher projector are built by `add_training_heads()`, run when `forward` is given geometry, and never written to disk. With
-`position_encoding` it is the baseline that reads depth and poses: the 3D positions of visual tokens are added to them.
+The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to: the depth
+verifier and the teacher projector are built by `add_training_heads()`, called inside `forward` when geometry targets are
+given, and never written to disk. With `position_encoding` it is the baseline that reads depth and poses: the 3D positions of
+its visual tokens are added to them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -25,7 +26,6 @@ from .base_vlm import (
     part_of_parameter,
     read_layer,
 )
-from .camera_geometry import relative_pose
 from .configuration_igep import GROUND_FIELDS, IGEPConfig, check_ground_head
 from .frame_grids import FrameGrids, read_frame_grids
 from .ground_head import Grounded, GroundHead, checked_boxes, grounded
@@ -37,6 +37,7 @@ from .training_heads import (
     PoseEmbedding,
     TeacherProjector,
     check_geometry,
+    neighbour_depths,
     scatter_frames,
 )
 
@@ -209,7 +210,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         before = {name: vars(config)[name] for name in GROUND_FIELDS}
         check_ground_head(before | fields)
         if self.ground_head is not None:
-            for name in ("ground_geometry_inputs", "ground_width"):
+            for name in ("ground_geometry_inputs", "ground_object_features", "ground_width"):
                 if fields.get(name, before[name]) != before[name]:
                     raise ValueError(
                         f"The model has a ground head with {name}={before[name]!r}, {fields[name]!r} is asked for: change the "
@@ -369,10 +370,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "teacher_descriptors": teacher_descriptors,
         }
         has_geometry = any(value is not None for value in geometry.values())
-        supervises = has_geometry and (self.objective is not None or not self.reads_positions)
         if grounding is not None and (self.ground_head is None or labels is None):
             missing = "labels" if self.ground_head is not None else "a ground head: call add_ground_head first"
             raise ValueError(f"grounding was given without {missing}.")
+        supervises = has_geometry and (self.objective is not None or not self.reads_positions)
         if labels is None and not supervises:
             if self.reads_positions and _has_pixels(vlm_kwargs):
                 mm_encoder_outputs = self.encode_vision(**vlm_kwargs, **{name: geometry[name] for name in GEOMETRY})
@@ -383,7 +384,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 raise ValueError(
                     "geometry was given but the model has no training heads: call add_training_heads(objective) first."
                 )
-            check_geometry(geometry, self.config.teacher_channels)
+            several = self.config.objective == "release"
+            check_geometry(geometry, self.config.teacher_channels, several_neighbours=several)
 
         # The encoder runs once: the heads read its layers, and the language model goes on from its outputs.
         output = IGEPOutput()
@@ -396,10 +398,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if self.reads_positions:
                 check_position_geometry(geometry)
             encoded = self._encode(vlm_kwargs)
-            mask = grounding["frame_mask"] if frame_mask is None else frame_mask
-            slots = encoded.grids.frame_slots(mask)  # (R,) of the real frames
-            encoded = self._with_positions(encoded, slots, geometry)
-            mm_encoder_outputs = {encoded.modality: encoded.outputs}
+            slots = encoded.grids.frame_slots(grounding["frame_mask"] if frame_mask is None else frame_mask)  # (R,)
+            mm_encoder_outputs = {encoded.modality: self._with_positions(encoded, slots, geometry)}
             vlm_kwargs.pop(PIXELS[encoded.modality])
 
         # The language model runs for its own loss, or where the student is what it makes of the visual tokens.
@@ -415,7 +415,9 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if labels is not None:
             losses["loss_ce"] = self._cross_entropy(hidden, labels, num_items_in_batch, output)
         if grounding is not None:
-            losses["loss_ground"] = self._ground_term(hidden, grounding, encoded, slots, output)
+            losses["loss_ground"] = self._ground_term(
+                hidden, input_ids, grounding, encoded if grounds else None, slots, output
+            )
         if runs_heads:
             student_maps = self._language_maps(hidden, input_ids, encoded) if reads_language else encoded.maps[-1]
             losses |= self._geometry_terms(geometry, encoded, slots, student_maps, output)
@@ -480,8 +482,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             check_position_geometry(geometry)
             check_geometry({**dict.fromkeys(("neighbour_index", "teacher_descriptors")), **geometry}, None)
             encoding = self._encode(inputs)
-            encoding = self._with_positions(encoding, encoding.grids.frame_slots(frame_mask), geometry)
-            return {encoding.modality: encoding.outputs}
+            slots = encoding.grids.frame_slots(frame_mask)
+            return {encoding.modality: self._with_positions(encoding, slots, geometry)}
         encoded = {
             modality: encode_pixels(self.vlm, modality, inputs)
             for modality, pixels in PIXELS.items()
@@ -540,25 +542,24 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         geometry = head.geometry_of(geometry_inputs, given, image_size, self.device)
         proposals = checked_boxes(boxes, self.device)
         encoded = self._encode(inputs)
-        slots = None
+        slots, positions = None, {}
         if geometry is not None:
             frame_mask = torch.ones(1, len(geometry.intrinsics), dtype=torch.bool, device=self.device)
             slots = encoded.grids.frame_slots(frame_mask)
+            given = {name: vars(geometry)[name] for name in ("depth_metres", "intrinsics", "world_from_camera")}
+            positions = {name: value[None] for name, value in given.items() if value is not None}
+            positions["frame_mask"] = frame_mask
         if self.reads_positions:
-            if geometry is None or geometry.depth_metres is None:
-                raise ValueError(
-                    "this model reads 3D positions: it points at boxes with geometry_inputs='depth+pose' alone."
-                )
-            of_scene = {name: vars(geometry)[name][None] for name in GEOMETRY if name != "frame_mask"}
-            encoded = self._with_positions(encoded, slots, of_scene | {"frame_mask": frame_mask})
-        maps = self._visual_maps(encoded)
+            check_position_geometry(positions)
+        inputs = {name: value for name, value in inputs.items() if name != PIXELS[encoded.modality]}
+        inputs["mm_encoder_outputs"] = {encoded.modality: self._with_positions(encoded, slots, positions)}
+        together = [questions] if share_prefix or not questions else [[question] for question in questions]
+        asked = [self._ground_queries(inputs, part) for part in together]
+        queries, hidden = torch.cat([part for part, _ in asked]), asked[0][1]
+        maps = self._object_maps(hidden, inputs["input_ids"], encoded)
         if slots is not None:
             maps = maps[slots // encoded.grids.temporal_patch_size]
         objects, _ = head.embed_objects(maps, proposals, proposals.new_zeros(3), geometry)
-        inputs = {name: value for name, value in inputs.items() if name != PIXELS[encoded.modality]}
-        inputs["mm_encoder_outputs"] = {encoded.modality: encoded.outputs}
-        together = [questions] if share_prefix or not questions else [[question] for question in questions]
-        queries = torch.cat([self._ground_queries(inputs, part) for part in together])
         similarities = head.similarities(queries, objects)
         return grounded(similarities, self.config.ground_temperature, self.config.ground_cumulative_mass)
 
@@ -642,10 +643,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def _with_positions(
         self, encoded: EncodedFrames, slots: Tensor, geometry: dict[str, Tensor | None]
-    ) -> EncodedFrames:
-        """The same with what the language model goes on from: visual tokens with positions where the model reads them."""
+    ) -> ModelOutput:
+        """What the language model goes on from: the encoder's outputs, with positions where the model reads them."""
         if not self.reads_positions:
-            return encoded
+            return encoded.outputs
         tokens = encoded.outputs.pooler_output
         moved = add_positions(
             list(tokens),
@@ -655,9 +656,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             voxel_metres=self.config.position_voxel_metres,
             range_metres=self.config.position_range_metres,
         )
-        moved = torch.stack(moved) if isinstance(tokens, Tensor) else tuple(moved)
-        outputs = type(encoded.outputs)(**(dict(encoded.outputs) | {"pooler_output": moved}))
-        return replace(encoded, outputs=outputs)
+        fields = dict(encoded.outputs) | {
+            "pooler_output": torch.stack(moved) if isinstance(tokens, Tensor) else tuple(moved)
+        }
+        return type(encoded.outputs)(**fields)
 
     def _cross_entropy(
         self, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None, output: IGEPOutput
@@ -676,13 +678,16 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         tokens_per_unit = [len(tokens) for tokens in encoded.outputs.pooler_output]
         return encoded.grids.language_maps(hidden[input_ids == token_id], tokens_per_unit)
 
-    def _visual_maps(self, encoded: EncodedFrames) -> Tensor:
-        """(N, h, w, C) visual tokens of each feature frame, as they enter the language model."""
+    def _object_maps(self, hidden: Tensor, input_ids: Tensor, encoded: EncodedFrames) -> Tensor:
+        """(N, h, w, C) tokens of each feature frame that describe proposals: without 3D positions, as Video-3D LLM has them."""
         units = list(encoded.outputs.pooler_output)
-        return encoded.grids.language_maps(torch.cat(units), [len(tokens) for tokens in units])
+        maps = encoded.grids.language_maps(torch.cat(units), [len(tokens) for tokens in units])
+        if self.config.ground_object_features == "vision":
+            return maps
+        return (maps + self._language_maps(hidden, input_ids, encoded)) / 2
 
-    def _ground_queries(self, inputs: dict, questions: list[list[int]]) -> Tensor:
-        """(K, C) hidden states at the end of questions about the frames of a batch of one."""
+    def _ground_queries(self, inputs: dict, questions: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """(K, C) hidden states at the end of questions about the frames of a batch of one, and (1, P, C) of their prefix."""
         input_ids, blocks, rest = join_prefix(inputs, questions)
         rest["attention_mask"] = torch.ones_like(input_ids)
         if len(questions) > 1:
@@ -692,17 +697,24 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             )
         decoded = self.vlm.base_model(input_ids=input_ids, **rest, use_cache=False, return_dict=True)
         lengths = torch.tensor([len(ids) for ids in questions], device=input_ids.device)
-        return decoded.last_hidden_state[0, lengths.cumsum(0) - 1 + inputs["input_ids"].shape[1]]
+        prefix = inputs["input_ids"].shape[1]
+        return decoded.last_hidden_state[0, lengths.cumsum(0) - 1 + prefix], decoded.last_hidden_state[:, :prefix]
 
     def _ground_term(
-        self, hidden: Tensor, grounding: dict, encoded: EncodedFrames | None, slots: Tensor | None, output: IGEPOutput
+        self,
+        hidden: Tensor,
+        input_ids: Tensor,
+        grounding: dict,
+        encoded: EncodedFrames | None,
+        slots: Tensor | None,
+        output: IGEPOutput,
     ) -> Tensor:
         """The grounding term. Every weight of the head is in its graph, so that all processes have the same one."""
         # A sum of nothing where no box is asked about, and where the scenes have none.
         everything = sum(parameter.sum() for parameter in self.ground_head.parameters()) * 0.0
         if encoded is None:
             return everything
-        frames = self._visual_maps(encoded)[slots // encoded.grids.temporal_patch_size]
+        frames = self._object_maps(hidden, input_ids, encoded)[slots // encoded.grids.temporal_patch_size]
         maps = frames.split(grounding["frame_mask"].sum(1).tolist())
         queries = hidden[grounding["row"], grounding["column"]]  # (G, C)
         loss, output.ground_accuracy, output.ground_seen = self.ground_head.loss(
@@ -731,7 +743,10 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             student = scatter_frames(descriptors[slots // encoded.grids.temporal_patch_size], frame_mask)
         neighbours = {}
         if self.pose_embedding is not None:
-            neighbours = self._neighbour_depths(geometry, encoded, slots)
+            patch = encoded.grids.temporal_patch_size
+            neighbours = neighbour_depths(
+                self.depth_verifier, self.pose_embedding, encoded.maps, slots, patch, geometry
+            )
         terms = self.objective(
             **neighbours,
             predicted_depth_metres=output.predicted_depth_metres,
@@ -749,35 +764,6 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if name in terms:
                 output[name] = terms[name]
         return {name: value for name, value in terms.items() if name.startswith("loss_")}
-
-    def _neighbour_depths(
-        self, geometry: dict[str, Tensor | None], encoded: EncodedFrames, slots: Tensor
-    ) -> dict[str, Tensor | None]:
-        """Pairs of frames (P, 3) and the depth of each second, (P, H, W), predicted from the first and the relative pose."""
-        index, poses, depth = (geometry[name] for name in ("neighbour_index", "world_from_camera", "depth_metres"))
-        known = index is not None and poses is not None and depth is not None
-        if known and index.dim() != 3:
-            raise ValueError(
-                f"neighbour_index has shape {tuple(index.shape)}: objective='release' takes (B, F, K), several per frame."
-            )
-        pairs = (index >= 0).nonzero() if known else slots.new_zeros(0, 3)
-        if not len(pairs):
-            # Every process has the embedding in its graph.
-            return {"pairs": None, "pair_predicted_depth_metres": 0.0 * self.pose_embedding.weights.sum()[None]}
-        sample, frame, _ = pairs.unbind(1)
-        neighbour = index[(index >= 0)]
-        frame_mask, patch = geometry["frame_mask"], encoded.grids.temporal_patch_size
-        place = torch.zeros_like(frame_mask, dtype=torch.long)
-        place[frame_mask] = slots  # (B, F): where each frame's features are
-        slot = place[sample, frame]
-        pose = relative_pose(poses[sample, neighbour], poses[sample, frame])
-        maps = self.pose_embedding(tuple(tap[slot // patch] for tap in encoded.maps), pose)
-        predicted, _ = self.depth_verifier(maps, tuple(depth.shape[-2:]))
-        chosen = torch.arange(len(pairs), device=slot.device) * patch + slot % patch
-        return {
-            "pairs": torch.stack([sample, frame, neighbour], 1),
-            "pair_predicted_depth_metres": predicted[chosen],
-        }
 
     def _total(self, losses: dict[str, Tensor], output: IGEPOutput) -> IGEPOutput:
         weights = {

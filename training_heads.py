@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .camera_geometry import relative_pose
 from .dense_prediction import DensePredictionDecoder
 
 
@@ -115,6 +116,49 @@ class PoseEmbedding(nn.Module):
         )
 
 
+def neighbour_depths(
+    verifier: DepthVerifier,
+    pose_embedding: PoseEmbedding,
+    feature_maps: tuple[Tensor, ...],
+    slots: Tensor,
+    frames_per_map: int,
+    geometry: dict[str, Tensor | None],
+) -> dict[str, Tensor | None]:
+    """Predicts the depth of neighbouring frames from a frame's features and the relative pose.
+
+    Args:
+        verifier (`DepthVerifier`): Reads the features.
+        pose_embedding (`PoseEmbedding`): Tells it the pose.
+        feature_maps (`tuple[Tensor, ...]`): One (N, h, w, C) per tap.
+        slots (`Tensor`): (R,) of the real frames, see `FrameGrids.frame_slots`.
+        frames_per_map (`int`): Frames that one feature frame covers.
+        geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F), and where they are known `neighbour_index` (B, F, K),
+            `world_from_camera` (B, F, 4, 4) and `depth_metres` (B, F, H, W).
+
+    Returns:
+        `dict`: `pairs` (P, 3) of sample, frame and neighbour, and `pair_predicted_depth_metres` (P, H, W). Without a pair
+        `None`, and a zero that has the embedding in its graph, as it is on every process.
+    """
+    index, poses, depth = (geometry[name] for name in ("neighbour_index", "world_from_camera", "depth_metres"))
+    known = index is not None and poses is not None and depth is not None
+    places = (index >= 0).nonzero() if known else slots.new_zeros(0, 3)
+    if not len(places):
+        return {"pairs": None, "pair_predicted_depth_metres": 0.0 * pose_embedding.weights.sum()[None]}
+    sample, frame, _ = places.unbind(1)
+    neighbour = index[index >= 0]
+    slot_of = torch.zeros_like(geometry["frame_mask"], dtype=torch.long)
+    slot_of[geometry["frame_mask"]] = slots  # (B, F): where each frame's features are
+    slot = slot_of[sample, frame]
+    pose = relative_pose(poses[sample, neighbour], poses[sample, frame])
+    maps = pose_embedding(tuple(tap[slot // frames_per_map] for tap in feature_maps), pose)
+    predicted, _ = verifier(maps, (depth.shape[-2], depth.shape[-1]))
+    chosen = torch.arange(len(places), device=slot.device) * frames_per_map + slot % frames_per_map
+    return {
+        "pairs": torch.stack([sample, frame, neighbour], 1),
+        "pair_predicted_depth_metres": predicted[chosen],
+    }
+
+
 class TeacherProjector(nn.Module):
     """Maps visual tokens to the space of a frozen teacher's descriptors.
 
@@ -138,14 +182,18 @@ class TeacherProjector(nn.Module):
         return self.output(functional.gelu(self.hidden(self.norm(tokens))))
 
 
-def check_geometry(geometry: dict[str, Tensor | None], teacher_channels: int | None) -> None:
+def check_geometry(
+    geometry: dict[str, Tensor | None], teacher_channels: int | None, *, several_neighbours: bool = False
+) -> None:
     """Makes sure that the geometry of a batch has one entry per frame.
 
     Args:
         geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F) bool, and of the same B and F, or `None`, `depth_metres`,
-            `intrinsics`, `world_from_camera`, `neighbour_index` (also (B, F, K), several of each frame) and `teacher_descriptors`.
+            `intrinsics`, `world_from_camera`, `neighbour_index` and `teacher_descriptors`.
         teacher_channels (`int`, *optional*): Channels that the teacher's descriptors must have; `None` = there is no
             teacher.
+        several_neighbours (`bool`, *optional*, defaults to `False`): `neighbour_index` is (B, F, K), as `objective: release`
+            takes it.
 
     Raises:
         ValueError: A shape does not fit; the message names it.
@@ -159,15 +207,13 @@ def check_geometry(geometry: dict[str, Tensor | None], teacher_channels: int | N
         "depth_metres": (batch, frames, None, None),
         "intrinsics": (batch, frames, 3, 3),
         "world_from_camera": (batch, frames, 4, 4),
-        "neighbour_index": (batch, frames),
+        "neighbour_index": (batch, frames, None) if several_neighbours else (batch, frames),
         "teacher_descriptors": (batch, frames, None, None, teacher_channels),
     }
     for name, shape in shapes.items():
         value = geometry[name]
         if value is None:
             continue
-        if name == "neighbour_index" and value.dim() == 3:
-            shape = (*shape, None)
         fits = value.dim() == len(shape) and all(
             want in (None, size) for want, size in zip(shape, value.shape, strict=True)
         )

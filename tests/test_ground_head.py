@@ -220,7 +220,7 @@ def test_a_question_is_grounded_as_it_was_trained():
     place = batch["input_ids"].shape[1] - len(processor.tokenizer(column, add_special_tokens=False).input_ids) - 1
     hidden = model.vlm.base_model(**batch).last_hidden_state[0, place]
     inputs, questions = processor.ground_inputs(random_frames(3), QUESTIONS[:1])
-    asked = model._ground_queries(dict(inputs), questions)[0]
+    asked = model._ground_queries(dict(inputs), questions)[0][0]
     torch.testing.assert_close(asked, hidden, atol=1e-5, rtol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Publishes converted scenes on the Hub as two Parquet tables with a card, or writes what would be published.
+"""Publishes converted scenes on the Hub as Parquet tables with a card, or writes what would be published.
 
     igep publish-scenes --dataset scannet --dataset_path path/to/scenes --repo-id user/rooms --licence mit
         --source "Recorded with a phone in our office." --dry-run outputs/rooms_dataset
@@ -23,6 +23,7 @@ from transformers import HfArgumentParser
 from igep.trainers.cards.licences import Licence
 from igep.trainers.cards.markdown import in_markdown
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
+from igep.trainers.data.scannet_scenes import load_object_table
 from igep.trainers.package_files import CARD_TEMPLATES
 from igep.trainers.publishing.hub_upload import check_repo_id, check_repository, hub_errors, listing, upload_folder
 from igep.trainers.publishing.published_folder import PublishError, check_new_folder
@@ -35,24 +36,32 @@ GAPS = (1, 5)
 
 
 def dataset_card(
-    scenes: Dataset, questions: Dataset | None, *, repo_id: str, licence: str | None, source: str, check: str = ""
+    scenes: Dataset,
+    questions: Dataset | None,
+    objects: Dataset | None = None,
+    *,
+    repo_id: str,
+    licence: str | None,
+    source: str,
+    check: str = "",
 ) -> str:
     """Writes the card of converted scenes.
 
     Args:
         scenes (`Dataset`): Table with `SCENE_FEATURES`.
         questions (`Dataset`, *optional*): Table with `QUESTION_FEATURES`.
+        objects (`Dataset`, *optional*): Table with `OBJECT_FEATURES`.
         repo_id (`str`): `user/name` on the Hub.
         licence (`str`, *optional*): Licence of the data.
         source (`str`): A sentence on where the scenes come from; the card says so if it is empty.
         check (`str`, *optional*): What `igep check` printed.
 
     Returns:
-        `str`: Markdown; its metadata names the two tables.
+        `str`: Markdown; its metadata names the tables.
     """
     light = scenes.with_format("arrow").select_columns(["frame_ids", "depth", "world_from_camera", "boxes"])
     rows = [light[number].to_pylist()[0] for number in range(len(light))]
-    tables = {"scenes": scenes, "questions": questions}
+    tables = {"scenes": scenes, "questions": questions, "objects": objects}
     configs = [
         {"config_name": name, "data_files": [{"split": "train", "path": f"{name}/train-*"}]}
         for name, table in tables.items()
@@ -80,22 +89,26 @@ def dataset_card(
         num_questions=0 if questions is None else len(questions),
         scene_columns=[(name, _kind(feature)) for name, feature in scenes.features.items()],
         question_columns=[] if questions is None else [(n, _kind(f)) for n, f in questions.features.items()],
+        object_columns=[] if objects is None else [(n, _kind(f)) for n, f in objects.features.items()],
         check=check,
         licence_text=f"`{licence}`." if licence else "Not stated by whoever published it.",
     )
     return str(card).rstrip() + "\n"
 
 
-def stage_scenes(scenes: Dataset, questions: Dataset | None, card: str, target: Path) -> None:
-    """Writes both tables and the card into a new folder.
+def stage_scenes(
+    scenes: Dataset, questions: Dataset | None, card: str, target: Path, objects: Dataset | None = None
+) -> None:
+    """Writes the tables and the card into a new folder.
 
     Args:
         scenes (`Dataset`): Table of scenes.
         questions (`Dataset`, *optional*): Table of questions.
         card (`str`): README.md.
         target (`Path`): The folder.
+        objects (`Dataset`, *optional*): Table of objects and proposals.
     """
-    for name, table in (("scenes", scenes), ("questions", questions)):
+    for name, table in (("scenes", scenes), ("questions", questions), ("objects", objects)):
         if table is None:
             continue
         (target / name).mkdir(parents=True)
@@ -204,6 +217,8 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
             api.whoami()
             check_repository(api, options.repo_id, "dataset", private=options.private)
     scenes, questions = load_scenes(source)
+    # What `igep prepare` wrote beside its scenes goes along: without it no benchmark asks about their boxes.
+    objects = load_object_table(source.dataset_path, source.dataset_split) if source.dataset == "hub" else None
     reports = check_scenes(scenes.select(range(min(CHECKED_SCENES, len(scenes)))), gaps=GAPS)
     print(format_reports(reports, GAPS))
     wrong = [report.scene_id for report in reports if report.verdict == "wrong"]
@@ -214,17 +229,18 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
     card = dataset_card(
         scenes,
         questions,
+        objects,
         repo_id=options.repo_id,
         licence=options.licence,
         source=options.source,
         check=format_reports(reports, GAPS),
     )
     if options.dry_run is not None:
-        stage_scenes(scenes, questions, card, options.dry_run)
+        stage_scenes(scenes, questions, card, options.dry_run, objects)
         print(f"Would be uploaded to {options.repo_id}, now in {options.dry_run}:\n\n{listing(options.dry_run)}")
         return
     with tempfile.TemporaryDirectory() as scratch:
-        stage_scenes(scenes, questions, card, Path(scratch))
+        stage_scenes(scenes, questions, card, Path(scratch), objects)
         print(f"Published {_upload(Path(scratch), options, api)}")
 
 
@@ -232,7 +248,7 @@ def _upload(folder: Path, options: argparse.Namespace, api: HfApi) -> str:
     """Uploads what `stage_scenes` wrote as one commit; returns its address."""
     with hub_errors():
         address = api.create_repo(options.repo_id, repo_type="dataset", private=options.private, exist_ok=True)
-        tables = r"(scenes|questions)/train-.*\.parquet"
+        tables = r"(scenes|questions|objects)/train-.*\.parquet"
         upload_folder(api, options.repo_id, "dataset", folder, "Publish the scenes", stale=tables)
     return str(address)
 

@@ -8,6 +8,7 @@ from trl import SFTConfig
 from igep.configuration_igep import (
     ALIGNMENT_DISTANCES,
     GEOMETRY_INPUTS,
+    OBJECT_FEATURES,
     OBJECTIVES,
     POSITION_ENCODINGS,
     SUPERVISE_CHOICES,
@@ -94,6 +95,9 @@ class IGEPSFTConfig(SFTConfig):
         ground_geometry_inputs (`str`, *optional*, defaults to `"depth+pose"`):
             What tells which visual tokens are inside a box, in training and wherever the model is used: `"depth+pose"`, `"pose"` or
             `"none"`.
+        ground_object_features (`str`, *optional*, defaults to `"vision"`):
+            What describes a box: `"vision"` = the visual tokens inside it before the language model (Video-3D LLM), or
+            `"vision_and_language"` = the mean of those before and behind it (3DRS).
         ground_width (`int`, *optional*):
             Channels of the embeddings that the ground head compares; the language model's hidden size unless given.
         ground_min_coverage (`float`, *optional*, defaults to `0.25`):
@@ -243,6 +247,13 @@ class IGEPSFTConfig(SFTConfig):
         default="depth+pose",
         metadata={"help": "What tells which tokens are inside a box, always.", "choices": list(GEOMETRY_INPUTS)},
     )
+    ground_object_features: str = field(
+        default="vision",
+        metadata={
+            "help": "Visual tokens that describe a box: before the language model, or the mean with those behind it.",
+            "choices": list(OBJECT_FEATURES),
+        },
+    )
     ground_width: int | None = field(
         default=None, metadata={"help": "Channels that the ground head compares (default: the language model's)."}
     )
@@ -335,11 +346,6 @@ class IGEPSFTConfig(SFTConfig):
         check_supervision(vars(self))
         check_positions(vars(self))
         check_ground_head(vars(self))
-        if self.ground_weight and self.reads_positions and self.ground_geometry_inputs != "depth+pose":
-            raise ValueError(
-                f"ground_geometry_inputs={self.ground_geometry_inputs!r} with position_encoding={self.position_encoding!r}: such a "
-                "model is given depth and poses, so set it to depth+pose, or position_encoding to none."
-            )
         _check_choice("teacher", self.teacher, TEACHERS)
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
@@ -362,6 +368,11 @@ class IGEPSFTConfig(SFTConfig):
             )
         if self.global_weight and self.teacher in ("backbone", "precomputed") and self.teacher_name_or_path is None:
             raise ValueError(f"teacher={self.teacher!r} needs teacher_name_or_path: a Hub id or a folder.")
+        if self.reads_positions and self.ground_weight and self.ground_geometry_inputs != "depth+pose":
+            raise ValueError(
+                f"ground_geometry_inputs={self.ground_geometry_inputs!r}: position_encoding={self.position_encoding!r} reads depth "
+                "and poses anyway. Set ground_geometry_inputs to depth+pose, or position_encoding to none."
+            )
         if self.max_packed_tokens is not None and (not self.pack_questions or self.max_packed_tokens < 1):
             raise ValueError(
                 f"max_packed_tokens={self.max_packed_tokens} must be at least 1 and needs pack_questions: set that to true."

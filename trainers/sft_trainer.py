@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from datasets import Dataset
 from peft import PeftConfig
 from torch import nn
@@ -240,8 +241,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
-        geometry = {name: inputs[name].to(self.args.device) for name in GEOMETRY_INPUTS}
-        return super()._prepare_inputs(inputs) | geometry
+        kept = {name: inputs[name] for name in (*GEOMETRY_INPUTS, "grounding") if name in inputs}
+        return super()._prepare_inputs(inputs) | send_to_device(kept, self.args.device)
 
     def compute_loss(
         self,

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from grounded_walls import GroundedWalls
 from safetensors.torch import load_file
 from tiny_training import GEOMETRY_SIZE, SlantedWalls, logged, make_trainer, weights
 from transformers import AutoModelForImageTextToText
@@ -246,3 +247,57 @@ def test_a_run_with_the_centre_square_saves_a_processor_that_crops(base, tmp_pat
     settings = json.loads((tmp_path / "processor_config.json").read_text())["video_processor"]
     assert settings["do_center_crop"]
     assert settings["size"] == {"shortest_edge": 32}
+
+
+# ---- Grounding beside them
+
+
+GROUND = {"ground_weight": 1.0, "ground_geometry_inputs": "depth+pose", "dataset": GroundedWalls()}
+
+
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
+@pytest.mark.parametrize("features", ["vision", "vision_and_language"])
+def test_boxes_are_asked_about_by_a_model_that_reads_positions(checkpoint_folders, tmp_path, family, features):
+    """What `ground` finds is what training compares: the same frames, positions, tokens and boxes, in one world."""
+    trainer = make_trainer(
+        checkpoint_folders[family],
+        tmp_path,
+        **NONE,
+        **GROUND,
+        position_encoding="sin3d",
+        ground_object_features=features,
+        max_steps=1,
+    )
+    trainer.train()
+    assert logged(trainer, "loss_ground")[0] > 0
+    model, example = trainer.igep_model.eval(), GROUND["dataset"][0]
+    batch = trainer.data_collator([example])
+    assert (batch["grounding"]["origin"] == 0).all()
+    with torch.no_grad():
+        outputs = trainer.compute_loss(model, batch, return_outputs=True)[1]
+    descriptions = [question for question, answer in example.conversation if answer == "<ground>"]
+    inputs, questions = trainer.processing_class.ground_inputs(list(example.frames), descriptions)
+    geometry = {name: batch[name][0] for name in ("depth_metres", "intrinsics", "world_from_camera")}
+    found = model.ground(dict(inputs), questions, example.proposals, **geometry)
+    logits = torch.tensor([one.similarities for one in found]) / model.config.ground_temperature
+    meant = torch.stack(batch["grounding"]["meant"])
+    expected = (logits.logsumexp(-1) - logits.masked_fill(~meant, -torch.inf).logsumexp(-1)).sum()
+    torch.testing.assert_close(outputs.loss_ground, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_what_describes_a_box_changes_the_scores(base, tmp_path):
+    losses = []
+    for features in ("vision", "vision_and_language"):
+        trainer = make_trainer(base, tmp_path, **NONE, **GROUND, ground_object_features=features, max_steps=1)
+        trainer.train()
+        losses += logged(trainer, "loss_ground")
+    assert losses[0] != losses[1]
+
+
+def test_positions_and_grounding_agree_on_what_is_known(base, tmp_path):
+    with pytest.raises(ValueError, match="ground_geometry_inputs='pose'.*reads depth and poses anyway"):
+        make_trainer(
+            base, tmp_path, **NONE, **(GROUND | {"ground_geometry_inputs": "pose"}), position_encoding="sin3d"
+        )
+    with pytest.raises(ValueError, match="ground_object_features='language' is unknown"):
+        make_trainer(base, tmp_path, **NONE, **GROUND, ground_object_features="language")

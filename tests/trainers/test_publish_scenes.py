@@ -7,10 +7,12 @@ import pytest
 from datasets import load_dataset
 from hub_stand_in import HubStandIn
 from huggingface_hub import DatasetCard, HfApi
+from scannet_tree import write_scan
 from scene_folders import scene_row, write_exported
 
-from igep.trainers import publish_scenes
+from igep.trainers import cli, publish_scenes
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
+from igep.trainers.data.scannet_scenes import load_scannet_scenes
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning:httpx2")  # huggingface_hub 2.4 itself
@@ -76,6 +78,21 @@ def test_images_are_in_the_tables_and_paths_are_not(tmp_path):
     assert str(tmp_path).encode() not in file.read_bytes()
 
 
+def test_objects_and_proposals_of_prepared_scenes_go_along(tmp_path, monkeypatch):
+    write_scan(tmp_path / "scannet", "scene0000_00")
+    prepared, again = tmp_path / "prepared", tmp_path / "again"
+    assert cli.main(["prepare", "scannet", "--root", str(tmp_path / "scannet"), "--out", str(prepared)]) == 0
+    options = ["--dataset", "hub", "--dataset_path", str(prepared), "--repo-id", "user/scans"]
+    publish_scenes.main([*options, "--dry-run", str(again), "--publish-wrong-geometry"])
+    card = DatasetCard.load(again / "README.md")
+    assert [config["config_name"] for config in card.data.configs] == ["scenes", "objects"]
+    assert "| `proposals` | list of list of float64 |" in card.text
+    found, expected = (load_scannet_scenes(str(path), ["scene0000_00"]) for path in (again, prepared))
+    assert found.object_ids == expected.object_ids == {"scene0000_00": [0, 1, 3, 7]}
+    assert found.proposals == expected.proposals
+    assert len(found.proposals["scene0000_00"]) == 4
+
+
 def test_wrong_geometry_is_not_published(tmp_path, capsys):
     row = scene_row(scene_id="scene_a")
     row["world_from_camera"] = [np.linalg.inv(np.array(pose)).tolist() for pose in row["world_from_camera"]]
@@ -103,6 +120,10 @@ def test_what_is_public_does_not_become_private(tmp_path, monkeypatch):
         ([*ROOMS, "--repo-id", "user/ro oms"], "--repo-id user/ro oms"),
         ([*ROOMS, "--repo-id", "user/rooms", "--licence", "MIT Licence"], "is no name of a licence"),
         (["--dataset", "scannet", "--dataset_path", "nowhere", "--repo-id", "user/x", "--dry-run=none"], "nowhere"),
+        (
+            ["--dataset", "hub", "--dataset_path", "/nowhere", "--repo-id", "user/x", "--dry-run=none"],
+            "/nowhere: no such",
+        ),
         (["--dataset_path", "my/scenes", "--repo-id", "user/x"], "--dataset is not given: name scannet or hub"),
         (
             [*ROOMS, "--dataset_path", "my/scenes", "--repo-id", "user/x"],

@@ -209,21 +209,23 @@ def _plain_of(stem: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("method", "positions", "crops", "aligns"),
+    ("method", "positions", "crops", "aligns", "features"),
     [
-        ("plain", False, False, False),
-        ("video_3d_llm", True, True, False),
-        ("3drs", True, False, True),
-        ("3drs_alone", True, True, True),
+        ("plain", False, False, False, "vision"),
+        ("video_3d_llm", True, True, False, "vision"),
+        ("3drs", True, False, True, "vision_and_language"),
+        ("3drs_alone", True, True, True, "vision"),
     ],
 )
-def test_baselines_differ_in_what_they_are_named_for(method, positions, crops, aligns):
+def test_baselines_differ_in_what_they_are_named_for(method, positions, crops, aligns, features):
     for suffix in ("", "_lora"):
         script_args, args, _ = parsed(package_files.RECIPES / f"scannet_{method}_llava_onevision_7b{suffix}.yaml")
         sft.check_crop(script_args, args)
         assert args.reads_positions == positions
         assert script_args.centre_crop == crops
         assert args.supervises_geometry == aligns
+        assert (args.ground_weight, args.ground_geometry_inputs) == (1.0, "depth+pose")
+        assert args.ground_object_features == features
         if aligns:
             stated = (args.supervise, args.alignment_distance, args.global_weight, args.geometry_weight)
             assert stated == ("llm", "squared", 1.0, 0)

@@ -154,7 +154,7 @@ def test_bad_values_name_the_field(base, tmp_path, fields, said):
 def test_neighbours_of_the_paper_are_refused(base):
     model = IGEPForConditionalGeneration.from_base(base, objective="release", teacher_channels=None)
     model.add_training_heads(release_objective)
-    with pytest.raises(ValueError, match=r"takes \(B, F, K\)"):
+    with pytest.raises(ValueError, match=r"neighbour_index has shape \(1, 2\), expected \(1, 2, any\)"):
         model(
             pixel_values_videos=torch.randn(1, 2, 3, 32, 32),
             frame_mask=torch.ones(1, 2, dtype=torch.bool),

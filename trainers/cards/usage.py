@@ -9,6 +9,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from igep.spatial_prompts import GROUND_TOKEN
 from igep.trainers.data.mixture import drawn_rows
 from igep.trainers.data.rooms.room_questions import WHERE_QUESTIONS
 from igep.trainers.data.scan2cap import BOX_PROMPTS
@@ -153,6 +154,7 @@ def _examples(rows: Sequence[SpatialExample]) -> list[str]:
     by_type: dict[str, str] = {}
     for row in rows:
         types = row.question_types or [question for question, _ in row.conversation]
-        for (question, _), kind in zip(row.conversation, types, strict=True):
-            by_type.setdefault(kind or question, question)
+        for (question, answer), kind in zip(row.conversation, types, strict=True):
+            if answer != GROUND_TOKEN:  # which the model does not answer in words
+                by_type.setdefault(kind or question, question)
     return list(by_type.values())[:NUM_EXAMPLES]

@@ -82,7 +82,7 @@ def format_prepared(reports: Sequence["SceneReport"]) -> str:
     without_pose = sum(scene.frames_without_pose for scene in written)
     lines = [" ".join(f"{name:>10}" for name in totals), " ".join(f"{count:>10}" for count in totals.values())]
     if without_pose:
-        lines.append(f"Frames left out, for their pose is not finite (tracking failed): {without_pose}")
+        lines.append(f"Frames left out, for they have no valid pose (tracking failed): {without_pose}")
     if left_out:
         width = max(len(scene.scene_id) for scene in left_out)
         lines += ["", "Left out:"]

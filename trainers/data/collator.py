@@ -131,7 +131,8 @@ class IGEPDataCollator:
         seen = [centre_square(example) for example in examples] if self._crops else examples
         batch.update(geometry_batch(seen, self.geometry_size, self.position_range_metres))
         if self.ground_geometry_inputs is not None:
-            batch["grounding"] = grounding_batch(seen, places, keeps_world=self.position_range_metres is not None)
+            keeps_world = self.position_range_metres is not None
+            batch["grounding"] = grounding_batch(examples, places, keeps_world=keeps_world)
         if self.teacher_frame_size is not None:
             batch["teacher_frames"] = self._teacher_frames(seen, batch["frame_mask"].shape[1])
         batch["sample_ids"] = [example.sample_id for example in examples]

@@ -54,7 +54,7 @@ def geometry_batch(
         if example.world_from_camera is not None:
             poses = example.world_from_camera.astype(np.float64)
             if position_range_metres is None:
-                poses[:, :3, 3] -= near_origin(example.world_from_camera)
+                poses[:, :3, 3] -= near_origin(poses)
             world_from_camera[row, :count] = poses
     return {
         "depth_metres": torch.from_numpy(depth_metres),

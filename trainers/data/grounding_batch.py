@@ -68,8 +68,8 @@ def grounding_batch(
         examples (`Sequence[SpatialExample]`): B samples.
         places (`Sequence[Sequence[tuple[int, int]]]`): For each, row and column of the hidden state that asks, for each of its
             grounded turns that were not cut off.
-        keeps_world (`bool`, *optional*, defaults to `False`): The poses of the batch stay in the scene's own world; otherwise
-            its origin is where `near_origin` says.
+        keeps_world (`bool`, *optional*, defaults to `False`): The poses of the batch are in the scene's own world, as a model
+            that reads 3D positions has them, and not moved to a camera (see `geometry_batch`).
 
     Returns:
         `dict`: `boxes` (B tensors of (P, 6) float32), `origin` (B, 3) float32, `sample`, `row` and `column` (G,) int64, `meant`

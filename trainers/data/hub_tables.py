@@ -38,9 +38,13 @@ def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset |
         `tuple[Dataset, Dataset | None]`: Scenes and questions; `None` without that configuration.
 
     Raises:
-        SpatialDataError: There is no configuration `scenes`, a table lacks a column, or a text holds a
+        SpatialDataError: There is no such folder, no configuration `scenes`, a table lacks a column, or a text holds a
             placeholder or a token of chat templates.
     """
+    if not Path(path).exists() and (Path(path).is_absolute() or len(Path(path).parts) != 2):
+        raise SpatialDataError(
+            f"{path}: no such folder. Give a folder with the tables scenes and questions, or `user/name` of a Hub dataset."
+        )
     names = get_dataset_config_names(path)
     if "scenes" not in names:
         raise SpatialDataError(

@@ -94,7 +94,7 @@ class SceneReport:
         objects (`int`): Boxes of objects.
         proposals (`int`): Boxes of proposals.
         notes (`list[str]`): What it lacks.
-        frames_without_pose (`int`): Frames that were left out, for their pose is not finite.
+        frames_without_pose (`int`): Frames that were left out, for their pose is none (tracking failed).
     """
 
     scene_id: str

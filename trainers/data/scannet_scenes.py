@@ -101,6 +101,21 @@ def load_scannet_scenes(
     return loaded
 
 
+def load_object_table(path: str, split: str = "train") -> Dataset | None:
+    """Reads what stands beside the scenes of a dataset that `igep prepare scannet` made.
+
+    Args:
+        path (`str`): Id on the Hub, or a folder.
+        split (`str`, *optional*, defaults to `"train"`): Its split.
+
+    Returns:
+        `Dataset` or `None`: Table with `OBJECT_FEATURES`; `None` without the configuration `objects`.
+    """
+    if "objects" not in get_dataset_config_names(path):
+        return None
+    return read_table(path, "objects", split)
+
+
 def _from_download(tree: ScanNetTree, wanted: list[str]) -> ScanNetScenes:
     read, missing = [], {}
     for scene_id in wanted:
@@ -132,8 +147,8 @@ def _from_tables(path: str, split: str, wanted: list[str]) -> ScanNetScenes:
     scenes = table.select([row_of[scene_id] for scene_id in present])
     boxes = dict(zip(present, scenes.select_columns(["boxes"])[:]["boxes"] if present else [], strict=True))
     objects = {}
-    if "objects" in get_dataset_config_names(path):
-        objects = {row["scene_id"]: row for row in read_table(path, "objects", split)}
+    if (object_table := load_object_table(path, split)) is not None:
+        objects = {row["scene_id"]: row for row in object_table}
     else:
         logger.warning("%s: no table 'objects', so its boxes have no ids of ScanNet.", path)
     ids = {scene_id: objects[scene_id]["object_ids"] if scene_id in objects else [] for scene_id in present}

@@ -45,7 +45,7 @@ class ScannedScene:
         object_ids (`list[int]`): ScanNet's ids of the row's boxes, in their order.
         proposals (`list[tuple[float, ...]]`): Boxes of six numbers that a detector proposes.
         notes (`list[str]`): What the scene lacks, in words.
-        frames_without_pose (`int`): Frames that are left out, for their pose is not finite.
+        frames_without_pose (`int`): Frames that are left out, for their pose is none (tracking failed).
     """
 
     row: dict[str, Any]
@@ -121,7 +121,7 @@ class ScanNetTree:
             )
         row = read_scene_folder(frames)
         without_pose = len(scene_images(frames)) - len(row["frames"])
-        notes = [f"frames without a finite pose, which are left out: {without_pose}"] if without_pose else []
+        notes = [f"frames without a valid pose, which are left out: {without_pose}"] if without_pose else []
         scan = self.root / "scans" / scene_id
         alignment = self._alignment(scan, notes)
         if alignment is not None and row["world_from_camera"]:

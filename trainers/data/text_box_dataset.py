@@ -90,9 +90,11 @@ class TextBoxDataset(SpatialDataset):
         self._said = False
         check_referred_boxes(questions, any_number)
         asked = set(questions["scene_id"])
-        for number, scene_id in enumerate(self._scenes.scene_ids):
+        for number, scene_id in enumerate(self.scene_table.scene_ids):
             if scene_id in asked:
-                self._scenes.check_has(number, ("world_from_camera", "intrinsics"), "boxes are written in a camera")
+                self.scene_table.check_has(
+                    number, ("world_from_camera", "intrinsics"), "boxes are written in a camera"
+                )
 
     def with_turns(
         self, example: SpatialExample, scene: ValidScene, question_rows: Sequence[dict[str, Any]]

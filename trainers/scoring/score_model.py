@@ -32,6 +32,7 @@ from igep.trainers.evaluation.answering import AnsweringOptions
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, QuestionBenchmark, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingBenchmark
 from igep.trainers.evaluation.load_vlm import load_for_answers, reads_positions
 from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups
 from igep.trainers.scoring.prediction_files import PredictionFiles, Predictions, append_lines, read_predictions
@@ -162,15 +163,13 @@ class _Scoring:
         mine = len(range(self.state.process_index, len(groups), self.state.num_processes))
         part = self.files.part(self.state.process_index)
         title = f"answering {name}" if self.state.is_main_process else None
-        stream = answer_groups(
-            model,
-            processor,
-            _chained(first, left),
-            decoding,
-            frames_as=asked.frames_as,
-            progress=title,
-            total=mine - (len(self.read_groups[name]) - 1),
-        )
+        bar = {"progress": title, "total": mine - (len(self.read_groups[name]) - 1)}
+        benchmark, to_answer = BENCHMARKS[name], _chained(first, left)
+        if isinstance(benchmark, GroundingBenchmark):
+            share_prefix = self.options.share_prefix
+            stream = benchmark.answers(model, processor, to_answer, asked, share_prefix=share_prefix, **bar)
+        else:
+            stream = answer_groups(model, processor, to_answer, decoding, frames_as=asked.frames_as, **bar)
         for group, texts in stream:
             turns = zip(group.questions, texts, strict=True)
             append_lines(part, ({"benchmark": name, **group.row(each, text)} for each, text in turns))

@@ -17,6 +17,7 @@ from igep.trainers.data.vlm3.vlm3_options import TASK_STEPS, VLM3_TASKS
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
 from igep.trainers.evaluation.benchmarks.benchmark import QuestionBenchmark
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingBenchmark
 from igep.trainers.package_files import find_recipe
 
 
@@ -164,6 +165,8 @@ def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, B
             values |= {"task": benchmark.task}
             values["max_new_tokens"] = values["max_new_tokens"] or benchmark.max_new_tokens
             values["frames_as"] = values["frames_as"] or benchmark.frames_as
+            if isinstance(benchmark, GroundingBenchmark):
+                values |= benchmark.stated_options(values, options.model)
         found[name] = BenchmarkOptions(**values)
     return found
 

@@ -2,7 +2,7 @@
 
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.results_file import ModelResults
-from igep.trainers.evaluation.benchmarks.paper_figures import PAPER_FIGURES, PaperFigure
+from igep.trainers.evaluation.benchmarks.paper_figures import PAPER_FIGURES, PAPERS_GROUND_WITH, PaperFigure
 
 
 def as_table(results: ModelResults) -> str:
@@ -38,6 +38,17 @@ def as_table(results: ModelResults) -> str:
                 ]
             )
         parts.append(markdown_table(rows))
+    grounded = {name: each.protocol for name, each in results.benchmarks.items() if "proposals" in each.protocol}
+    parts += [
+        f"{name}: geometry at inference here: {protocol['geometry_inputs']}; proposals: {protocol['proposals']}. {PAPERS_GROUND_WITH}"
+        for name, protocol in grounded.items()
+    ]
+    parts += [
+        f"{name}: {results.benchmarks[name].facts['questions_without_proposals']} questions are about scenes without proposals, "
+        "where no box can be chosen."
+        for name in grounded
+        if results.benchmarks[name].facts["questions_without_proposals"]
+    ]
     parts += [
         f"{name}: {benchmark.facts['questions'] - benchmark.facts['answered']} of {benchmark.facts['questions']} questions "
         "have no prediction; they are scored as wrong."

@@ -42,11 +42,11 @@ def test_a_run_says_what_it_wrote_and_what_it_left_out(
     assert "scene0003_00" in output.out
     assert "intrinsic.txt: a matrix of 1x3" in output.out
     assert "1 x its masks propose nothing at all" in output.out
-    assert "pose is not finite (tracking failed): 1\n" in output.out
+    assert "no valid pose (tracking failed): 1\n" in output.out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [scene["frames_without_pose"] for scene in report] == [0, 0, 0, 0, 1, 0]
     objects = load_dataset(str(tmp_path / "out"), "objects", split="train", cache_dir=str(tmp_path / "cache"))
-    assert "frames without a finite pose, which are left out: 1" in objects["notes"][3]
+    assert "frames without a valid pose, which are left out: 1" in objects["notes"][3]
     assert "preparing: 100%" in output.err
     assert "Creating parquet" not in output.err
 

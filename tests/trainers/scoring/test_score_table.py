@@ -33,6 +33,36 @@ def test_papers_stand_beside_what_is_measured_alike():
     assert {paper.benchmark for paper in PAPER_FIGURES} <= BENCHMARKS.keys()
 
 
+def test_every_number_of_a_paper_about_answers_stands_beside_a_figure_that_we_print():
+    """A figure that no metric prints would never be shown."""
+    rows = {
+        "scanqa": {"sample_id": "a", "prediction": "two", "reference": {"answers": ["two"]}},
+        "sqa3d": {"sample_id": "a", "prediction": "two", "reference": {"answers": ["two"], "question_type": "what"}},
+        "vsi_bench": {
+            "sample_id": "a",
+            "prediction": "2",
+            "reference": {"question_type": "object_counting", "ground_truth": "2"},
+        },
+    }
+    printed = {name: BENCHMARKS[name].figures([row], None)[0] for name, row in rows.items()}
+    for paper in PAPER_FIGURES:
+        assert paper.benchmark not in rows or paper.figure in printed[paper.benchmark], paper
+        assert 0 < paper.value < 110
+    assert len(set(PAPER_FIGURES)) == len(PAPER_FIGURES)
+
+
+def test_vsi_bench_has_rows_of_both_evaluators():
+    table = as_table(
+        results("vsi_bench", {f"overall, {name}": Figure(40.0, 9, PER_CENT) for name in ("peer", "lmms_eval")})
+    )
+    for number, source in (
+        ("33.5", "official evaluator"),
+        ("38.7", "lmms-eval, in EASI"),
+        ("52.5", "issue 43 of VLM-3R"),
+    ):
+        assert any(f"| {number} " in line and source in line for line in table.splitlines())
+
+
 def test_what_has_no_prediction_is_said():
     figures = {"exact_match, standard": Figure(25.0, 9, PER_CENT)}
     assert "scanqa: 2 of 9 questions have no prediction" in as_table(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from igep.configuration_igep import GEOMETRY_INPUTS
 from igep.trainers.data.training_rows import RowOptions
 
 
@@ -17,6 +18,8 @@ class BenchmarkOptions(RowOptions):
         question_seed (`int`, *optional*, defaults to `0`): Seed of the questions that are written.
         held_out_rooms (`int`, *optional*, defaults to `512`): `rooms`, `depth_probe`, `latency`: rooms of the held-out seed.
         questions_per_pass (`int`, *optional*, defaults to `64`): Most questions that share one pass over their frames.
+        geometry_inputs (`str`, *optional*): `scanrefer`, `multi3drefer`: what tells which visual tokens are inside a proposal:
+            `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are scored alone must say.
         checkpoint (`str`, *optional*): `depth_probe`: trainer checkpoint with the training heads, for the picture.
         picture (`str`, *optional*): `depth_probe`: PNG of depth in frames, verifier and encoder; needs `checkpoint`.
 
@@ -44,6 +47,13 @@ class BenchmarkOptions(RowOptions):
     questions_per_pass: int = field(
         default=64, metadata={"help": "Most questions that share one pass over their frames."}
     )
+    geometry_inputs: str | None = field(
+        default=None,
+        metadata={
+            "help": "scanrefer, multi3drefer: geometry that describes proposals (default: as in the model's training).",
+            "choices": list(GEOMETRY_INPUTS),
+        },
+    )
     checkpoint: str | None = field(
         default=None, metadata={"help": "depth_probe: trainer checkpoint with the training heads, for the picture."}
     )
@@ -56,6 +66,8 @@ class BenchmarkOptions(RowOptions):
         for name in ("max_rows", "max_new_tokens", "held_out_rooms", "questions_per_pass"):
             if vars(self)[name] is not None and vars(self)[name] < 1:
                 raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
+        if self.geometry_inputs not in (None, *GEOMETRY_INPUTS):
+            raise ValueError(f"geometry_inputs={self.geometry_inputs!r}: use one of {', '.join(GEOMETRY_INPUTS)}.")
         if self.frames_as not in (None, "images", "video"):
             raise ValueError(f"frames_as={self.frames_as!r} must be images or video.")
         if (self.picture is None) != (self.checkpoint is None):

@@ -164,7 +164,7 @@ def scenes_and_questions(options: BenchmarkOptions, tables: SceneTableCache) -> 
 def questions_of_scenes(
     options: BenchmarkOptions, tables: SceneTableCache, reference_of: Callable[[dict[str, Any]], Any]
 ) -> SceneQuestions:
-    """The questions that come with the scenes of some options: those that are held out, or all where none are.
+    """The questions of `scenes_and_questions`, grouped by scene.
 
     Args:
         options (`BenchmarkOptions`): Scenes, frames of each, and questions per pass.

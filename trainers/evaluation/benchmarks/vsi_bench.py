@@ -34,6 +34,14 @@ class VSIBench(TextBenchmark):
             for start in range(0, len(asked), at_once)
         ]
 
+    def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
+        found = super().protocol(options, num_groups, num_questions)
+        if options.dataset != self.name:
+            return found
+        official = options.vsi_bench_prompt == "official"
+        words = "in the benchmark's own words" if official else "without the benchmark's own sentences around it"
+        return found | {"questions": f"{found['questions']}; {words}"}
+
 
 def _question(text: str, sample_id: str, question_type: str, ground_truth: str) -> Question:
     reference = {"question_type": question_type, "ground_truth": ground_truth}
