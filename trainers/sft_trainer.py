@@ -75,7 +75,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
         SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not know.
-        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the options, or options that exclude each other.
+        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the options, or
+            options that exclude each other.
     """
 
     _tag_names = ["trl", "sft", "igep"]
