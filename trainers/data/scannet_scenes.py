@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datasets import Dataset, Features, List, Value, concatenate_datasets, get_dataset_config_names, load_dataset
 
-from igep.trainers.data.hub_tables import load_hub_tables
+from igep.trainers.data.hub_tables import cache_of_folder, load_hub_tables
 from igep.trainers.data.scannet_tree import ScanNetTree
 from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES, SpatialDataError
 
@@ -133,7 +133,9 @@ def _from_tables(path: str, split: str, wanted: list[str]) -> ScanNetScenes:
     boxes = dict(zip(present, scenes.select_columns(["boxes"])[:]["boxes"] if present else [], strict=True))
     objects = {}
     if "objects" in get_dataset_config_names(path):
-        objects = {row["scene_id"]: row for row in load_dataset(path, "objects", split=split)}
+        objects = {
+            row["scene_id"]: row for row in load_dataset(path, "objects", split=split, cache_dir=cache_of_folder(path))
+        }
     else:
         logger.warning("%s: no table 'objects', so its boxes have no ids of ScanNet.", path)
     ids = {scene_id: objects[scene_id]["object_ids"] if scene_id in objects else [] for scene_id in present}

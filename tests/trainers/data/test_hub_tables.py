@@ -1,5 +1,6 @@
 """Published tables, offline: both of them, one of them, and those that lack what the schema needs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,14 @@ def test_lost_frames_are_counted(published: Path, caplog: pytest.LogCaptureFixtu
     scenes, _ = load_hub_tables(str(published))
     assert "3 frames of 2 scenes have no valid pose and are left out" in caplog.text
     assert SpatialDataset(scenes, None, num_frames=2, geometry_size=(6, 8))[0].frames
+
+
+def test_a_folder_is_not_taken_for_another_nor_for_what_it_was(published: Path, tmp_path: Path) -> None:
+    """`datasets` caches folders under their last name."""
+    assert load_hub_tables(str(published))[0]["scene_id"][:] == ["desk", "shelf"]
+    other = tmp_path / "elsewhere" / published.name
+    shutil.copytree(published, other)
+    for folder in (other, published):
+        table = Dataset.from_list([scene_row(2, "sofa")], features=SCENE_FEATURES)
+        table.to_parquet(folder / "scenes" / "train-00000-of-00001.parquet")
+        assert load_hub_tables(str(folder))[0]["scene_id"][:] == ["sofa"]

@@ -70,6 +70,25 @@ def read_npy_depth(source: str | Path | BytesIO) -> np.ndarray:
     return depth
 
 
+def npy_as_image(path: str | Path) -> bytes:
+    """The measurements of a `.npy` depth map as an image that holds them as they are read, for tables that others open as well.
+
+    Args:
+        path (`str` or `Path`): The file.
+
+    Returns:
+        `bytes`: 16-bit PNG, or TIFF of 32-bit floating-point numbers; 0 = not measured.
+
+    Raises:
+        OSError: Missing or unreadable.
+        ValueError: See `read_npy_depth`.
+    """
+    depth = only_measured(read_npy_depth(path))
+    buffer = BytesIO()
+    Image.fromarray(depth).save(buffer, "PNG" if depth.dtype == np.uint16 else "TIFF")
+    return buffer.getvalue()
+
+
 def image_depth(image: Image.Image) -> np.ndarray:
     """The numbers of a depth map that is an image.
 
