@@ -8,6 +8,7 @@ from PIL import Image
 
 
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".npy")
+MAY_FLOAT = (".tif", ".tiff", ".npy")
 # Also depth, in a form that no library here reads.
 UNREAD_DEPTH_SUFFIXES = (
     ".exr",
