@@ -86,7 +86,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     loss_needs = {
         "loss_ce": "a question with its answer",
         "loss_geometry": "measured depth",
-        "loss_cross_view": "intrinsics, poses, and frames that see the same surface",
+        "loss_cross_view": "intrinsics, poses, and frames with measured depth that see the same surface",
         "loss_global": "anything that the teacher describes (the geometry oracle: measured depth)",
     }
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}

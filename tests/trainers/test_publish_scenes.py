@@ -7,12 +7,14 @@ import pytest
 from datasets import load_dataset
 from hub_stand_in import HubStandIn
 from huggingface_hub import DatasetCard, HfApi
+from PIL import Image
 from scannet_tree import write_scan
 from scene_folders import scene_row, write_exported
 
 from igep.trainers import cli, publish_scenes
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
 from igep.trainers.data.scannet_scenes import load_scannet_scenes
+from igep.trainers.data.spatial_dataset import SpatialDataset
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning:httpx2")  # huggingface_hub 2.4 itself
@@ -91,6 +93,23 @@ def test_objects_and_proposals_of_prepared_scenes_go_along(tmp_path, monkeypatch
     assert found.object_ids == expected.object_ids == {"scene0000_00": [0, 1, 3, 7]}
     assert found.proposals == expected.proposals
     assert len(found.proposals["scene0000_00"]) == 4
+
+
+@pytest.mark.parametrize("metres", [True, False])
+def test_depth_arrays_become_images(tmp_path, metres):
+    folder = write_exported(tmp_path / "scans" / "scene_a", scene_row(scene_id="scene_a"))
+    for path in list((folder / "depth").iterdir()):
+        depth = np.asarray(Image.open(path))
+        np.save(path.with_suffix(".npy"), (depth / 1000).astype(np.float32) if metres else depth)
+        path.unlink()
+    options = ["--dataset", "scannet", "--dataset_path", str(tmp_path / "scans"), "--repo-id", "user/scans"]
+    expected, _ = load_scenes(SceneSource(dataset="scannet", dataset_path=str(tmp_path / "scans")))
+    rows = SpatialDataset(expected, None, num_frames=3, geometry_size=(24, 32))
+    publish_scenes.main([*options, "--dry-run", str(tmp_path / "out")])
+    found, _ = load_scenes(SceneSource(dataset="hub", dataset_path=str(tmp_path / "out")))
+    assert found[0]["depth"][0].mode == ("F" if metres else "I;16")  # as any user of `datasets` sees it
+    published = SpatialDataset(found, None, num_frames=3, geometry_size=(24, 32))
+    np.testing.assert_array_equal(published[0].depth_metres, rows[0].depth_metres)
 
 
 def test_wrong_geometry_is_not_published(tmp_path, capsys):
