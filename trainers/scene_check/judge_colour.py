@@ -29,6 +29,7 @@ from igep.trainers.scene_check.scene_views import SceneViews
 MIN_GAIN = 0.08  # of the correlation
 RIGHT_AGREEMENT = 0.25  # right scenes reach .5 to .9
 MIN_TEXTURE = 0.05  # share of pixels whose contrast is above noise
+RICH_TEXTURE = 0.3  # of which colours that agree with nothing are wrong, and not merely dull
 OFF_CENTRE = 0.125  # share of the image by which a principal point may lie off its middle
 TANGENT_RATIO = 2.0  # of half the fields of view of two cameras that look at the same things
 CALIBRATION_RATIOS = (0.87, 1.15)  # a focal length within these may be a rough calibration rather than a mistake
@@ -92,7 +93,11 @@ def judge_colour(
         return _Trial(mistake, without, paired_interval(_difference(without, stored), times), number)
 
     trials = [trial(number, mistake) for number, mistake in enumerate(colour_mistakes(views))]
-    better = [one for one in trials if one.gain.low > 0 and one.gain.mean > MIN_GAIN]
+    better = [
+        one
+        for one in trials
+        if one.gain.low > 0 and one.gain.mean > MIN_GAIN and np.nanmean(one.agreement) >= RIGHT_AGREEMENT
+    ]
     families: dict[str, _Trial] = {}
     for one in sorted(better, key=lambda one: -one.gain.mean):
         families.setdefault(one.mistake.family, one)
@@ -103,9 +108,13 @@ def judge_colour(
         families["focal"] = max([coarse, *tried], key=lambda one: one.gain.mean)
     if families:
         return ColourJudgement((_cause(list(families.values()), times),), (), level)
-    fails = _fails(views, common, stored, times)
-    if fails is not None:
-        return ColourJudgement((fails,), (), level)
+    if views.texture.mean() >= RICH_TEXTURE and _fits_no_better_than_strangers(views, common, stored, times):
+        problem = Problem(
+            "wrong",
+            "the colour images do not belong to these frames, or several mistakes are mixed: at common points they agree no better "
+            "than images of other frames",
+        )
+        return ColourJudgement((problem,), (), level)
     refuted = {
         kind: all(one.gain.high < -MIN_GAIN / 2 for one in trials if one.mistake.kind == kind and one.mistake.is_large)
         for kind in kinds
@@ -136,11 +145,6 @@ def _cause(families: list[_Trial], times: np.ndarray) -> Problem:
     rivals = [one for one in close[1:] if not _is_alike(best.mistake.corrected, one.mistake.corrected)]
     level = float(np.nanmean(best.agreement))
     gained = f"colours at common points would agree to {level:.2f} for {level - best.gain.mean:.2f}"
-    if level < RIGHT_AGREEMENT:
-        return Problem(
-            "suspicious",
-            f"the colour images do not fit depth and poses ({level - best.gain.mean:.2f}), and no simple mistake explains it well",
-        )
     if rivals:
         words = "; or ".join(one.mistake.description for one in (best, *rivals))
         return Problem("wrong", f"either {words}; {gained}")
@@ -155,8 +159,12 @@ def _is_alike(one: ColourGeometry, other: ColourGeometry) -> bool:
     return bool(difference < SAME_INTRINSICS and (one.images == other.images).all())
 
 
-def _fails(views: SceneViews, common: CommonPoints, stored: np.ndarray, times: np.ndarray) -> Problem | None:
-    """Colours that agree no better than those of other frames."""
+def _fits_no_better_than_strangers(
+    views: SceneViews, common: CommonPoints, stored: np.ndarray, times: np.ndarray
+) -> bool:
+    """Whether colours agree no better than those of other frames."""
+    if len(views) < STRANGERS:
+        return False
     generator = np.random.default_rng(0)
     strangers = np.stack(
         [
@@ -165,13 +173,7 @@ def _fails(views: SceneViews, common: CommonPoints, stored: np.ndarray, times: n
         ]
     )
     lead = paired_interval(_difference(stored, np.nan_to_num(strangers).mean(0)), times)
-    if lead.low > 0 or len(views) < STRANGERS or not lead.high < RIGHT_AGREEMENT:
-        return None
-    return Problem(
-        "wrong",
-        "the colour images do not belong to these frames, or several mistakes are mixed: at common points they agree no better "
-        "than images of other frames",
-    )
+    return lead.low <= 0 and lead.high < RIGHT_AGREEMENT
 
 
 def _odd_camera(views: SceneViews) -> tuple[Problem, ...]:
