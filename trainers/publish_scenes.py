@@ -29,12 +29,12 @@ from igep.trainers.data.scenes.stored_depth import npy_as_image
 from igep.trainers.package_files import CARD_TEMPLATES
 from igep.trainers.publishing.hub_upload import check_repo_id, check_repository, hub_errors, listing, upload_folder
 from igep.trainers.publishing.published_folder import PublishError, check_new_folder
-from igep.trainers.scene_check.check_scenes import check_scenes, format_reports
+from igep.trainers.scene_check.check_scenes import check_scenes
+from igep.trainers.scene_check.report_table import format_reports
 
 
 SCENES_PER_FILE = 50
 CHECKED_SCENES = 3
-GAPS = (1, 5)
 
 
 def dataset_card(
@@ -239,8 +239,8 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
     scenes, questions = load_scenes(source)
     # What `igep prepare` wrote beside its scenes goes along: without it no benchmark asks about their boxes.
     objects = load_object_table(source.dataset_path, source.dataset_split) if source.dataset == "hub" else None
-    reports = check_scenes(scenes.select(range(min(CHECKED_SCENES, len(scenes)))), gaps=GAPS)
-    print(format_reports(reports, GAPS))
+    reports = check_scenes(scenes.select(range(min(CHECKED_SCENES, len(scenes)))))
+    print(format_reports(reports))
     wrong = [report.scene_id for report in reports if report.verdict == "wrong"]
     if wrong and not options.publish_wrong_geometry:
         raise PublishError(
@@ -253,7 +253,7 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
         repo_id=options.repo_id,
         licence=options.licence,
         source=options.source,
-        check=format_reports(reports, GAPS),
+        check=format_reports(reports),
     )
     if options.dry_run is not None:
         stage_scenes(scenes, questions, card, options.dry_run, objects)

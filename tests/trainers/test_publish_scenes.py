@@ -31,7 +31,9 @@ def test_dry_run_holds_tables_that_train(tmp_path, capsys):
     assert [config["config_name"] for config in card.data.configs] == ["scenes", "questions"]
     for line in ("| scenes | 3 |", "| frames | 6 |", "| frames with depth | 6 |", "| questions | 6 |", "Rendered."):
         assert line in card.text
-    assert "ok" in card.text.split("```")[-2], "the check of the geometry"
+    checked = card.text.split("```")[-2]
+    assert "own poses" in checked
+    assert checked.count("not testable: ") == 3, "two frames of a room are too few to tell"
     scenes, questions = load_scenes(SceneSource(dataset="hub", dataset_path=str(folder)))
     assert (len(scenes), len(questions)) == (3, 6)
     expected, _ = load_scenes(SceneSource(num_rooms=3, room_image_size=32, room_seed=5))
