@@ -405,5 +405,5 @@ def _between_real_frames(neighbour_index: Tensor, frame_mask: Tensor) -> Tensor:
 
 
 def _between_measured_frames(neighbour_index: Tensor, depth_metres: Tensor) -> Tensor:
-    measured = _measured(depth_metres).flatten(2).any(-1)
+    measured = (depth_metres).flatten(2).any(-1)
     return torch.where(measured & measured.gather(1, neighbour_index.clamp_min(0)), neighbour_index, -1)

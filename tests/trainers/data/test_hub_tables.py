@@ -85,14 +85,3 @@ def test_published_texts_are_words_alone(published: Path) -> None:
     table.to_parquet(published / "questions" / "train-00000-of-00001.parquet")
     with pytest.raises(SpatialDataError, match="hub: table 'questions', row 1: the question .* holds '<image>'"):
         load_hub_tables(str(published))
-
-
-def test_a_folder_is_not_taken_for_another_nor_for_what_it_was(published: Path, tmp_path: Path) -> None:
-    """`datasets` caches folders under their last name."""
-    assert load_hub_tables(str(published))[0]["scene_id"][:] == ["desk", "shelf"]
-    other = tmp_path / "elsewhere" / published.name
-    shutil.copytree(published, other)
-    for folder in (other, published):
-        table = Dataset.from_list([scene_row(2, "sofa")], features=SCENE_FEATURES)
-        table.to_parquet(folder / "scenes" / "train-00000-of-00001.parquet")
-        assert load_hub_tables(str(folder))[0]["scene_id"][:] == ["sofa"]
