@@ -179,8 +179,9 @@ def test_equal_sized_damage_falls_back(base, tmp_path, caplog):
     [
         OSError(errno.ENOSPC, "No space left on device"),
         RuntimeError("[enforce fail at inline_container.cc:863] . PytorchStreamWriter failed writing file data/0"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 4832320 vs 4832208"),
     ],
-    ids=["os", "torch"],
+    ids=["os", "torch", "torch-end"],
 )
 def test_a_full_disk_ends_in_one_line(base, tmp_path, monkeypatch, error):
     trainer = make_trainer(base, tmp_path, **OPTIONS)
