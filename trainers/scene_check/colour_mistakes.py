@@ -113,14 +113,6 @@ def camera_mistakes(views: SceneViews) -> Iterator[ColourMistake]:
         "axes of K",
         is_large=False,
     )
-    own = resize_intrinsics(views.depth_intrinsics, views.inverse_depth.shape[1:], (height, width))
-    yield ColourMistake(
-        CAMERA,
-        "the intrinsics of the colour camera are not its own: the depth camera's fit better (are the two mixed up?)",
-        ColourGeometry(own, np.arange(len(views))),
-        "depth camera",
-        is_large=False,
-    )
     sizes = dict.fromkeys(IMAGE_RATIOS, "")
     centre = views.colour_intrinsics[:, :2, 2].mean(0)
     # A principal point is near the middle of the image that its intrinsics are of.
@@ -149,6 +141,14 @@ def camera_mistakes(views: SceneViews) -> Iterator[ColourMistake]:
             is_large=False,
         )
         yield from _crops(views, centre, width, height)
+    own = resize_intrinsics(views.depth_intrinsics, views.inverse_depth.shape[1:], (height, width))
+    yield ColourMistake(
+        CAMERA,
+        "the intrinsics of the colour camera are not its own: the depth camera's fit better (are the two mixed up?)",
+        ColourGeometry(own, np.arange(len(views))),
+        "depth camera",
+        is_large=False,
+    )
     yield from (focal_mistake(views, ratio) for ratio in FOCAL_RATIOS)
 
 
