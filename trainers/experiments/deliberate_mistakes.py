@@ -393,7 +393,7 @@ DELIBERATE_MISTAKES = tuple(
         (
             "depth camera's intrinsics halved",
             FOCAL,
-            "image of another size|colour camera's fit better",
+            "image of another size",
             intrinsics_changed(lambda matrices: _scaled(matrices, 0.5), "depth_intrinsics"),
         ),
         *(
@@ -435,7 +435,7 @@ DELIBERATE_MISTAKES = tuple(
             (
                 f"colour focal lengths x {factor:g}",
                 COLOUR_CAMERA,
-                "colour camera's focal length",
+                "colour camera's focal length|depth camera's fit better",
                 intrinsics_changed(lambda matrices, factor=factor: _focal(matrices, factor), "intrinsics"),
             )
             for factor in (0.7, 1.4)

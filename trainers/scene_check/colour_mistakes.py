@@ -13,10 +13,10 @@ from igep.trainers.scene_check.scene_views import SceneViews
 CAMERA, IMAGES, ORDER = "colour intrinsics", "colour images", "colour order"
 IMAGE_RATIOS = (0.25, 1 / 3, 0.5, 2 / 3, 0.75, 4 / 3, 1.5, 2.0, 3.0, 4.0)
 FOCAL_RATIOS = (0.5, 0.6, 0.7, 0.8, 0.87, 1.15, 1.25, 1.4, 1.6, 2.0)
+CROP_STEP = 2.5  # pixels of the thinned image: less than contrasts are wide
+MAX_OFF_CENTRE = 0.12  # share of the image by which a principal point may be off its middle in the uncut image
 LAGS = (-3, -2, -1, 1, 2, 3)
-OFF_CENTRE = (
-    0.06  # share of the image by which a principal point must be off before it suggests a crop or another size
-)
+OFF_CENTRE = 0.06  # share of the image by which a principal point must be off to suggest a crop or another size
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,6 @@ def camera_mistakes(views: SceneViews) -> Iterator[ColourMistake]:
         "axes of K",
         is_large=False,
     )
-    own = resize_intrinsics(views.depth_intrinsics, views.inverse_depth.shape[1:], (height, width))
-    yield ColourMistake(
-        CAMERA,
-        "the intrinsics of the colour camera are not its own: the depth camera's fit better (are the two mixed up?)",
-        ColourGeometry(own, np.arange(len(views))),
-        "depth camera",
-        is_large=False,
-    )
     sizes = dict.fromkeys(IMAGE_RATIOS, "")
     centre = views.colour_intrinsics[:, :2, 2].mean(0)
     # A principal point is near the middle of the image that its intrinsics are of.
@@ -149,6 +141,14 @@ def camera_mistakes(views: SceneViews) -> Iterator[ColourMistake]:
             is_large=False,
         )
         yield from _crops(views, centre, width, height)
+    own = resize_intrinsics(views.depth_intrinsics, views.inverse_depth.shape[1:], (height, width))
+    yield ColourMistake(
+        CAMERA,
+        "the intrinsics of the colour camera are not its own: the depth camera's fit better (are the two mixed up?)",
+        ColourGeometry(own, np.arange(len(views))),
+        "depth camera",
+        is_large=False,
+    )
     yield from (focal_mistake(views, ratio) for ratio in FOCAL_RATIOS)
 
 
@@ -175,24 +175,30 @@ def focal_mistake(views: SceneViews, ratio: float) -> ColourMistake:
 
 
 def _crops(views: SceneViews, centre: np.ndarray, width: int, height: int) -> Iterator[ColourMistake]:
-    """The image was cut, the intrinsics were not: what is missing was at the left, at the right, or at both sides alike."""
-    missing = 2 * centre - (width, height)
-    shares = [
-        (0.0, 0.5, 1.0) if lost > OFF_CENTRE * side else (0.0,)
-        for lost, side in zip(missing, (width, height), strict=True)
-    ]
-    to_pixels = views.colour_size[1] / width
-    for left in shares[0]:
-        for top in shares[1]:
-            move = -missing * (left, top)
-            if not np.abs(move).max() > 0:
+    """The image was cut, the intrinsics were not. How much is missing shows in the principal point, at which side does not."""
+    sides = np.array([width, height])
+    missing = 2 * centre - sides
+    is_cut = missing > OFF_CENTRE * sides
+    moves = [np.array([0.0]), np.array([0.0])]
+    for axis in np.flatnonzero(is_cut):
+        # Cut along one side, all amounts are tried, as a principal point need not have been in the very middle.
+        moves[axis] = (
+            -missing[axis] * np.array([0.0, 0.5, 1.0])
+            if is_cut.all()
+            else -np.arange(0.0, missing[axis] + MAX_OFF_CENTRE * sides[axis], CROP_STEP)
+        )
+    to_pixels = np.array(views.colour_size[::-1]) / sides
+    for across in moves[0]:
+        for down in moves[1]:
+            if across == down == 0:
                 continue
+            x, y = (np.array([across, down]) * to_pixels).round().astype(int)
             yield _moved(
                 views,
                 CAMERA,
-                "the colour images were cropped and their intrinsics were not: add "
-                f"({move[0] * to_pixels + 0.0:.0f}, {move[1] * to_pixels + 0.0:.0f}) pixels to the principal point",
-                [[1, 0, move[0]], [0, 1, move[1]]],
+                "the colour images were cropped and their intrinsics were not: the principal point has to move by about "
+                f"({x}, {y}) pixels",
+                [[1, 0, across], [0, 1, down]],
                 "crop",
                 is_large=False,
             )

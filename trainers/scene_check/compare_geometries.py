@@ -54,7 +54,23 @@ class GeometryComparison:
             `Trial`
         """
         error = depth_agreement(self.views, mistake.corrected, self.sources, self.targets).error
-        return Trial(mistake, error, self.compare(error, self.stored.error))
+        gain = self.compare(error, self.stored.error)
+        if mistake.places is not None:
+            known = self.with_known_poses(mistake.places)
+            gain = paired_interval(log_ratio(error, self.stored.error)[known], self.times[known])
+        return Trial(mistake, error, gain)
+
+    def with_known_poses(self, places: np.ndarray) -> np.ndarray:
+        """Pairs whose poses are stored at all: after a shift of the poses the frames at the end share one, which is not theirs.
+
+        Args:
+            places (`np.ndarray`): (N,) the frame whose pose each depth map is given.
+
+        Returns:
+            `np.ndarray`: (P,) bool.
+        """
+        is_known = np.bincount(places, minlength=len(places))[places] == 1
+        return is_known[self.sources] & is_known[self.targets]
 
     def compare(self, error: np.ndarray, other: np.ndarray) -> Interval:
         """By how much an error is larger than another.

@@ -200,13 +200,6 @@ def intrinsics_mistakes(views: SceneViews) -> Iterator[DepthMistake]:
     def mistake(name: str, description: str, corrected: np.ndarray, value: float = 1.0) -> DepthMistake:
         return DepthMistake(INTRINSICS, description, replace(stored, intrinsics=corrected), name, value)
 
-    colour = resize_intrinsics(views.colour_intrinsics, views.contrast.shape[1:], (height, width))
-    if views.has_depth_camera:
-        yield mistake(
-            "colour camera",
-            "`depth_intrinsics` are not the depth camera's: the colour camera's fit better (are the two mixed up?)",
-            colour,
-        )
     for ratio in IMAGE_RATIOS:
         scaled = stored.intrinsics.copy()
         scaled[:, :2] *= ratio
@@ -216,7 +209,13 @@ def intrinsics_mistakes(views: SceneViews) -> Iterator[DepthMistake]:
             scaled,
             ratio,
         )
-    # In pixels of the stored maps: the thinned ones need not have square pixels' worth of rounding.
+    colour = resize_intrinsics(views.colour_intrinsics, views.contrast.shape[1:], (height, width))
+    if views.has_depth_camera:
+        yield mistake(
+            "colour camera",
+            "`depth_intrinsics` are not the depth camera's: the colour camera's fit better (are the two mixed up?)",
+            colour,
+        )
     swapped = stored.intrinsics[:, [1, 0, 2]][:, :, [1, 0, 2]]
     yield mistake("axes of K", "the axes of the intrinsics are swapped: exchange fx with fy and cx with cy", swapped)
     exchanged = stored.intrinsics.copy()

@@ -93,13 +93,10 @@ def judge_colour(
         return _Trial(mistake, without, paired_interval(_difference(without, stored), times), number)
 
     trials = [trial(number, mistake) for number, mistake in enumerate(colour_mistakes(views))]
-    better = [
-        one
-        for one in trials
-        if one.gain.low > 0 and one.gain.mean > MIN_GAIN and np.nanmean(one.agreement) >= RIGHT_AGREEMENT
-    ]
+    better = [one for one in trials if one.gain.low > 0 and one.gain.mean > MIN_GAIN]
+    explaining = [one for one in better if np.nanmean(one.agreement) >= RIGHT_AGREEMENT]
     families: dict[str, _Trial] = {}
-    for one in sorted(better, key=lambda one: -one.gain.mean):
+    for one in sorted(explaining, key=lambda one: -one.gain.mean):
         families.setdefault(one.mistake.family, one)
     if "focal" in families:
         coarse = families["focal"]
@@ -108,13 +105,17 @@ def judge_colour(
         families["focal"] = max([coarse, *tried], key=lambda one: one.gain.mean)
     if families:
         return ColourJudgement((_cause(list(families.values()), times),), (), level)
-    if views.texture.mean() >= RICH_TEXTURE and _fits_no_better_than_strangers(views, common, stored, times):
+    is_rich = views.texture.mean() >= RICH_TEXTURE
+    if is_rich and _fits_no_better_than_strangers(views, common, stored, times):
         problem = Problem(
             "wrong",
             "the colour images do not belong to these frames, or several mistakes are mixed: at common points they agree no better "
             "than images of other frames",
         )
         return ColourJudgement((problem,), (), level)
+    if is_rich and better:
+        words = f"the colour images fit depth and poses badly ({level:.2f}), and no simple mistake explains it well"
+        return ColourJudgement((Problem("suspicious", words),), (), level)
     refuted = {
         kind: all(one.gain.high < -MIN_GAIN / 2 for one in trials if one.mistake.kind == kind and one.mistake.is_large)
         for kind in kinds

@@ -108,6 +108,8 @@ def _best_value(comparison: GeometryComparison, trial: Trial) -> Trial:
 def _right_level(comparison: GeometryComparison, trial: Trial) -> float | None:
     """Median error of the scene without a mistake; `None` where that is not the level of a right scene."""
     pairs = comparison.overlapping(trial.mistake.corrected)
+    if trial.mistake.places is not None:
+        pairs = pairs[comparison.with_known_poses(trial.mistake.places)[pairs]]
     if not len(pairs):
         return None
     level = float(np.nanmedian(trial.error[pairs]))
@@ -132,7 +134,7 @@ def _candidate(comparison: GeometryComparison, trial: Trial, error: float) -> _C
     best = max(told, key=lambda one: _mean(one.colour))
     if len(told) == 1 or paired_interval(best.colour - told[best is told[0]].colour, comparison.times).low > 0:
         return best
-    both = f"{mistake.description} (or, which is the same here, {mistake.depth_description})"
+    both = f"{mistake.description} (or {mistake.depth_description}: colours do not tell which)"
     return _Candidate(trial, error, both, in_order, told[0].colour)
 
 
