@@ -65,7 +65,7 @@ class BoxQuestions(SceneQuestions):
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
         questions (`datasets.Dataset`): Table with `QUESTION_FEATURES`.
         any_number (`bool`): Whether questions may mean none, one or several objects.
-        **sampling: `num_frames` and `questions_per_group` of `SceneQuestions`.
+        **sampling: `num_frames`, `questions_per_group` and `max_depth_metres` of `SceneQuestions`.
 
     Raises:
         SpatialDataError: As `SceneQuestions`; a question that does not mean one object where `any_number` is not set. Reading
@@ -152,6 +152,7 @@ class TextBoxBenchmark(QuestionBenchmark):
             any_number=self._scores.any_number,
             num_frames=options.num_frames,
             questions_per_group=options.questions_per_pass,
+            max_depth_metres=options.max_depth_metres,
         )
 
     def figures(
