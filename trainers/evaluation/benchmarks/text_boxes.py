@@ -132,7 +132,7 @@ class TextBoxBenchmark(QuestionBenchmark):
     """Descriptions of objects, which are answered with boxes as text.
 
     Args:
-        name (`str`): As on the command line.
+        name (`str`): As on the command line: that of its loader, and `_boxes`.
         split (`str`): The split that papers report.
         scores (`BoxScores`): How boxes are scored.
         max_new_tokens (`int`): Longest answer.
@@ -141,7 +141,7 @@ class TextBoxBenchmark(QuestionBenchmark):
     task = TEXT_BOXES
 
     def __init__(self, name: str, split: str, scores: BoxScores, max_new_tokens: int):
-        self.name = name
+        self.name, self.dataset = name, name.removesuffix("_boxes")
         self.max_new_tokens = max_new_tokens
         self._split = split
         self._scores = scores
