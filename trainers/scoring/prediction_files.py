@@ -45,18 +45,20 @@ class PredictionFiles:
             restart (`bool`): Remove what is there.
 
         Raises:
-            ValueError: There are predictions of something else, or a line that is none.
+            ValueError: There are predictions of something else, or a line that is none. Options of benchmarks without any
+                prediction may have changed.
         """
         self.whole.parent.mkdir(parents=True, exist_ok=True)
         if restart:
             for file in (self._run, self.whole, *self.parts()):
                 file.unlink(missing_ok=True)
         left = [file for file in (self.whole, *self.parts()) if file.is_file()]
+        gathered = self._gathered()
         if left:
-            self._check_run(run)
+            self._check_run(run, {row["benchmark"] for row in gathered})
         write_whole(self._run, json.dumps(run, indent=2) + "\n")
         if left:
-            write_whole(self.whole, "".join(json.dumps(row) + "\n" for row in self._gathered()))
+            write_whole(self.whole, "".join(json.dumps(row) + "\n" for row in gathered))
             self.remove_parts()
 
     def predictions(self) -> Predictions:
@@ -76,13 +78,22 @@ class PredictionFiles:
                 first.setdefault((row["benchmark"], row["sample_id"]), row)
         return list(first.values())
 
-    def _check_run(self, run: dict[str, Any]) -> None:
+    def _check_run(self, run: dict[str, Any], answered: set[str]) -> None:
+        """Raises `ValueError` where predictions depend on something else than this run's; benchmarks without any may differ."""
         if not self._run.is_file():
             raise ValueError(
                 f"{self.whole.parent} holds predictions without {self._run.name}, so it is not known of what: give "
                 "--restart true to throw them away, or another --output."
             )
         before, now = json.loads(self._run.read_text(encoding="utf-8")), json.loads(json.dumps(run))
+        dropped = sorted(answered - now["benchmarks"].keys())
+        if dropped:
+            raise ValueError(
+                f"{self.whole.name} holds predictions for {dropped[0]}, which is not in --benchmark: add it, give "
+                "--restart true to throw all predictions away, or another --output."
+            )
+        for each in (before, now):
+            each["benchmarks"] = {name: asked for name, asked in each["benchmarks"].items() if name in answered}
         differing = [f"{name} was {old!r} and is {new!r}" for name, old, new in _differences(before, now)]
         if differing:
             raise ValueError(

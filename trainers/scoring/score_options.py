@@ -126,6 +126,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[ScoreOptions, dict[st
 def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, BenchmarkOptions]:
     """The options of each benchmark: its own of `data`, then those that are given, then the model's, then the benchmark's.
 
+    A benchmark that has files of its own reads them, with the loader of its name, unless a dataset is given.
+
     Args:
         options (`ScoreOptions`): For all of them.
         given (`set[str]`): Names of those that flags or a recipe set.
@@ -160,6 +162,8 @@ def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, B
         set_by_user = given | set(stated)
         set_by_user |= EXCLUSIVE if set_by_user & EXCLUSIVE else set()
         if isinstance(benchmark, QuestionBenchmark):
+            if benchmark.dataset is not None:
+                values["dataset"] = _dataset_of(benchmark, values["dataset"] if "dataset" in set_by_user else None)
             by_model = model_options(usage, benchmark.task)
             values |= {option: value for option, value in by_model.items() if option not in set_by_user}
             values |= {"task": benchmark.task}
@@ -169,6 +173,17 @@ def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, B
                 values |= benchmark.stated_options(values, options.model)
         found[name] = BenchmarkOptions(**values)
     return found
+
+
+def _dataset_of(benchmark: QuestionBenchmark, given: str | None) -> str:
+    """The loader of a benchmark's questions; `ValueError` where the one that is given reads those of another benchmark."""
+    loaders = {each.dataset for each in BENCHMARKS.values() if isinstance(each, QuestionBenchmark)}
+    if given in loaders - {None, benchmark.dataset}:
+        raise ValueError(
+            f"dataset={given!r} is not of {benchmark.name}: leave it out, or give --data "
+            f"{benchmark.name}.dataset={benchmark.dataset}, or a dataset of your own questions (scannet, hub)."
+        )
+    return given or benchmark.dataset
 
 
 def recipe_options(file: Path) -> dict[str, Any]:

@@ -12,8 +12,8 @@ def as_table(results: ModelResults) -> str:
         results (`ModelResults`): The scores.
 
     Returns:
-        `str`: The table, below it what papers report of the same figures, with the source of each number, what was not
-            answered, and what else failed (`failures` of the facts).
+        `str`: The table, below it what was scored (data, split, geometry that the model was given), what papers report of the
+            same figures, with the source of each number, what was not answered, and what else failed (`failures` of the facts).
     """
     rows = [["benchmark", "figure", "value", "unit", "answers"]]
     for name, benchmark in results.benchmarks.items():
@@ -21,6 +21,10 @@ def as_table(results: ModelResults) -> str:
             value = "-" if figure.value is None else f"{figure.value:.4f}"
             rows.append([name, title, value, figure.scale.unit, f"{figure.n}"])
     parts = [markdown_table(rows)]
+    rows = [["benchmark", "data", "split", "geometry inputs"]]
+    for name, benchmark in results.benchmarks.items():
+        rows.append([name, *(benchmark.protocol[what] for what in ("dataset_name", "split", "geometry_inputs"))])
+    parts.append(markdown_table(rows))
     of_papers = [each for each in PAPER_FIGURES if _is_measured(each, results)]
     if of_papers:
         rows = [["benchmark", "figure", "this run", "paper", "method", "its geometry inputs", "source"]]
@@ -65,4 +69,6 @@ def as_table(results: ModelResults) -> str:
 
 def _is_measured(paper: PaperFigure, results: ModelResults) -> bool:
     benchmark = results.benchmarks.get(paper.benchmark)
-    return benchmark is not None and paper.figure in benchmark.figures
+    if benchmark is None or benchmark.protocol["dataset"] == "synthetic_rooms":  # which only bear the benchmark's name
+        return False
+    return paper.figure in benchmark.figures

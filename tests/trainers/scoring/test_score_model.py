@@ -196,6 +196,27 @@ def test_predictions_of_another_run_are_not_taken(whole, model, tmp_path):
     assert all(len(line["prediction"].split()) <= 2 for line in lines_of(output))
 
 
+def test_options_of_what_has_not_been_answered_may_change(whole, model, tmp_path, monkeypatch):
+    """A mistake in the options of the last benchmark, found when the others were answered, costs none of their answers."""
+    output = tmp_path / "scores.json"
+    lines = [line for line in lines_of(whole) if line["benchmark"] == "scanqa"]
+    predictions_of(output).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (tmp_path / "scores_run.json").write_text((whole.parent / "scores_run.json").read_text())
+    score.main(flags(model, output, "--data", "sqa3d.max_new_tokens=2"))
+    assert [line for line in lines_of(output) if line["benchmark"] == "scanqa"] == lines
+    assert all(len(line["prediction"].split()) <= 2 for line in lines_of(output) if line["benchmark"] == "sqa3d")
+    monkeypatch.setattr(score_model, "load_for_answers", None)
+    alone = ["--model", str(model), "--output", str(output), "--benchmark", "scanqa", *ROOM_QUESTIONS]
+    with pytest.raises(SystemExit, match=r"holds predictions for sqa3d, which is not in --benchmark"):
+        score.main(alone)
+    monkeypatch.undo()
+    predictions_of(output).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    score.main(alone)
+    assert lines_of(output) == lines
+    score.main(flags(model, output))  # and a benchmark may be added
+    assert lines_of(output) == lines_of(whole)
+
+
 def test_vlm3_tasks_by_a_recipe(tmp_path, capsys):
     base, processor = vlm3_base()
     base.save_pretrained(tmp_path / "plain")

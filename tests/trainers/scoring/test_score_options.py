@@ -135,6 +135,21 @@ def test_boxes_are_shown_as_a_model_was_taught(tmp_path):
         parse(write(3))
 
 
+def test_a_benchmark_reads_its_own_files_unless_told_otherwise(tmp_path):
+    """Without `dataset`, `annotation_file` was passed over and synthetic rooms were scored under the benchmark's name."""
+    names = ["scanqa", "sqa3d", "vsi_bench", "scan2cap", "scanrefer", "multi3drefer_boxes", "depth"]
+    flags = ["--predictions", "p", "--output", "o", "--geometry_inputs", "none", "--benchmark", *names]
+    loaders = ["scanqa", "sqa3d", "vsi_bench", "scan2cap", "scanrefer", "multi3drefer", "synthetic_rooms"]
+    found = parse(flags)[1]
+    assert [each.dataset for each in found.values()] == loaders
+    assert found["scanrefer"].ground_proposals == "detected"
+    told = parse([*flags, "--dataset", "hub", "--data", "scanqa.dataset=scannet"])[1]
+    assert [each.dataset for each in told.values()] == ["scannet", *["hub"] * 6]
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("dataset: synthetic_rooms\n")
+    assert {each.dataset for each in parse([*flags, "--config", str(recipe)])[1].values()} == {"synthetic_rooms"}
+
+
 DEPTH_OF_M = ("--model", "m", "--output", "o", "--benchmark", "depth")
 
 
@@ -155,6 +170,10 @@ DEPTH_OF_M = ("--model", "m", "--output", "o", "--benchmark", "depth")
         ([*DEPTH_OF_M, "--data", "depth.num_frames"], "BENCHMARK.OPTION=VALUE"),
         ([*DEPTH_OF_M, "--data", "depth.beauty=3"], "'beauty' is no option of a benchmark. There are .*dataset_path"),
         ([*DEPTH_OF_M, "--data", "depth.num_frame=3"], "Did you mean num_frames?"),
+        (
+            ["--model", "m", "--output", "o", "--benchmark", "scanqa", "sqa3d", "--dataset", "scanqa"],
+            "dataset='scanqa' is not of sqa3d: leave it out, or give --data sqa3d.dataset=sqa3d",
+        ),
         ([*DEPTH_OF_M, "--data", "pose.num_frames=3"], "'pose' is not among"),
         (["--predictions", "p.jsonl", "--output", "o", "--benchmark", "latency"], "measures a model"),
         (["--model", "/no/such/model", "--output", "o", "--benchmark", "depth"], "/no/such/model"),

@@ -8,7 +8,7 @@ from igep.trainers.metrics.figure import SHARE, Figure, error_scale
 from igep.trainers.scoring.score_table import as_table
 
 
-HOW = {name: name for name in PROTOCOL}
+HOW = {name: name for name in PROTOCOL} | {"geometry_inputs": "none"}
 
 
 def results(name: str, figures: dict[str, Figure], **facts) -> ModelResults:
@@ -19,9 +19,28 @@ def test_a_line_per_figure():
     table = as_table(
         results("depth", {"delta_1": Figure(0.5, 12, SHARE), "abs_rel": Figure(None, 12, error_scale("ratio"))})
     )
-    assert len({len(line) for line in table.splitlines()}) == 1
+    assert len({len(line) for line in table.split("\n\n")[0].splitlines()}) == 1
     assert "0.5000 | share | 12 " in table
     assert "| -      | ratio | 12 " in table
+
+
+def test_split_and_geometry_stand_with_the_scores():
+    how = HOW | {"dataset_name": "scanqa: prepared", "split": "as given; papers report the validation split"}
+    results_of = {
+        "scanqa": BenchmarkResults(how, {"exact_match, peer": Figure(25.0, 9, PER_CENT)}),
+        "scanrefer_boxes": BenchmarkResults(
+            how | {"geometry_inputs": "pose"}, {"accuracy_25, peer": Figure(1.0, 9, PER_CENT)}
+        ),
+    }
+    table = as_table(ModelResults("m", None, results_of))
+    assert "| scanqa          | scanqa: prepared | as given; papers report the validation split | none " in table
+    assert "| as given; papers report the validation split | pose " in table
+
+
+def test_papers_do_not_stand_beside_scores_on_synthetic_rooms():
+    figures = {"exact_match, peer": Figure(25.0, 9, PER_CENT)}
+    rooms = BenchmarkResults(HOW | {"dataset": "synthetic_rooms"}, figures)
+    assert "3D-IDE" not in as_table(ModelResults("m", None, {"scanqa": rooms}))
 
 
 def test_papers_stand_beside_what_is_measured_alike():

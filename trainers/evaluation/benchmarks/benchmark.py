@@ -72,12 +72,14 @@ class QuestionBenchmark(ABC):
         max_new_tokens (`int`): Longest answer unless the options say otherwise.
         frames_as (`str`): `"video"` or `"images"`, unless the model or the options say otherwise.
         task (`str`): Task of the rows: `questions`, or one of VLM3.
+        dataset (`str`, *optional*): Loader of the benchmark's own files, which reads them unless the options name another.
     """
 
     name: str
     max_new_tokens: int = 64
     frames_as: str = "video"
     task: str = "questions"
+    dataset: str | None = None
 
     @abstractmethod
     def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> Sequence[QuestionGroup]:

@@ -35,7 +35,6 @@ from igep.trainers.evaluation.benchmarks.text_benchmark import COUNTS, PER_CENT
 from igep.trainers.metrics.figure import Figure
 
 
-WITH_DETECTED = ("scanrefer", "multi3drefer")  # datasets that bring proposals of a detector
 PROPOSALS_IN_WORDS = {
     "objects": "the true boxes of the scene's objects",
     "detected": "boxes that a detector proposed (ScanNet: Mask3D, on the reconstructed mesh)",
@@ -121,7 +120,7 @@ class GroundingBenchmark(QuestionBenchmark):
     """Questions that a ground head answers.
 
     Args:
-        name (`str`): As on the command line.
+        name (`str`): As on the command line, and that of its loader.
         split (`str`): The split that papers report.
         metric (`Callable`): Takes predictions, references and a protocol, see `igep/trainers/metrics`.
         any_number (`bool`): Whether none, one or several boxes answer, or always one.
@@ -130,7 +129,7 @@ class GroundingBenchmark(QuestionBenchmark):
     max_new_tokens = 1  # no word is generated
 
     def __init__(self, name: str, split: str, metric: Callable[..., dict[str, float]], *, any_number: bool):
-        self.name = name
+        self.name = self.dataset = name
         self.split = split
         self.metric = metric
         self.any_number = any_number
@@ -162,7 +161,9 @@ class GroundingBenchmark(QuestionBenchmark):
                 f"benchmark={self.name!r}: say what geometry the predictions were made with: --geometry_inputs "
                 f"{', '.join(GEOMETRY_OF)}."
             )
-        default = "detected" if values["dataset"] in WITH_DETECTED else "objects"
+        default = (
+            "detected" if values["dataset"] == self.dataset else "objects"
+        )  # others bring no detector's proposals
         return {"geometry_inputs": inputs, "ground_proposals": values["ground_proposals"] or default}
 
     def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> GroundingQuestions:

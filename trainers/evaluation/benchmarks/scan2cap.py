@@ -35,7 +35,7 @@ class CaptionQuestions(SceneQuestions):
         questions (`datasets.Dataset`): Table with `QUESTION_FEATURES`, `referred_boxes` as in `load_scan2cap`.
         box_in_frame (`bool`): Whether `<coord>` becomes a box in the camera of a frame.
         reference_of (`Callable[[dict], dict]`): As `SceneQuestions`; the overlap is added as `iou`.
-        **sampling: `num_frames` and `questions_per_group` of `SceneQuestions`.
+        **sampling: `num_frames`, `questions_per_group` and `max_depth_metres` of `SceneQuestions`.
 
     Raises:
         SpatialDataError: As `SceneQuestions`; no object has a box that overlaps it. Reading a group raises it as well where a box cannot be shown in a frame.
@@ -101,6 +101,7 @@ class Scan2Cap(TextBenchmark):
             reference_of=self._scores.reference_of,
             num_frames=options.num_frames,
             questions_per_group=options.questions_per_pass,
+            max_depth_metres=options.max_depth_metres,
         )
 
     def figures(

@@ -49,14 +49,14 @@ class TextBenchmark(QuestionBenchmark):
     """Questions in words about scenes, from RGB alone: neither poses nor depth go to the model.
 
     Args:
-        name (`str`): As on the command line.
+        name (`str`): As on the command line, and that of its loader.
         split (`str`): The split that papers report.
         scores (`TextScores`): How answers are scored.
         max_new_tokens (`int`): Longest answer.
     """
 
     def __init__(self, name: str, split: str, scores: TextScores, max_new_tokens: int):
-        self.name = name
+        self.name = self.dataset = name
         self.max_new_tokens = max_new_tokens
         self._split = split
         self._scores = scores

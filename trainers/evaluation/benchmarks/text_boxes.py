@@ -65,7 +65,7 @@ class BoxQuestions(SceneQuestions):
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
         questions (`datasets.Dataset`): Table with `QUESTION_FEATURES`.
         any_number (`bool`): Whether questions may mean none, one or several objects.
-        **sampling: `num_frames` and `questions_per_group` of `SceneQuestions`.
+        **sampling: `num_frames`, `questions_per_group` and `max_depth_metres` of `SceneQuestions`.
 
     Raises:
         SpatialDataError: As `SceneQuestions`; a question that does not mean one object where `any_number` is not set. Reading
@@ -132,7 +132,7 @@ class TextBoxBenchmark(QuestionBenchmark):
     """Descriptions of objects, which are answered with boxes as text.
 
     Args:
-        name (`str`): As on the command line.
+        name (`str`): As on the command line: that of its loader, and `_boxes`.
         split (`str`): The split that papers report.
         scores (`BoxScores`): How boxes are scored.
         max_new_tokens (`int`): Longest answer.
@@ -141,7 +141,7 @@ class TextBoxBenchmark(QuestionBenchmark):
     task = TEXT_BOXES
 
     def __init__(self, name: str, split: str, scores: BoxScores, max_new_tokens: int):
-        self.name = name
+        self.name, self.dataset = name, name.removesuffix("_boxes")
         self.max_new_tokens = max_new_tokens
         self._split = split
         self._scores = scores
@@ -152,6 +152,7 @@ class TextBoxBenchmark(QuestionBenchmark):
             any_number=self._scores.any_number,
             num_frames=options.num_frames,
             questions_per_group=options.questions_per_pass,
+            max_depth_metres=options.max_depth_metres,
         )
 
     def figures(

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from scannet_tree import OBJECTS, processed, write_json, write_labels, write_scan
@@ -48,6 +49,7 @@ CASES = [
     *((task, f"{ROOMS} --focal_pixels 60") for task in ("depth", "correspondence", "pose", "objects")),
     ("rooms", HELD_OUT),
 ]
+TAKE_DEPTH = ("scanqa", "sqa3d", "scan2cap", "scanrefer_boxes", "multi3drefer_boxes")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_every_benchmark_of_questions_is_here():
     asked -= {
         "scanrefer",
         "multi3drefer",
-    }  # asked by `ground_inputs`, whose tokens test_grounding_rows.py compares with a batch's
+    }  # asked by `ground_inputs`, whose tokens test_baselines.py compares with those of training
     assert {name for name, _ in CASES} == asked
 
 
@@ -117,6 +119,16 @@ def test_training_and_evaluation_ask_in_the_same_words(name, words, folder, proc
         inputs = processor.question_inputs(frames, question, frames_as=options.frames_as)
         expected = trained_prompt(trained[question], processor, options.frames_as)
         assert torch.equal(inputs["input_ids"][0], expected)
+
+
+@pytest.mark.parametrize(("name", "words"), [case for case in CASES if case[0] in TAKE_DEPTH])
+def test_models_that_read_positions_get_the_depth_of_their_training(name, words, folder):
+    options = options_of(name, f"{words} --max_depth_metres 2.5", folder)
+    trained = trained_rows(options)[0]
+    group = BENCHMARKS[name].groups(options, SceneTableCache())[0]
+    shown = group.read_example((8, 8)).depth_metres
+    assert 0 < shown.max() <= 2.5
+    np.testing.assert_array_equal(shown, trained.depth_metres)
 
 
 def test_a_difference_is_an_option_that_is_off_and_stands_with_the_score(folder):

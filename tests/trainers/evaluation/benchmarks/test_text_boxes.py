@@ -11,10 +11,12 @@ from scored_model import lines_of, save_tiny, score_on_two_processes, scored_as
 
 from igep.text_boxes import NEGATIVE_SIZE, NO_BOX, NOT_JSON, WRONG_FRAME, WRONG_LENGTH, WRONG_NUMBER
 from igep.trainers import score
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.text_boxes import MULTI3DREFER_BOXES, SCANREFER_BOXES, SEVERAL
 from igep.trainers.geometry.oriented_boxes import transform_box
+from igep.trainers.scoring.score_options import parse
 
 
 SCAN = "scene0000_00"
@@ -199,7 +201,10 @@ def test_an_object_that_is_not_there(root):
 def test_questions_about_several_objects_are_not_scanrefers(root):
     (root / "given.jsonl").write_text("")
     words = flags(root, "multi3drefer", "--predictions", str(root / "given.jsonl"))
-    with pytest.raises(SystemExit, match="3 of 4 questions do not mean one object"):
+    options = parse(words)[1]["multi3drefer_boxes"]
+    with pytest.raises(SpatialDataError, match="3 of 4 questions do not mean one object"):
+        SCANREFER_BOXES.groups(options, SceneTableCache())
+    with pytest.raises(SystemExit, match="dataset='multi3drefer' is not of scanrefer_boxes"):
         score.main([word.replace("multi3drefer_boxes", "scanrefer_boxes") for word in words])
 
 
