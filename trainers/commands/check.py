@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--metres_per_depth_unit",
         type=float,
-        help="scannet: scale of the depth maps, as for training (default: 0.001)",
+        help="scannet: scale of the depth maps, as for training (default: 0.001 for whole numbers, 1 for floating-point)",
     )
     parser.add_argument(
         "--depth_kind", choices=("z", "euclidean"), help="scannet: kind of depth, as for training (default: z)"

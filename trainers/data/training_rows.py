@@ -9,7 +9,7 @@ from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.row_source import RowSource
-from igep.trainers.data.scenes.depth_saturation import say_constant_tops
+from igep.trainers.data.scenes.depth_saturation import say_odd_depths
 from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.shown_box_dataset import ShownBoxDataset
 from igep.trainers.data.spatial_dataset import SpatialDataset
@@ -113,7 +113,7 @@ class SceneTableCache:
         if key not in self._tables:
             self._tables[key] = load_train_and_held_out(source)
             if max_depth_metres is not None and source.dataset != "synthetic_rooms":
-                say_constant_tops(SceneTable(self._tables[key][0][0]), max_depth_metres)
+                say_odd_depths(SceneTable(self._tables[key][0][0]), max_depth_metres)
         return self._tables[key]
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.rooms.room_renderer import RoomSpec, render_rooms, sample_layout
-from igep.trainers.data.scannet import METRES_PER_DEPTH_UNIT, load_scannet
+from igep.trainers.data.scannet import load_scannet
 from igep.trainers.experiments.deliberate_mistakes import DELIBERATE_MISTAKES, DeliberateMistake, decoded_row
 from igep.trainers.scene_check.check_scenes import SceneReport, check_scene
 
@@ -53,8 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--metres_per_depth_unit",
         type=float,
-        default=METRES_PER_DEPTH_UNIT,
-        help="scale of the depth maps of --scenes",
+        help="scale of the depth maps of --scenes (default: 0.001 for whole numbers, 1 for floating-point)",
     )
     parser.add_argument("--only", help="regular expression: the mistakes to make")
     options = parser.parse_args(arguments)

@@ -9,7 +9,7 @@ import numpy as np
 from datasets import Dataset
 from tqdm import tqdm
 
-from igep.trainers.data.scannet import METRES_PER_DEPTH_UNIT, read_scene_folder, scene_folders
+from igep.trainers.data.scannet import read_scene_folder, scene_folders
 from igep.trainers.data.scenes.scene_validation import ValidScene, validate_scene
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.scene_check.compare_geometries import MIN_OVERLAP
@@ -58,7 +58,7 @@ def check_folder(
     root: str | Path,
     *,
     frame_stride: int = 1,
-    metres_per_depth_unit: float = METRES_PER_DEPTH_UNIT,
+    metres_per_depth_unit: float | None = None,
     depth_kind: str = "z",
 ) -> list[SceneReport]:
     """Check a ScanNet-like scene folder or a folder of them; a scene that cannot be read is reported as wrong.
@@ -66,7 +66,8 @@ def check_folder(
     Args:
         root (`str | Path`): See `scannet.load_scannet`.
         frame_stride (`int`, *optional*, defaults to `1`): As training reads it: every n-th frame.
-        metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): As training reads it.
+        metres_per_depth_unit (`float`, *optional*): As training reads it: by default 0.001 for whole numbers and 1 for
+            floating-point depth.
         depth_kind (`str`, *optional*, defaults to `"z"`): As training reads it.
 
     Returns:

@@ -189,6 +189,17 @@ def test_a_folder_is_read_as_training_reads_it(tmp_path: Path) -> None:
         check_folder(tmp_path, frame_stride=0)
 
 
+def test_floating_point_depth_is_metres_as_in_training(tmp_path: Path) -> None:
+    folder = write_exported(tmp_path / "desk", scene_row(5))
+    for path in (folder / "depth").iterdir():
+        np.save(path.with_suffix(".npy"), np.asarray(Image.open(path)).astype(np.float32) / 1000)
+        path.unlink()
+    (report,) = check_folder(folder)
+    assert report.verdict == "not testable", report.reason
+    (in_millimetres,) = check_folder(folder, metres_per_depth_unit=0.001)
+    assert in_millimetres.verdict == "wrong"
+
+
 def test_every_row_of_a_table_is_checked() -> None:
     rows = [scene_row(5, "right"), {**scene_row(5, "wrong"), "metres_per_depth_unit": 1.0}]
     reports = check_scenes(Dataset.from_list(rows, features=SCENE_FEATURES))

@@ -69,32 +69,76 @@ def constant_top(
     return ConstantTop(float(tops.max()), float(share), len(having))
 
 
-def say_constant_tops(scenes: SceneTable, max_depth_metres: float) -> None:
-    """Looks at a few maps of a few scenes, and warns where their largest number is hardly a distance.
+@dataclass(frozen=True)
+class _LookedAt:
+    """Maps of a scene, or of several that have few.
 
     Args:
-        scenes (`SceneTable`): The scenes.
-        max_depth_metres (`float`): Depth beyond it is not used anyway, and not warned about.
+        scene_id (`str`): The scene, or the first one.
+        scale (`float`): Metres per stored unit.
+        maps (`list[np.ndarray]`): (h, w) each, in stored units; 0 = not measured.
+        poses (`np.ndarray`, *optional*): (F, 4, 4) `world_from_camera` of the maps.
     """
-    suspicious = []
-    numbers = uniform_frame_indices(len(scenes), min(len(scenes), SCENES_LOOKED_AT)).tolist()
-    for number in numbers:
-        frames = np.intersect1d(scenes.usable_frames(number), np.flatnonzero(scenes.frames_with_depth(number)))
-        if len(frames) < FEWEST_MAPS:
-            continue
-        row = scenes.row(number, frames[uniform_frame_indices(len(frames), min(len(frames), MAPS_LOOKED_AT))])
-        scale = row["metres_per_depth_unit"]
-        maps = [decode_depth(row["scene_id"], place, depth) for place, depth in enumerate(row["depth"])]
-        poses = np.array(row["world_from_camera"]) if row["world_from_camera"] else None
-        top = constant_top(maps, poses, scale)
-        if top is not None and top.value * scale <= max_depth_metres:
-            suspicious.append((row["scene_id"], len(maps), scale, top))
+
+    scene_id: str
+    scale: float
+    maps: list[np.ndarray]
+    poses: np.ndarray | None
+
+
+def say_odd_depths(scenes: SceneTable, max_depth_metres: float) -> None:
+    """Looks at a few maps of a few scenes, and warns where their largest number is hardly a distance, or most are too far.
+
+    Args:
+        scenes (`SceneTable`): The scenes. Those of few frames, such as clips, are looked at together.
+        max_depth_metres (`float`): Depth beyond it is not used.
+    """
+    looked_at = _look(scenes)
+    tops = [(one, constant_top(one.maps, one.poses, one.scale)) for one in looked_at]
+    suspicious = [(one, top) for one, top in tops if top is not None and top.value * one.scale <= max_depth_metres]
     if suspicious:
-        scene_id, num_maps, scale, top = suspicious[0]
+        one, top = suspicious[0]
         logger.warning(
             "Scene %r: the largest depth, %g (%.4g m), is that of %d of %d maps and of %.1f %% of their measured pixels, and so in "
             "%d of %d scenes looked at. If it stands for no measurement, write 0 in its place, or set max_depth_metres below "
             "%.4g: what lies beyond is then no measurement.",
-            *(scene_id, top.value, top.value * scale, top.num_maps, num_maps, 100 * top.share),
-            *(len(suspicious), len(numbers), top.value * scale),
+            *(one.scene_id, top.value, top.value * one.scale, top.num_maps, len(one.maps), 100 * top.share),
+            *(len(suspicious), len(looked_at), top.value * one.scale),
         )
+    medians = [(one, _median_metres(one)) for one in looked_at]
+    far = [(one, median) for one, median in medians if median > max_depth_metres]
+    if far:
+        one, median = far[0]
+        logger.warning(
+            "Scene %r: most of its depth lies beyond max_depth_metres=%g, half of it beyond %.4g m, and is no measurement; so in %d "
+            "of %d scenes looked at. Correct metres_per_depth_unit (it is %g), or raise max_depth_metres.",
+            *(one.scene_id, max_depth_metres, median, len(far), len(looked_at), one.scale),
+        )
+
+
+def _look(scenes: SceneTable) -> list[_LookedAt]:
+    found: list[_LookedAt] = []
+    few: dict[float, list[_LookedAt]] = {}
+    for number in uniform_frame_indices(len(scenes), min(len(scenes), SCENES_LOOKED_AT)).tolist():
+        frames = np.intersect1d(scenes.usable_frames(number), np.flatnonzero(scenes.frames_with_depth(number)))
+        if not len(frames):
+            continue
+        row = scenes.row(number, frames[uniform_frame_indices(len(frames), min(len(frames), MAPS_LOOKED_AT))])
+        maps = [decode_depth(row["scene_id"], place, depth) for place, depth in enumerate(row["depth"])]
+        poses = np.array(row["world_from_camera"]) if row["world_from_camera"] else None
+        one = _LookedAt(row["scene_id"], row["metres_per_depth_unit"], maps, poses)
+        if len(maps) < FEWEST_MAPS:
+            few.setdefault(one.scale, []).append(one)
+        else:
+            found.append(one)
+    for scale, parts in few.items():
+        poses = [part.poses for part in parts]
+        together = None if any(part is None for part in poses) else np.concatenate(poses)
+        maps = [depth for part in parts for depth in part.maps]
+        found.append(_LookedAt(parts[0].scene_id, scale, maps, together))
+    return found
+
+
+def _median_metres(looked_at: _LookedAt) -> float:
+    measured = np.concatenate([depth[depth > 0] for depth in looked_at.maps])
+    return float(np.median(measured)) * looked_at.scale if len(measured) else 0.0

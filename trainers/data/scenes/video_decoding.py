@@ -237,16 +237,22 @@ class _Video:
     def timeline_of_frames(self) -> Timeline:
         """When frames are shown, by decoding them all."""
         times: list[int | None] = []
+        packet_times: list[int | None] = []
         container, stream = self.open()
         with container:
             for packet in _packets(container, stream):
+                if packet is not None and packet.size:
+                    packet_times.append(packet.dts)
                 times += [frame.pts for frame in _decoded(stream, packet) or ()]
                 if self.limits is not None:
                     self.limits.check_count(len(times))
             if not times:
                 raise VideoFault("no frames")
-            if None not in times and all(time < later for time, later in pairwise(times)):
+            if _rise(times):
                 return Timeline(times, [], stream.time_base)
+            # AVI has a time for each packet, in the order of decoding: as many frames are shown in as much time.
+            if len(packet_times) == len(times) and _rise(packet_times):
+                return Timeline(packet_times, [], stream.time_base)
             return Timeline(list(range(len(times))), [], 1 / (stream.average_rate or Fraction(25)))
 
     def take(self, timeline: Timeline, count: int, *, counted: bool = False) -> ShownFrames | None:
@@ -383,6 +389,10 @@ def _seek(container: av.container.InputContainer, stream: av.VideoStream, time: 
         container.seek(time, stream=stream)
     except av.FFmpegError as error:
         raise _WrongTimesError from error
+
+
+def _rise(times: Sequence[int | None]) -> bool:
+    return None not in times and all(time < later for time, later in pairwise(times))
 
 
 def _usual_interval(times: Sequence[int]) -> float:

@@ -8,7 +8,7 @@ from datasets import Dataset
 from PIL import Image
 from scene_folders import camera_path, scene_row
 
-from igep.trainers.data.scenes.depth_saturation import constant_top, say_constant_tops
+from igep.trainers.data.scenes.depth_saturation import constant_top, say_odd_depths
 from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES
 
@@ -50,15 +50,34 @@ def test_a_wall_that_faces_the_camera_is_no_constant_top() -> None:
 
 def test_it_is_said_once_for_all_scenes(caplog: pytest.LogCaptureFixture) -> None:
     rows = [scene_row(6, name) for name in "abc"]
-    say_constant_tops(SceneTable(Dataset.from_list(rows, features=SCENE_FEATURES)), 100.0)
+    say_odd_depths(SceneTable(Dataset.from_list(rows, features=SCENE_FEATURES)), 100.0)
     assert not caplog.records
     for row in rows[:2]:
         row["depth"] = [Image.fromarray(depth) for depth in noisy_maps(6, 8191)]
     table = SceneTable(Dataset.from_list(rows, features=SCENE_FEATURES))
-    say_constant_tops(table, 8.0)
+    say_odd_depths(table, 8.0)
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
-        say_constant_tops(table, 100.0)
+        say_odd_depths(table, 100.0)
     (record,) = caplog.records
     for words in ("Scene 'a'", "8191 (8.191 m)", "6 of 6 maps", "2 of 3 scenes", "max_depth_metres below 8.191"):
         assert words in record.getMessage()
+
+
+def test_tops_of_short_clips_are_found(caplog: pytest.LogCaptureFixture) -> None:
+    """Scenes without questions are cut into clips of two frames before anything looks at them."""
+    rows = [scene_row(2, f"clip{number}") for number in range(4)]
+    for row in rows:
+        row["depth"] = [Image.fromarray(depth) for depth in noisy_maps(2, 8191)]
+    with caplog.at_level(logging.WARNING):
+        say_odd_depths(SceneTable(Dataset.from_list(rows, features=SCENE_FEATURES)), 100.0)
+    assert "is that of 8 of 8 maps" in caplog.text
+
+
+def test_depth_that_is_all_too_far_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    rows = [scene_row(3, "right"), {**scene_row(3, "wrong"), "metres_per_depth_unit": 1.0}]
+    with caplog.at_level(logging.WARNING):
+        say_odd_depths(SceneTable(Dataset.from_list(rows, features=SCENE_FEATURES)), 100.0)
+    assert "Scene 'wrong': most of its depth lies beyond max_depth_metres=100" in caplog.text
+    assert "1 of 2 scenes" in caplog.text
+    assert "metres_per_depth_unit (it is 1)" in caplog.text

@@ -132,6 +132,15 @@ def test_frames_are_spread_over_time(tmp_path: Path) -> None:
     assert found.timeline.duration_seconds == pytest.approx(10)
 
 
+def test_avi_with_frames_out_of_order_has_times(tmp_path: Path) -> None:
+    times = [*range(0, 9000, 1000), *range(9000, 10000, 20)]
+    found = shown(encode(tmp_path / "video.avi", moving_frames(len(times)), options=GROUPS, milliseconds=times), 10)
+    # True but for the two frames that are decoded ahead of where the rate changes.
+    assert [found.timeline.seconds(number) for number in range(9)] == pytest.approx(range(9))
+    assert found.numbers[-2] < 12, "and not spread over the 50 frames of the last second"
+    assert found.timeline.duration_seconds == pytest.approx(10, abs=2.1)
+
+
 @pytest.mark.parametrize("matrix", ORIENTATIONS)
 def test_all_eight_display_matrices(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
     """A white quarter at the top left and a grey one at the top right, which go where the matrix sends them."""
