@@ -161,6 +161,8 @@ def unify_focal_length(
                 f"{frame.height} pixels."
             )
         moved["pixels"] = view.from_original(pixels)
+        for edge in (np.zeros(2), np.array(new_size[::-1])):  # a point on an edge stays on it, whatever is rounded
+            moved["pixels"] = np.where(np.isclose(moved["pixels"], edge, rtol=0, atol=1e-9), edge, moved["pixels"])
         moved["inside"] = inside_image(moved["pixels"], new_size)
     if boxes is not None:
         corners = np.asarray(boxes, dtype=np.float64)

@@ -237,7 +237,12 @@ def read_frame_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dic
     """
     grid_name = "video_grid_thw" if is_video else "image_grid_thw"
     if hidden_state.dim() == 2 and grid_name in inputs:
-        return _flat_grids(config.vision_config, hidden_state, inputs[grid_name], is_video)
+        merges = inputs.get("video_merge_sizes" if is_video else "image_merge_sizes")
+        if merges is not None:  # VideoLLaMA 3, which merges frames of videos and leaves images whole
+            merge_size = int(merges[0])
+        else:
+            merge_size = config.vision_config.to_dict().get("spatial_merge_size", 1)
+        return _flat_grids(config.vision_config, hidden_state, inputs[grid_name], is_video, merge_size)
     if config.vision_config.model_type == "pixtral":
         return _raster_grids(config, hidden_state, inputs["image_sizes"])
     if hidden_state.dim() == 3:
@@ -249,7 +254,9 @@ def read_frame_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dic
     )
 
 
-def _flat_grids(vision_config: PreTrainedConfig, hidden_state: Tensor, grid_thw: Tensor, is_video: bool) -> FrameGrids:
+def _flat_grids(
+    vision_config: PreTrainedConfig, hidden_state: Tensor, grid_thw: Tensor, is_video: bool, merge_size: int
+) -> FrameGrids:
     units = tuple((int(frames), int(rows), int(columns)) for frames, rows, columns in grid_thw.tolist())
     num_tokens = sum(math.prod(unit) for unit in units)
     if num_tokens != len(hidden_state):
@@ -260,8 +267,8 @@ def _flat_grids(vision_config: PreTrainedConfig, hidden_state: Tensor, grid_thw:
     window_index = None
     fields = vision_config.to_dict()
     if "fullatt_block_indexes" in fields:  # Qwen2.5-VL and its relatives
-        side = vision_config.window_size // vision_config.patch_size // vision_config.spatial_merge_size
-        window_index = window_order(units, vision_config.spatial_merge_size, side)
+        side = vision_config.window_size // vision_config.patch_size // merge_size
+        window_index = window_order(units, merge_size, side)
     elif "window_size" in fields:
         raise ValueError(
             f"{vision_config.model_type}: the order in which its attention windows put the tokens is not known here: use "
@@ -269,8 +276,8 @@ def _flat_grids(vision_config: PreTrainedConfig, hidden_state: Tensor, grid_thw:
         )
     return FrameGrids(
         units=units,
-        temporal_patch_size=vision_config.temporal_patch_size,
-        merge_size=vision_config.spatial_merge_size,
+        temporal_patch_size=fields.get("temporal_patch_size", 1),
+        merge_size=merge_size,
         flat=True,
         is_video=is_video,
         window_index=window_index,

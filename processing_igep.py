@@ -120,6 +120,11 @@ class IGEPProcessor(ProcessorMixin):
         return f"IGEPProcessor({self.base_processor!r})"
 
     @property
+    def takes_videos(self) -> bool:
+        """Whether the base takes videos besides images."""
+        return "video_processor" in self.base_processor.get_attributes()
+
+    @property
     def chat_template(self) -> str | dict[str, str] | None:
         """The base processor's own."""
         return self.base_processor.chat_template
@@ -170,7 +175,7 @@ class IGEPProcessor(ProcessorMixin):
                 raise ValueError(f"frames: sample {index} has no frames; give at least one image.")
         if frames_as == "images":
             return {"images": frames}
-        if "video_processor" not in self.base_processor.get_attributes():
+        if not self.takes_videos:
             raise ValueError(
                 f"{type(self.base_processor).__name__} takes images and no videos: set frames_as to images for this base."
             )

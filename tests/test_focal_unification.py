@@ -92,6 +92,15 @@ def test_points_and_rays_move_together(width, height, fx, fy, focal, mode, data)
     np.testing.assert_allclose(view.to_original(view.pixels), [x, y], atol=1e-9)
 
 
+def test_a_point_on_the_edge_stays_on_it():
+    # 158 * (361 / 158) is a little more than 361 in floating point.
+    view = unify_focal_length(
+        Image.new("RGB", (20, 158)), camera(30, 69, 10, 79), focal_pixels=158, pixels=np.array([20.0, 158.0])
+    )
+    assert view.inside
+    assert view.pixels.tolist() == [105, 361]
+
+
 def test_image_content_moves_with_the_points():
     frame = gradient(64, 48)
     view = unify_focal_length(

@@ -239,7 +239,7 @@ def test_the_real_parser_takes_the_command(command, stop_after_parsing, monkeypa
     [
         ("igep aks --model m --video v q", "refused"),
         ("igep ask --modle m --video v q", "refused"),
-        ("igep check path --gap", "--gap"),
+        ("igep check path --metres_per 1", "--metres_per"),
         ("igep sft --config quikstart.yaml", "refused"),
         ("igep sft --config quickstart.yaml --max_step 2", "refused"),
         ("igep launch fsdp3.yaml sft --config quickstart.yaml", "refused"),
@@ -262,11 +262,9 @@ def test_a_command_with_a_mistake_would_be_found(line, reason, stop_after_parsin
 
 
 def test_commands_are_found_where_they_stand():
-    block = (
-        "A=1 igep check a \\\n  --gaps 1 && make test  # a remark\ncurl x <<JSON\nigep in a text\nJSON\nigep demo\n"
-    )
+    block = "A=1 igep check a \\\n  --frame_stride 1 && make test  # a remark\ncurl x <<JSON\nigep in a text\nJSON\nigep demo\n"
     found = [words for line in shell_lines(block) for words in commands_in(line)]
-    assert ("igep", "check", "a", "--gaps", "1") in found
+    assert ("igep", "check", "a", "--frame_stride", "1") in found
     assert ("make", "test") in found
     assert ("igep", "demo") in found
     assert not any("text" in words for words in found)

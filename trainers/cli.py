@@ -40,6 +40,10 @@ EXPERIMENTS = {
         "experiments.focal_ablation",
         "compare training with and without one focal length for all images",
     ),
+    "check-mistakes": (
+        "experiments.check_mistakes",
+        "make sixty mistakes on right scenes, and see what `igep check` says",
+    ),
     "pretrain-tiny": ("experiments.pretrain_tiny", "make the tiny base anew"),
 }
 GROUPS = {
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments (`Sequence[str]`, *optional*): Arguments after the command's name; those of the process by default.
 
     Returns:
-        `int`: Exit code: 0, 1 when `check` finds a wrong scene, 2 for anything the user can correct (one line on standard
+        `int`: Exit code: 0, what `check` says of scenes (1 wrong, 3 suspicious, 4 not testable), 2 for anything the user can correct (one line on standard
         error says what). Scripts and experiments end the process themselves where something is wrong, most with 1.
     """
     options = _parser().parse_args(arguments)

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow as pa
 from datasets import Dataset, Image, List, Value
 from datasets.table import embed_table_storage
 from huggingface_hub import DatasetCard, DatasetCardData, HfApi
@@ -24,15 +25,16 @@ from igep.trainers.cards.licences import Licence
 from igep.trainers.cards.markdown import in_markdown
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
 from igep.trainers.data.scannet_scenes import load_object_table
+from igep.trainers.data.scenes.stored_depth import npy_as_image
 from igep.trainers.package_files import CARD_TEMPLATES
 from igep.trainers.publishing.hub_upload import check_repo_id, check_repository, hub_errors, listing, upload_folder
 from igep.trainers.publishing.published_folder import PublishError, check_new_folder
-from igep.trainers.scene_check.check_scenes import check_scenes, format_reports
+from igep.trainers.scene_check.check_scenes import check_scenes
+from igep.trainers.scene_check.report_table import format_reports
 
 
 SCENES_PER_FILE = 50
 CHECKED_SCENES = 3
-GAPS = (1, 5)
 
 
 def dataset_card(
@@ -116,9 +118,27 @@ def stage_scenes(
         for shard in tqdm(range(shards), desc=f"writing {name}", unit="file"):
             part = table.shard(shards, shard, contiguous=True).with_format("arrow")
             # Loaders note where an image lies; what is published holds the image itself.
-            part = part.map(embed_table_storage, batched=True, batch_size=1, load_from_cache_file=False)
+            part = part.map(_embedded, batched=True, batch_size=1, load_from_cache_file=False)
             part.to_parquet(target / name / f"train-{shard:05d}-of-{shards:05d}.parquet")
     (target / "README.md").write_text(card, encoding="utf-8")
+
+
+def _embedded(table: pa.Table) -> pa.Table:
+    """Rows that hold their images; depth in `.npy` becomes images, which is what the column says it holds."""
+    if "depth" not in table.column_names:
+        return embed_table_storage(table)
+    depth = table["depth"].combine_chunks()
+    paths = depth.flatten().field("path").to_pylist()
+    if any(path is not None and path.lower().endswith(".npy") for path in paths):
+        rows = [
+            entry and {"bytes": npy_as_image(entry["path"]), "path": None}
+            for row in depth.to_pylist()
+            for entry in row
+        ]
+        images = pa.ListArray.from_arrays(depth.offsets, pa.array(rows, type=depth.type.value_type))
+        place = table.column_names.index("depth")
+        table = table.set_column(place, table.schema.field("depth"), images)
+    return embed_table_storage(table)
 
 
 def _kind(feature: object) -> str:
@@ -219,8 +239,8 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
     scenes, questions = load_scenes(source)
     # What `igep prepare` wrote beside its scenes goes along: without it no benchmark asks about their boxes.
     objects = load_object_table(source.dataset_path, source.dataset_split) if source.dataset == "hub" else None
-    reports = check_scenes(scenes.select(range(min(CHECKED_SCENES, len(scenes)))), gaps=GAPS)
-    print(format_reports(reports, GAPS))
+    reports = check_scenes(scenes.select(range(min(CHECKED_SCENES, len(scenes)))))
+    print(format_reports(reports))
     wrong = [report.scene_id for report in reports if report.verdict == "wrong"]
     if wrong and not options.publish_wrong_geometry:
         raise PublishError(
@@ -233,7 +253,7 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
         repo_id=options.repo_id,
         licence=options.licence,
         source=options.source,
-        check=format_reports(reports, GAPS),
+        check=format_reports(reports),
     )
     if options.dry_run is not None:
         stage_scenes(scenes, questions, card, options.dry_run, objects)

@@ -75,7 +75,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
         SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not know.
-        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the options, or options that exclude each other.
+        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the options, or
+            options that exclude each other.
     """
 
     _tag_names = ["trl", "sft", "igep"]
@@ -85,7 +86,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     loss_needs = {
         "loss_ce": "a question with its answer",
         "loss_geometry": "measured depth",
-        "loss_cross_view": "intrinsics, poses, and frames that see the same surface",
+        "loss_cross_view": "intrinsics, poses, and frames with measured depth that see the same surface",
         "loss_global": "anything that the teacher describes (the geometry oracle: measured depth)",
     }
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}

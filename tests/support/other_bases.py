@@ -19,6 +19,10 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
     SmolVLMConfig,
+    VideoLlama3Config,
+    VideoLlama3ImageProcessor,
+    VideoLlama3Processor,
+    VideoLlama3VideoProcessor,
 )
 
 from igep.processing_igep import IGEPProcessor
@@ -32,6 +36,7 @@ SPECIAL = {
     "gemma3": ["<start_of_image>", "<end_of_image>"],
     "internvl": ["<img>", "</img>", "<IMG_CONTEXT>"],
     "mistral3": ["[IMG]", "[IMG_BREAK]", "[IMG_END]"],
+    "video_llama_3": [],
 }
 
 
@@ -121,6 +126,20 @@ def build_other(family: str, *, tiles: bool = False) -> tuple[PreTrainedModel, I
             tokenizer,
             InternVLVideoProcessor(size=size),
             image_seq_length=4,
+            chat_template=template,
+        )
+    elif family == "video_llama_3":
+        config = VideoLlama3Config(
+            vision_config={**VISION, "patch_size": 8},
+            text_config={"model_type": "qwen2", **text},
+            image_token_id=ids("<image>"),
+            video_token_id=ids("<video>"),
+        )
+        tokenizer.image_token, tokenizer.video_token = "<image>", "<video>"
+        processor = VideoLlama3Processor(
+            VideoLlama3ImageProcessor(patch_size=8),
+            tokenizer,
+            VideoLlama3VideoProcessor(patch_size=8),
             chat_template=template,
         )
     else:

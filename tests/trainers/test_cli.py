@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checked_rooms import room_row
 from PIL import Image
 from scene_folders import scene_row, write_exported
 from tiny_checkpoints import random_frames
@@ -56,7 +57,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("name", "shown"),
     [
         ("ask", ["--model", "--video", "--frames", "--pixel"]),
-        ("check", ["--gaps", "--output"]),
+        ("check", ["--metres_per_depth_unit", "--output"]),
         ("demo", ["--model", "--port", "--host"]),
         ("export", ["output"]),
         ("merge", ["--base"]),
@@ -159,7 +160,11 @@ def test_user_errors_are_one_line(clip: Path, tmp_path: Path, capsys: pytest.Cap
         (["ask", "--model", "m", "--video", str(clip), "--frames", "9", "How?"], "it has 3 frames, 9 are asked for"),
         (["ask", "--model", str(tmp_path / "none"), "--video", str(clip), "How?"], str(tmp_path / "none")),
         (["check", str(tmp_path)], "no scene here"),
-        (["check", str(tmp_path), "--gaps", "0"], "gaps=[0]"),
+        (["check", str(tmp_path), "--frame_stride", "0"], "frame_stride=0"),
+        (
+            ["check", "--dataset", "hub", str(tmp_path), "--frame_stride", "2"],
+            "--frame_stride is for --dataset scannet",
+        ),
         (["check", "--dataset", "hub", str(tmp_path)], "igep check: "),
         (["launch", "no.yaml", "sft"], "no launch plan no.yaml"),
     ):
@@ -171,16 +176,26 @@ def test_user_errors_are_one_line(clip: Path, tmp_path: Path, capsys: pytest.Cap
         assert "Traceback" not in captured.err
 
 
-def test_check_tells_right_from_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = write_exported(tmp_path / "scenes" / "desk", scene_row(5))
+def test_check_tells_verdicts_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_exported(tmp_path / "scenes" / "desk", room_row())
+    as_training = ["--metres_per_depth_unit", "0.0002"]
     picture = tmp_path / "check.png"
-    assert cli.main(["check", str(tmp_path / "scenes"), "--gaps", "1", "2", "--output", str(picture)]) == 0
+    assert cli.main(["check", str(tmp_path / "scenes"), *as_training, "--output", str(picture)]) == 0
     assert "desk" in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert cli.main(["check", str(folder)]) == 1
+    assert "multiply `metres_per_depth_unit` by 0.2" in capsys.readouterr().out
     for path in (folder / "pose").iterdir():
         np.savetxt(path, np.linalg.inv(np.loadtxt(path)))
-    assert cli.main(["check", str(folder), "--gaps", "1", "2"]) == 1
+    assert cli.main(["check", str(folder), *as_training]) == 1
     assert "likely the poses are world-to-camera" in capsys.readouterr().out
+    assert cli.main(["check", str(write_exported(tmp_path / "grey", scene_row(5)))]) == 4
+    assert "cannot show mistakes in colour images" in capsys.readouterr().out
+    bare = write_exported(tmp_path / "bare", scene_row(3))
+    for path in (bare / "pose").iterdir():
+        path.unlink()
+    assert cli.main(["check", str(bare)]) == 3
+    assert "no poses" in capsys.readouterr().out
 
 
 def test_a_subcommand_is_required(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,12 +7,14 @@ import pytest
 from datasets import load_dataset
 from hub_stand_in import HubStandIn
 from huggingface_hub import DatasetCard, HfApi
+from PIL import Image
 from scannet_tree import write_scan
 from scene_folders import scene_row, write_exported
 
 from igep.trainers import cli, publish_scenes
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
 from igep.trainers.data.scannet_scenes import load_scannet_scenes
+from igep.trainers.data.spatial_dataset import SpatialDataset
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning:httpx2")  # huggingface_hub 2.4 itself
@@ -29,7 +31,9 @@ def test_dry_run_holds_tables_that_train(tmp_path, capsys):
     assert [config["config_name"] for config in card.data.configs] == ["scenes", "questions"]
     for line in ("| scenes | 3 |", "| frames | 6 |", "| frames with depth | 6 |", "| questions | 6 |", "Rendered."):
         assert line in card.text
-    assert "ok" in card.text.split("```")[-2], "the check of the geometry"
+    checked = card.text.split("```")[-2]
+    assert "own poses" in checked
+    assert checked.count("not testable: ") == 3, "two frames of a room are too few to tell"
     scenes, questions = load_scenes(SceneSource(dataset="hub", dataset_path=str(folder)))
     assert (len(scenes), len(questions)) == (3, 6)
     expected, _ = load_scenes(SceneSource(num_rooms=3, room_image_size=32, room_seed=5))
@@ -91,6 +95,23 @@ def test_objects_and_proposals_of_prepared_scenes_go_along(tmp_path, monkeypatch
     assert found.object_ids == expected.object_ids == {"scene0000_00": [0, 1, 3, 7]}
     assert found.proposals == expected.proposals
     assert len(found.proposals["scene0000_00"]) == 4
+
+
+@pytest.mark.parametrize("metres", [True, False])
+def test_depth_arrays_become_images(tmp_path, metres):
+    folder = write_exported(tmp_path / "scans" / "scene_a", scene_row(scene_id="scene_a"))
+    for path in list((folder / "depth").iterdir()):
+        depth = np.asarray(Image.open(path))
+        np.save(path.with_suffix(".npy"), (depth / 1000).astype(np.float32) if metres else depth)
+        path.unlink()
+    options = ["--dataset", "scannet", "--dataset_path", str(tmp_path / "scans"), "--repo-id", "user/scans"]
+    expected, _ = load_scenes(SceneSource(dataset="scannet", dataset_path=str(tmp_path / "scans")))
+    rows = SpatialDataset(expected, None, num_frames=3, geometry_size=(24, 32))
+    publish_scenes.main([*options, "--dry-run", str(tmp_path / "out")])
+    found, _ = load_scenes(SceneSource(dataset="hub", dataset_path=str(tmp_path / "out")))
+    assert found[0]["depth"][0].mode == ("F" if metres else "I;16")  # as any user of `datasets` sees it
+    published = SpatialDataset(found, None, num_frames=3, geometry_size=(24, 32))
+    np.testing.assert_array_equal(published[0].depth_metres, rows[0].depth_metres)
 
 
 def test_wrong_geometry_is_not_published(tmp_path, capsys):

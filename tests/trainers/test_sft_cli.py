@@ -331,7 +331,7 @@ def test_accelerate_launch_with_a_recipe_and_tensorboard(base, tmp_path):
 @pytest.mark.parametrize("question", ["<image>\\nHow far is the chair?", "How far is the chair?"])
 def test_own_scenes_with_words_of_ones_own(tmp_path, question):
     """The tiny base knows 103 words: others are named before training, or added to what it reads and says."""
-    write_exported(tmp_path / "scans" / "desk", scene_row(6))
+    write_exported(tmp_path / "scans" / "desk", scene_row(20))
     lines = (
         f'{{"question": "{question}", "answer": "2.5 metres"}}\n{{"question": "What room?", "answer": "a study"}}\n'
     )
@@ -344,8 +344,6 @@ def test_own_scenes_with_words_of_ones_own(tmp_path, question):
             "no",
             "--eval_on_start",
             "false",
-            "--eval_every_nth_frame",
-            "3",
             "--disable_tqdm",
             "true",
         ),
@@ -364,7 +362,7 @@ def test_own_scenes_with_words_of_ones_own(tmp_path, question):
 @pytest.mark.slow
 def test_own_scenes_end_in_a_true_answer(tmp_path, capsys):
     """The README's walk: scenes with a question, the recipe, and the same question asked of the model."""
-    write_exported(tmp_path / "scans" / "desk", scene_row(6))
+    write_exported(tmp_path / "scans" / "desk", scene_row(20))
     line = '{"question": "How far is the chair?", "answer": "2.5 metres"}\n'
     (tmp_path / "scans" / "desk" / "questions.jsonl").write_text(line)
     sft.main(

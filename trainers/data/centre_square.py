@@ -20,8 +20,10 @@ def crop_to_centre(processor: IGEPProcessor) -> None:
         processor (`IGEPProcessor`): Of a base that sees videos at one square size.
 
     Raises:
-        ValueError: The base sees frames in their own shape: there is nothing to crop.
+        ValueError: The base takes no videos, or sees frames in their own shape: there is nothing to crop.
     """
+    if not processor.takes_videos:
+        raise ValueError("centre_crop: this base takes images and no videos: set centre_crop to false.")
     size = dict(processor.video_processor.size)
     if crops_to_centre(processor):
         return
@@ -36,7 +38,7 @@ def crop_to_centre(processor: IGEPProcessor) -> None:
 
 def crops_to_centre(processor: IGEPProcessor) -> bool:
     """Whether a processor shows the model only the centre square of videos."""
-    return bool(processor.video_processor.to_dict().get("do_center_crop"))
+    return processor.takes_videos and bool(processor.video_processor.to_dict().get("do_center_crop"))
 
 
 def centre_square(example: SpatialExample) -> SpatialExample:

@@ -1,11 +1,13 @@
 """The geometry of some `SpatialExample`s as tensors of one size: what supervises, and what 3D positions are computed from."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from igep.camera_geometry import resize_intrinsics
+from igep.trainers.data.centre_square import centre_square
 from igep.trainers.data.scenes.colour_camera_depth import nearest_depth
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 
@@ -62,6 +64,26 @@ def geometry_batch(
         "world_from_camera": torch.from_numpy(world_from_camera),
         "frame_mask": torch.from_numpy(frame_mask),
     }
+
+
+def seen_in_square(example: SpatialExample, size: tuple[int, int]) -> SpatialExample:
+    """The geometry that a model is given whose processor crops, beside the whole frames that the processor takes.
+
+    Args:
+        example (`SpatialExample`): Whole frames and their geometry.
+        size (`tuple[int, int]`): (H, W) that depth and intrinsics are brought to, as in training.
+
+    Returns:
+        `SpatialExample`: Its frames, with depth and intrinsics of their centre square; the scene's own world.
+    """
+    square = centre_square(example)
+    sized = geometry_batch([square], size)
+    return dataclasses.replace(
+        square,
+        frames=example.frames,
+        depth_metres=None if square.depth_metres is None else sized["depth_metres"][0].numpy(),
+        intrinsics=None if square.intrinsics is None else sized["intrinsics"][0].numpy(),
+    )
 
 
 def _check_positions(example: SpatialExample, position_range_metres: Sequence[float]) -> None:

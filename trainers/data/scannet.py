@@ -23,7 +23,7 @@ from igep.trainers.data.scenes.frame_sampling import natural_order
 from igep.trainers.data.scenes.matrix_file import MATRIX_SUFFIXES, read_matrices, read_matrix
 from igep.trainers.data.scenes.scene_validation import lost_poses, validate_scene
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
-from igep.trainers.data.scenes.stored_depth import DEPTH_SUFFIXES, UNREAD_DEPTH_SUFFIXES, is_floating_depth
+from igep.trainers.data.scenes.stored_depth import DEPTH_SUFFIXES, MAY_FLOAT, UNREAD_DEPTH_SUFFIXES, is_floating_depth
 
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def load_scannet(
     metres_per_depth_unit: float | None = None,
     depth_kind: str = "z",
 ) -> tuple[Dataset, Dataset | None]:
-    """Read one scene folder, or every scene folder in a folder. Images stay files: none is opened here.
+    """Read one scene folder, or every scene folder in a folder. Images stay files: none is decoded here.
 
     Frames without a pose that is one (tracking failed: see `lost_poses`) are left out. Frames without a depth map stay, and so does a scene
     without any depth or poses. The log says each of it.
@@ -274,7 +274,7 @@ def _usual_unit(depth_files: dict[str, Path]) -> float:
     floating = {}
     for path in first_of_suffix.values():
         try:
-            floating[path] = is_floating_depth(path)
+            floating[path] = path.suffix.lower() in MAY_FLOAT and is_floating_depth(path)
         except (OSError, ValueError) as error:
             raise SpatialDataError(f"{path}: not a readable depth map ({error}). Export this file again.") from error
     if len(set(floating.values())) > 1:

@@ -12,10 +12,11 @@ from igep.camera_geometry import relative_pose, warp_depth
 from igep.trainers.data.scenes.scene_frames import take_frames
 from igep.trainers.data.scenes.scene_validation import decode_frame, validate_scene
 from igep.trainers.data.spatial_dataset import build_example
-from igep.trainers.scene_check.check_scenes import MEASURED_SIDE, SceneReport, frame_pairs
+from igep.trainers.scene_check.check_scenes import SceneReport
 
 
 MAX_PICTURED_SCENES = 8
+PICTURED_SIDE = 320  # pixels
 
 
 def save_picture(reports: Sequence[SceneReport], path: str | Path) -> None:
@@ -28,7 +29,7 @@ def save_picture(reports: Sequence[SceneReport], path: str | Path) -> None:
     Raises:
         ValueError: No scene could be compared.
     """
-    drawn = [report for report in reports if report.row is not None and report.gaps][:MAX_PICTURED_SCENES]
+    drawn = [report for report in reports if report.pictured is not None][:MAX_PICTURED_SCENES]
     if not drawn:
         raise ValueError(f"{path}: no picture, because no scene could be compared. Correct the scenes first.")
     figure = Figure(figsize=(15, 2.6 * len(drawn)), layout="constrained")
@@ -40,10 +41,9 @@ def save_picture(reports: Sequence[SceneReport], path: str | Path) -> None:
 
 def _draw(axes: Sequence[Axes], report: SceneReport) -> None:
     scene = validate_scene(report.row)
-    gap, sources, targets = frame_pairs(scene, [report.gaps[0].gap], 1)[0]
-    source, target = sources[0].item(), targets[0].item()
+    source, target = report.pictured
     width, height = decode_frame(scene.scene_id, target, scene.frames[target]).size
-    scale = min(1.0, MEASURED_SIDE / max(width, height))
+    scale = min(1.0, PICTURED_SIDE / max(width, height))
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     pair = build_example(take_frames(report.row, [source, target]), (), 2, size, scene.scene_id)
     depth = torch.from_numpy(pair.depth_metres)
@@ -65,7 +65,7 @@ def _draw(axes: Sequence[Axes], report: SceneReport) -> None:
     axes[0].imshow(colours[1])
     axes[0].set_title(f"{report.scene_id}: frame {pair.frame_ids[1]} ({report.verdict})", fontsize=8)
     axes[1].imshow(carried)
-    axes[1].set_title(f"frame {pair.frame_ids[0]} carried into it (gap {gap})", fontsize=8)
+    axes[1].set_title(f"frame {pair.frame_ids[0]} carried into it", fontsize=8)
     axes[2].imshow(depths[0], cmap="viridis", **span)
     axes[2].set_title("its depth, metres", fontsize=8)
     shown = axes[3].imshow(depths[1], cmap="viridis", **span)

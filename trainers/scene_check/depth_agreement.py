@@ -1,85 +1,179 @@
 """How well the measured depth of one frame, carried into another by the poses, agrees with the depth measured there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from igep.camera_geometry import relative_pose, warp_depth
-from igep.trainers.geometry.depth_sampling import crosses_depth_edge, sample_inverse_depth
+from igep.trainers.scene_check.scene_views import SceneViews
 
 
-PAIRS_PER_CHUNK = 16
+MAX_ERROR = 0.05  # a larger one is another surface, whatever its size
+COMPARABLE_POINTS = 40
+PAIRS_PER_CHUNK = 64
+MIN_DEPTH_METRES = 0.01
 
 
 @dataclass(frozen=True)
-class DepthCamera:
-    """Depth maps with the camera that measured them.
+class DepthGeometry:
+    """What the depth maps of N frames are taken for: as stored, or without some mistake.
 
     Args:
-        depth_metres (`torch.Tensor`): (F, H, W) float32 z-depth; 0 = invalid.
-        intrinsics (`torch.Tensor`): (F, 3, 3) float32.
-        world_from_camera (`torch.Tensor`): (F, 4, 4) float64.
+        world_from_depth (`np.ndarray`): (N, 4, 4) poses of the depth camera.
+        intrinsics (`np.ndarray`): (N, 3, 3) in pixels of the thinned maps; a negative focal length reads them mirrored.
+        depth_kind (`str`): `"z"` or `"euclidean"`.
     """
 
-    depth_metres: Tensor
-    intrinsics: Tensor
-    world_from_camera: Tensor
+    world_from_depth: np.ndarray
+    intrinsics: np.ndarray
+    depth_kind: str
 
 
-def thinned(camera: DepthCamera, max_side: int) -> DepthCamera:
-    """Keep every n-th row and column, values and rays unchanged.
+@dataclass(frozen=True)
+class PairAgreement:
+    """Agreement of P pairs of frames.
 
     Args:
-        camera (`DepthCamera`): Depth maps.
-        max_side (`int`): Longest side that may remain, in pixels.
-
-    Returns:
-        `DepthCamera`: Smaller depth maps.
+        error (`np.ndarray`): (P,) mean relative error of the depth of points that can be compared, each at most `MAX_ERROR`;
+            nan where too few can.
+        overlap (`np.ndarray`): (P,) share of the source's points that land inside the target image.
     """
-    step = -(-max(camera.depth_metres.shape[-2:]) // max_side)
-    if step == 1:
-        return camera
-    first = step // 2
-    intrinsics = camera.intrinsics.clone()
-    # Pixel i of the small map is pixel i * step + first of the large one, centres at +0.5.
-    intrinsics[:, :2, 2] -= first + 0.5
-    intrinsics[:, :2] /= step
-    intrinsics[:, :2, 2] += 0.5
-    return DepthCamera(camera.depth_metres[:, first::step, first::step], intrinsics, camera.world_from_camera)
+
+    error: np.ndarray
+    overlap: np.ndarray
 
 
-def depth_agreement(camera: DepthCamera, sources: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Carry depth from source frames into target frames and compare it with what was measured there.
-
-    Places between two surfaces are left out: interpolation says nothing about them. Occluded pixels stay in: they are
-    few, and leaving out what does not agree would hide wrong poses.
+def stored_geometry(views: SceneViews) -> DepthGeometry:
+    """What the scene says of its depth maps.
 
     Args:
-        camera (`DepthCamera`): F depth maps.
-        sources (`torch.Tensor`): (P,) int64, frames to carry.
-        targets (`torch.Tensor`): (P,) int64, frames to compare with.
+        views (`SceneViews`): The scene.
 
     Returns:
-        `tuple[Tensor, Tensor, Tensor]`: (P,) each: the fraction of measured source pixels that land inside the target
-        image, the median relative error of those that can be compared (nan when none can), and their number.
+        `DepthGeometry`
+    """
+    return DepthGeometry(views.world_from_camera @ views.colour_from_depth, views.depth_intrinsics, views.depth_kind)
+
+
+def with_poses(views: SceneViews, world_from_camera: np.ndarray) -> DepthGeometry:
+    """The depth maps as stored, with other poses.
+
+    Args:
+        views (`SceneViews`): The scene.
+        world_from_camera (`np.ndarray`): (N, 4, 4) of the colour camera.
+
+    Returns:
+        `DepthGeometry`
+    """
+    return replace(stored_geometry(views), world_from_depth=world_from_camera @ views.colour_from_depth)
+
+
+def depth_agreement(
+    views: SceneViews, geometry: DepthGeometry, sources: np.ndarray, targets: np.ndarray
+) -> PairAgreement:
+    """Carry points from source frames into target frames and compare their depth with what was measured there.
+
+    Places between two surfaces are left out: interpolation says nothing about them. Hidden points stay in: they are few, and
+    leaving out what does not agree would hide wrong poses.
+
+    Args:
+        views (`SceneViews`): N frames.
+        geometry (`DepthGeometry`): What their depth maps are taken for.
+        sources (`np.ndarray`): (P,) frames to carry.
+        targets (`np.ndarray`): (P,) frames to compare with.
+
+    Returns:
+        `PairAgreement`: Of each pair.
     """
     chunks = [
-        _agreement(camera, source, target)
-        for source, target in zip(sources.split(PAIRS_PER_CHUNK), targets.split(PAIRS_PER_CHUNK), strict=True)
+        _agreement(views, geometry, sources[start : start + PAIRS_PER_CHUNK], targets[start : start + PAIRS_PER_CHUNK])
+        for start in range(0, len(sources), PAIRS_PER_CHUNK)
     ]
-    overlap, error, count = (torch.cat(parts) for parts in zip(*chunks, strict=True))
-    return overlap, error, count
+    return PairAgreement(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
 
-def _agreement(camera: DepthCamera, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    target_from_source = relative_pose(camera.world_from_camera[target], camera.world_from_camera[source])
-    depth, target_depth = camera.depth_metres[source], camera.depth_metres[target]
-    warped = warp_depth(depth, camera.intrinsics[source], target_from_source.float(), camera.intrinsics[target])
-    places = torch.where(warped.in_view[..., None], warped.pixels, 0.0)
-    sampled = sample_inverse_depth(target_depth, places)
-    comparable = warped.in_view & sampled.valid & ~crosses_depth_edge(target_depth, places)
-    expected = sampled.depth_metres.clamp_min(1e-6)
-    relative = torch.where(comparable, (warped.depth_metres - expected).abs() / expected, torch.nan)
-    overlap = warped.in_view.sum((1, 2)) / (depth > 0).sum((1, 2)).clamp_min(1)
-    return overlap, relative.flatten(1).nanmedian(1).values, comparable.sum((1, 2))
+def camera_points(views: SceneViews, geometry: DepthGeometry, frames: np.ndarray) -> np.ndarray:
+    """The measured points of some frames in their depth cameras.
+
+    Args:
+        views (`SceneViews`): The scene.
+        geometry (`DepthGeometry`): What its depth maps are taken for.
+        frames (`np.ndarray`): (K,) frames.
+
+    Returns:
+        `np.ndarray`: (K, P, 3) float32 in metres; zeros where a frame has fewer points.
+    """
+    points = views.points[frames]
+    pixels = np.concatenate([points[..., :2], np.ones_like(points[..., :1])], axis=-1)
+    rays = pixels @ np.linalg.inv(geometry.intrinsics[frames]).transpose(0, 2, 1).astype(np.float32)
+    if geometry.depth_kind == "euclidean":
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    return rays * points[..., 2:]
+
+
+def pair_poses(world_from_camera: np.ndarray, sources: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Transforms that carry points of the sources into the targets.
+
+    Args:
+        world_from_camera (`np.ndarray`): (N, 4, 4) rigid poses.
+        sources (`np.ndarray`): (P,) frames.
+        targets (`np.ndarray`): (P,) frames.
+
+    Returns:
+        `np.ndarray`: (P, 4, 4) `target_from_source`.
+    """
+    return np.linalg.inv(world_from_camera[targets]) @ world_from_camera[sources]
+
+
+def depth_errors(
+    views: SceneViews,
+    geometry: DepthGeometry,
+    targets: np.ndarray,
+    points_target: np.ndarray,
+    is_point: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compare points with the depth measured where they land.
+
+    Args:
+        views (`SceneViews`): The scene.
+        geometry (`DepthGeometry`): What its depth maps are taken for.
+        targets (`np.ndarray`): (P,) frames.
+        points_target (`np.ndarray`): (P, K, 3) points in the target cameras, metres.
+        is_point (`np.ndarray`): (P, K) bool.
+
+    Returns:
+        `tuple[np.ndarray, np.ndarray]`: (P, K) each: depth over that measured, less 1, nan where it cannot be compared; and
+        whether the point lands inside the image.
+    """
+    height, width = views.inverse_depth.shape[1:]
+    z = points_target[..., 2]
+    front = is_point & (z > MIN_DEPTH_METRES)
+    projected = points_target @ geometry.intrinsics[targets].transpose(0, 2, 1).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        x = np.where(front, projected[..., 0] / z, -1.0)
+        y = np.where(front, projected[..., 1] / z, -1.0)
+    in_view = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    x, y = x - 0.5, y - 0.5
+    inner = in_view & (x >= 0) & (x < width - 1) & (y >= 0) & (y < height - 1)
+    column = np.where(inner, x, 0).astype(np.int64)
+    row = np.where(inner, y, 0).astype(np.int64)
+    comparable = inner & views.is_surface[targets[:, None], row, column]
+    right, down = (x - column).astype(np.float32), (y - row).astype(np.float32)
+    corner = (targets[:, None] * height + row) * width + column
+    inverse = views.inverse_depth.reshape(-1)
+    upper = inverse[corner] * (1 - right) + inverse[corner + 1] * right
+    lower = inverse[corner + width] * (1 - right) + inverse[corner + width + 1] * right
+    measured = z if geometry.depth_kind == "z" else np.linalg.norm(points_target, axis=-1)
+    return np.where(comparable, measured * (upper * (1 - down) + lower * down) - 1, np.nan), in_view
+
+
+def _agreement(
+    views: SceneViews, geometry: DepthGeometry, sources: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    target_from_source = pair_poses(geometry.world_from_depth, sources, targets).astype(np.float32)
+    points = camera_points(views, geometry, sources)
+    is_point = views.points[sources][..., 2] > 0
+    points = points @ target_from_source[:, :3, :3].transpose(0, 2, 1) + target_from_source[:, None, :3, 3]
+    relative, in_view = depth_errors(views, geometry, targets, points, is_point)
+    count = np.isfinite(relative).sum(1)
+    error = np.nansum(np.minimum(np.abs(relative), MAX_ERROR), axis=1) / np.maximum(count, 1)
+    return np.where(count >= COMPARABLE_POINTS, error, np.nan), in_view.sum(1) / np.maximum(is_point.sum(1), 1)

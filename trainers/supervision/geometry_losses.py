@@ -319,6 +319,9 @@ def igep_objective(
 ) -> dict[str, Tensor]:
     """Every geometric loss term of IGEP for one batch, unweighted.
 
+    Only frames with measured depth are compared across views. Predictions agree with each other best where they are flat and
+    near (in metres) or flat and far (relative to depth, or in inverse depth): without a measurement nothing holds them.
+
     A weight only says whether its term is computed (0 = it is not, and its keys are absent). A target that is `None`
     makes the term a zero that keeps its gradient graph, so that all ranks build the same graph.
 
@@ -380,7 +383,7 @@ def igep_objective(
                 predicted_depth_metres,
                 intrinsics,
                 world_from_camera,
-                _between_real_frames(neighbour_index, frame_mask),
+                _between_measured_frames(_between_real_frames(neighbour_index, frame_mask), depth_metres),
                 depth_metres,
             )
         outputs["loss_cross_view"] = loss.mean()
@@ -399,3 +402,8 @@ def igep_objective(
 def _between_real_frames(neighbour_index: Tensor, frame_mask: Tensor) -> Tensor:
     neighbour_is_real = frame_mask.gather(1, neighbour_index.clamp_min(0))
     return torch.where(frame_mask & neighbour_is_real, neighbour_index, -1)
+
+
+def _between_measured_frames(neighbour_index: Tensor, depth_metres: Tensor) -> Tensor:
+    measured = (depth_metres).flatten(2).any(-1)
+    return torch.where(measured & measured.gather(1, neighbour_index.clamp_min(0)), neighbour_index, -1)

@@ -12,6 +12,7 @@ from igep.camera_geometry import unproject
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.centre_square import centre_square, crop_to_centre, crops_to_centre
 from igep.trainers.data.collator import IGEPDataCollator
+from igep.trainers.data.geometry_batch import seen_in_square
 
 
 def test_points_stay_where_they_are():
@@ -61,6 +62,18 @@ def test_the_collator_crops_geometry_and_the_teachers_frames_alike(checkpoint_fo
     assert torch.equal(batch["depth_metres"][0], torch.from_numpy(square.depth_metres))
     assert torch.equal(batch["intrinsics"][0], torch.from_numpy(square.intrinsics))
     assert np.array_equal(batch["teacher_frames"][0, 0].permute(1, 2, 0).numpy(), np.asarray(square.frames[0]))
+
+
+def test_what_a_model_is_given_in_use_is_what_it_trained_on(checkpoint_folders):
+    processor = IGEPProcessor.from_base(checkpoint_folders["llava_onevision"])
+    crop_to_centre(processor)
+    example = SlantedWalls()[1]
+    batch = IGEPDataCollator(processor, (16, 24), position_range_metres=(15.0, 15.0, 5.0))([example])
+    given = seen_in_square(example, (16, 24))
+    assert given.frames == example.frames
+    for name in ("depth_metres", "intrinsics"):
+        assert np.array_equal(vars(given)[name], batch[name][0].numpy())
+    np.testing.assert_allclose(given.world_from_camera, batch["world_from_camera"][0].numpy(), atol=1e-6)
 
 
 def test_a_base_that_sees_frames_in_their_own_shape_has_nothing_to_crop(checkpoint_folders):

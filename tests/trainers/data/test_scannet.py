@@ -180,6 +180,17 @@ def test_other_suffixes_are_refused_by_name(tmp_path: Path, kind: str, suffix: s
         load_scannet(folder)
 
 
+def test_a_camera_in_npy_beside_the_frames_is_no_depth(tmp_path: Path) -> None:
+    folder = write_flat(tmp_path / "scene", scene_row(2))
+    for path in folder.glob("0*.png"):
+        path.unlink()
+    np.save(folder / "intrinsic.npy", np.loadtxt(folder / "intrinsic.txt"))
+    (folder / "intrinsic.txt").unlink()
+    row = load_scannet(folder)[0][0]
+    assert row["depth"] == []
+    np.testing.assert_allclose(row["intrinsics"], [COLOUR_INTRINSICS] * 2)
+
+
 def test_whole_and_floating_point_depth_in_one_scene(tmp_path: Path) -> None:
     folder = write_exported(tmp_path / "scene", scene_row(2))
     path = folder / "depth" / "00001.png"

@@ -32,13 +32,15 @@ def test_losses_without_what_they_need_are_said(checkpoint_folders, tmp_path, ca
     base = checkpoint_folders["llava_onevision"]
     make_trainer(base, tmp_path, Blind(), logging_steps=logging_steps).train()
     messages = said(caplog)
-    assert [message.split()[0] for message in messages] == ["loss_geometry", "loss_global"]
+    assert [message.split()[0] for message in messages] == ["loss_geometry", "loss_cross_view", "loss_global"]
     assert "loss_geometry has weight 1 and was 0 in the whole run: no row had measured depth." in messages[0]
 
 
 def test_losses_that_were_there_are_not_said(checkpoint_folders, tmp_path, caplog):
     base = checkpoint_folders["llava_onevision"]
     make_trainer(base, tmp_path / "all").train()
-    make_trainer(base, tmp_path / "none", Blind(), geometry_weight=0.0, global_weight=0.0).train()
+    make_trainer(
+        base, tmp_path / "none", Blind(), geometry_weight=0.0, cross_view_weight=0.0, global_weight=0.0
+    ).train()
     make_line_trainer(tmp_path / "line", max_steps=3).train()
     assert said(caplog) == []

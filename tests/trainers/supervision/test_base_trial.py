@@ -3,9 +3,10 @@
 import pytest
 import torch
 from other_bases import SPECIAL, build_other
-from tiny_checkpoints import FAMILIES, build_checkpoint
+from tiny_checkpoints import FAMILIES, build_checkpoint, random_frames
 from tiny_training import SlantedWalls, logged, make_args
 
+from igep.frame_grids import read_frame_grids
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.sft_trainer import IGEPSFTTrainer
@@ -23,6 +24,7 @@ WORKS = {
     ("internvl", True): VIDEO | {("images", None)},
     ("mistral3", False): IMAGES,
     ("smolvlm", False): IMAGES,
+    ("video_llama_3", False): ALL,
     ("smolvlm", True): {("images", None)},
 }
 
@@ -99,6 +101,27 @@ def test_a_trial_leaves_no_trace():
     assert [value.requires_grad for value in vlm.parameters()] == flags
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(value, before[name]) for name, value in vlm.state_dict().items())
+
+
+@pytest.mark.parametrize("frames_as", ["video", "images"])
+def test_patches_of_video_llama_3_stay_at_their_place(frames_as):
+    """It merges the patches of videos and leaves those of images whole, as its processor says, not its configuration."""
+    vlm, processor = build_other("video_llama_3")
+    frames = random_frames(4, size=(64, 96))
+    changed = [frame.copy() for frame in frames]
+    changed[2].paste((255, 0, 0), (48, 0, 96, 32))  # the upper right quarter
+    pixels = "pixel_values_videos" if frames_as == "video" else "pixel_values"
+    maps = []
+    for shown in (frames, changed):
+        inputs = processor.question_inputs(shown, "?", frames_as=frames_as)
+        patches = inputs[pixels]
+        maps.append(read_frame_grids(vlm.config, patches, inputs, frames_as == "video").encoder_maps(patches))
+    differs = (maps[0] != maps[1]).any(-1)
+    rows, columns = differs.shape[1:]
+    assert differs[[0, 1, 3]].sum() == 0
+    assert differs[2, : rows // 2 - 1, columns // 2 + 1 :].all()
+    assert not differs[2, rows // 2 + 1 :].any()
+    assert not differs[2, :, : columns // 2 - 1].any()
 
 
 @pytest.mark.parametrize("family", ["idefics3", "mistral3"])

@@ -77,6 +77,28 @@ class TestObjective:
         assert outputs["loss_cross_view"] == 0
         assert outputs["cross_view_coverage"] == 0
 
+    @pytest.mark.parametrize("unmeasured", [(0,), (1,), (0, 1)])
+    def test_frames_without_measured_depth_are_not_compared_across_views(self, unmeasured):
+        arguments = objective_arguments()
+        expected = igep_objective(**arguments)
+        assert expected["loss_cross_view"] > 0
+        depth = arguments["depth_metres"].clone()
+        depth[1, list(unmeasured)] = 0
+        outputs = igep_objective(**(arguments | {"depth_metres": depth}))
+        # Two equal samples, of which one is left: a loss that is 0 and no other.
+        torch.testing.assert_close(outputs["loss_cross_view"], expected["loss_cross_view"] / 2)
+        torch.testing.assert_close(outputs["cross_view_coverage"], expected["cross_view_coverage"] / 2)
+
+    def test_posed_frames_alone_do_not_pull_at_predicted_depth(self):
+        """With L1 in metres between predictions, shrinking depth would lower the loss."""
+        for scale in (0.1, 1.0, 8.0):
+            arguments = objective_arguments(depth_metres=None, geometry_weight=0.0, global_weight=0.0)
+            predicted = (arguments["predicted_depth_metres"] * scale).detach().requires_grad_()
+            outputs = igep_objective(**(arguments | {"predicted_depth_metres": predicted}))
+            outputs["loss_cross_view"].backward()
+            assert outputs["loss_cross_view"] == 0
+            assert not predicted.grad.any()
+
     def test_autocast_does_not_touch_it(self):
         outside = igep_objective(**objective_arguments())
         with torch.autocast("cpu", torch.bfloat16):

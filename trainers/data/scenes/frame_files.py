@@ -1,6 +1,7 @@
 """Files that belong to the frames of a scene: found by name, whatever the case of their suffix, and none counted as nothing."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -25,11 +26,9 @@ def visible_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if not path.name.startswith(".") and path.name.lower() not in COMPANIONS and path.is_file()
-    )
+    with os.scandir(folder) as entries:  # which knows what is a file without asking for each
+        names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()]
+    return [folder / name for name in sorted(names) if name.lower() not in COMPANIONS]
 
 
 def find_frame_files(
@@ -67,7 +66,8 @@ def find_frame_files(
                 unread.setdefault(path.stem if path.stem in known else path.name, path)
             continue
         if path.stem not in known:
-            strangers.append(path)
+            if refused is None or suffix not in MATRIX_SUFFIXES:  # a camera's matrix lies beside the frames
+                strangers.append(path)
             continue
         other = found.setdefault(path.stem, path)
         if other is path:
@@ -85,7 +85,7 @@ def find_frame_files(
             f"{left[0]}: {what} in files of this type is not read ({', '.join(f'{n} of {kind}' for kind, n in kinds.items())}). "
             f"Convert them to {' or '.join(suffixes)}, named after their colour images, or move them elsewhere."
         )
-    if strangers and not found and (refused is None or what == "depth"):
+    if strangers and not found:
         raise SpatialDataError(
             f"{folder}: none of the {len(strangers)} {strangers[0].suffix} files ({strangers[0].name!r}, ...) belongs to a "
             f"frame. Name each after its colour image, such as {names[0]}{strangers[0].suffix}."

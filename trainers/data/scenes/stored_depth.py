@@ -8,6 +8,7 @@ from PIL import Image
 
 
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".pgm", ".npy")
+MAY_FLOAT = (".tif", ".tiff", ".npy")
 # Also depth, in a form that no library here reads.
 UNREAD_DEPTH_SUFFIXES = (
     ".exr",
@@ -68,6 +69,25 @@ def read_npy_depth(source: str | Path | BytesIO) -> np.ndarray:
     if depth.ndim != 2 or depth.dtype.kind not in "iuf" or depth.dtype.itemsize < 2:
         raise ValueError(f"an array of shape {depth.shape} and type {depth.dtype}")
     return depth
+
+
+def npy_as_image(path: str | Path) -> bytes:
+    """The measurements of a `.npy` depth map as an image that holds them as they are read, for tables that others open as well.
+
+    Args:
+        path (`str` or `Path`): The file.
+
+    Returns:
+        `bytes`: 16-bit PNG, or TIFF of 32-bit floating-point numbers; 0 = not measured.
+
+    Raises:
+        OSError: Missing or unreadable.
+        ValueError: See `read_npy_depth`.
+    """
+    depth = only_measured(read_npy_depth(path))
+    buffer = BytesIO()
+    Image.fromarray(depth).save(buffer, "PNG" if depth.dtype == np.uint16 else "TIFF")
+    return buffer.getvalue()
 
 
 def image_depth(image: Image.Image) -> np.ndarray:

@@ -18,6 +18,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from igep.ground_head import GEOMETRY_OF, Grounded
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.data.centre_square import crops_to_centre
+from igep.trainers.data.geometry_batch import seen_in_square
 from igep.trainers.data.ground_truth import axis_aligned_boxes, is_grounding
 from igep.trainers.data.scenes.spatial_example import PROPOSAL_LABEL, SpatialDataError
 from igep.trainers.data.training_rows import SceneTableCache
@@ -198,8 +200,11 @@ class GroundingBenchmark(QuestionBenchmark):
             ValueError: The model cannot take the setting.
         """
         size = tuple(model.config.geometry_size)
+        crops = options.frames_as == "video" and crops_to_centre(processor)
         for group in tqdm(groups, desc=progress, total=total, unit="group", disable=progress is None):
             example = group.read_example(size)
+            if crops:
+                example = seen_in_square(example, size)
             given = {name: vars(example)[name] for name in GEOMETRY_OF[options.geometry_inputs]}
             missing = [name for name, value in given.items() if value is None]
             if missing:
