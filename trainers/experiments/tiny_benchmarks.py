@@ -4,6 +4,10 @@
 
 As in `tiny_vlm3`, a fixed part of a prompt is one token, and old words keep their ids and weights. A number with decimals is cut
 behind each: "2.37" becomes "2", ".3", "7". Commas and square brackets are tokens, so that boxes come back as the JSON they are.
+
+Sentences that ask for a short answer are not read at all. The base answers where the last word of its question stands, and a token
+there that it does not know makes it forget in the first steps what it saw: before any training it then answers no question
+about colours and shapes, otherwise three of five.
 """
 
 import re
@@ -26,13 +30,16 @@ WHOLE_NUMBERS = [*(f"{number}" for number in range(200)), *(f"-{number}" for num
 DECIMALS = [f".{digit}" for digit in range(10)]
 PUNCTUATION = (",", "[", "]")
 BOX_PARTS = ('{"frame":', ', "bbox_3d": [', "]}")  # of a box as text, between its numbers
-PROMPTS = (scanqa.PROMPT, sqa3d.PROMPT, GROUND_ONE, GROUND_ANY_NUMBER, scan2cap.PROMPT)
+NOT_READ = (  # they say nothing about the question
+    *(scanqa.PROMPT.removeprefix("{question} "), sqa3d.PROMPT.removeprefix("{situation} {question} ")),
+    *(vsi_bench.BEFORE_QUESTION, vsi_bench.AFTER_CHOICE, vsi_bench.AFTER_NUMBER),
+)
+PROMPTS = (GROUND_ONE, GROUND_ANY_NUMBER, scan2cap.PROMPT)
 
 
 def prompt_parts() -> list[str]:
     """What stays the same in the benchmarks' prompts, without white space around it."""
     parts = [part for prompt in PROMPTS for part in re.split(r"\{\w+\}|<coord>|\n", prompt)]
-    parts += [vsi_bench.BEFORE_QUESTION, vsi_bench.AFTER_CHOICE, vsi_bench.AFTER_NUMBER]
     parts += [GROUND_TOKEN, ONE_BOX, ANY_NUMBER_OF_BOXES, *BOX_PARTS]
     return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
@@ -46,7 +53,9 @@ def benchmark_processor(texts: Iterable[str]) -> LlavaOnevisionProcessor:
     Returns:
         `LlavaOnevisionProcessor`
     """
-    normalizer = normalizers.Sequence([normalizers.Lowercase(), normalizers.Replace(Regex(r"[?!;:]|\.(?!\d)"), " ")])
+    silent = [normalizers.Replace(sentence, " ") for sentence in NOT_READ]
+    marks = normalizers.Replace(Regex(r"[?!;:]|\.(?!\d)"), " ")
+    normalizer = normalizers.Sequence([*silent, normalizers.Lowercase(), marks])
     pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.WhitespaceSplit(),
