@@ -32,6 +32,10 @@ EXPERIMENTS = {
     "quickstart": ("experiments.quickstart", "train with and without geometry, and compare"),
     "demo-rooms": ("experiments.demo_rooms", "train the model that `igep demo` shows best"),
     "vlm3-rooms": ("experiments.vlm3_rooms", "train and score VLM3's tasks on synthetic rooms"),
+    "room-benchmarks": (
+        "experiments.room_benchmarks",
+        "train and score the tasks of the ScanNet benchmarks and VSI-Bench on synthetic rooms",
+    ),
     "focal-ablation": (
         "experiments.focal_ablation",
         "compare training with and without one focal length for all images",

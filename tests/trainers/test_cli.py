@@ -68,6 +68,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ("quickstart", ["--seeds", "--held_out_rooms"]),
         ("demo-rooms", ["--output"]),
         ("vlm3-rooms", ["--ablation"]),
+        ("room-benchmarks", ["--train_rooms", "--held_out_rooms"]),
         ("focal-ablation", ["--unified_focal"]),
         ("pretrain-tiny", ["--question_steps"]),
     ],

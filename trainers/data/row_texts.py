@@ -130,6 +130,8 @@ def unknown_words(texts: Iterable[RowText], tokenizer: PreTrainedTokenizerBase) 
     found_in, where = 0, ""
     known: dict[str, bool] = {}
     for text in texts:
+        if tokenizer.unk_token_id not in tokenizer(text.text, add_special_tokens=False).input_ids:
+            continue  # words that it does not know alone may stand in a phrase that it does
         unknown_here = False
         for word in _words(text.text, tokenizer):
             if word not in known:

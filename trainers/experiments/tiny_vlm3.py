@@ -83,10 +83,9 @@ def vlm3_processor(steps: int = STEPS) -> LlavaOnevisionProcessor:
 def vlm3_base(
     steps: int = STEPS, base: str | Path = TINY_BASE, seed: int = 0
 ) -> tuple[LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor]:
-    """The pretrained tiny base with rows for the words of VLM3; every weight it had stays as it was.
+    """The pretrained tiny base with rows for the words of VLM3 (see `base_with_rows`).
 
-    New input rows are normal with unit variance, new output rows normal with the scale that the base began with. The
-    rows of coordinates are not random: a column starts as the mean of what the vision tower and projector hand to the
+    The rows of coordinates are not random: a column starts as the mean of what the vision tower and projector hand to the
     language model at that column of the image (over rooms that are used for nothing else), a row likewise. So neighbouring
     coordinates start alike, and a coordinate starts like the visual tokens it speaks of.
 
@@ -100,21 +99,38 @@ def vlm3_base(
     """
     processor = vlm3_processor(steps)
     tokenizer = processor.tokenizer
-    model = LlavaOnevisionForConditionalGeneration.from_pretrained(base)
-    old_words = model.config.text_config.vocab_size
-    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model = base_with_rows(len(tokenizer), base, seed)
     inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    width = inputs.shape[1]
-    generator = torch.Generator().manual_seed(seed)
-    new = (len(tokenizer) - old_words, width)
     coordinates = torch.tensor(tokenizer.convert_tokens_to_ids(coordinate_words(steps)))
     places = _places(model, steps)
     with torch.no_grad():
-        inputs[old_words:] = torch.randn(new, generator=generator)
-        outputs[old_words:] = OUTPUT_SCALE * width**-0.5 * torch.randn(new, generator=generator)
         inputs[coordinates] = places
-        outputs[coordinates] = OUTPUT_SCALE * width**-0.5 * places
+        outputs[coordinates] = OUTPUT_SCALE * inputs.shape[1] ** -0.5 * places
     return model, processor
+
+
+def base_with_rows(num_words: int, base: str | Path, seed: int) -> LlavaOnevisionForConditionalGeneration:
+    """The pretrained tiny base with rows for new words; every weight it had stays as it was.
+
+    Args:
+        num_words (`int`): Old and new words in all.
+        base (`str` or `Path`): Folder of the tiny base.
+        seed (`int`): Seed of the new rows: input rows normal with unit variance, output rows normal with the scale that the
+            base began with.
+
+    Returns:
+        `LlavaOnevisionForConditionalGeneration`
+    """
+    model = LlavaOnevisionForConditionalGeneration.from_pretrained(base)
+    old_words = model.config.text_config.vocab_size
+    model.resize_token_embeddings(num_words, mean_resizing=False)
+    inputs, outputs = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    generator = torch.Generator().manual_seed(seed)
+    new = (num_words - old_words, inputs.shape[1])
+    with torch.no_grad():
+        inputs[old_words:] = torch.randn(new, generator=generator)
+        outputs[old_words:] = OUTPUT_SCALE * inputs.shape[1] ** -0.5 * torch.randn(new, generator=generator)
+    return model
 
 
 @torch.no_grad()

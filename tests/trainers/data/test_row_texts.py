@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 from tiny_checkpoints import build_tokenizer
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
@@ -38,6 +38,13 @@ def test_unknown_words_are_named_and_counted(tiny):
     assert (found.texts, found.where) == (4, "q.jsonl, line 1")
     assert found.words.startswith("'far', 'a', ")
     assert unknown_words(texts(("question", "Is the red box left?"), ("answer", "2.5 metres")), tiny) is None
+
+
+def test_words_of_a_phrase_that_is_one_token_are_known(tiny):
+    phrase = texts(("question", "How many boxes? Answer simply."))
+    assert set(unknown_words(phrase, tiny).counts) == {"answer", "simply"}
+    tiny.add_tokens([AddedToken("Answer simply.", lstrip=True, rstrip=True, normalized=False)])
+    assert unknown_words(phrase, tiny) is None
 
 
 def test_whole_words_that_are_unknown_are_an_error(tiny):
