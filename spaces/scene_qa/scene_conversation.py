@@ -13,6 +13,7 @@ from scene_questions import Outcome
 
 
 WAITING = "…"
+MOST_OPEN = 8  # answers that one visitor can have coming
 
 
 @dataclass(eq=False)
@@ -55,9 +56,10 @@ class Conversation:
             asked (`Asked`): What was asked.
 
         Returns:
-            `bool`: `False` where it is refused: it was typed, and what was typed before has no whole answer yet.
+            `bool`: `False` where it is refused: it was typed, and what was typed before has no whole answer yet; or too many
+            wait already.
         """
-        if asked.typed and any(other.typed for other in self._open):
+        if len(self._open) >= MOST_OPEN or (asked.typed and any(other.typed for other in self._open)):
             return False
         self._messages += [_message("user", asked.text), asked.answer]
         self._open.append(asked)

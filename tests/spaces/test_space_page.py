@@ -169,6 +169,18 @@ def test_one_typed_question_is_answered_at_a_time():
     assert texts(talk) == ["a", "It is red.", "b", "It is red."]
 
 
+def test_no_visitor_has_more_than_eight_answers_coming():
+    page, talk = page_of(WordsModel()), Conversation()
+    key = page.sessions.add(scene_of())
+    answers = [clicked(page, key, talk, (0, 0)) for _ in range(9)]
+    assert len(texts(talk)) == 16
+    for answer in answers:
+        list(answer)
+    assert texts(talk)[1::2] == ["2.00 m from the camera."] * 8
+    list(clicked(page, key, talk, (0, 0)))
+    assert len(texts(talk)) == 18
+
+
 def test_a_question_that_the_queue_has_no_room_for_is_turned_away():
     page, talk = page_of(WordsModel()), Conversation()
     key = page.sessions.add(scene_of())
