@@ -201,7 +201,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     @property
     def run_options(self) -> dict[str, Any]:
-        return super().run_options | self.data_options | {"training data": rows_fingerprint(self.train_dataset)}
+        return super().run_options | self.data_options | rows_fingerprint(self.train_dataset)
 
     @property
     def allows_changed_resume(self) -> bool:

@@ -1,26 +1,38 @@
 """Rows to train on, in a few words that change when the rows do: what a resumed run compares."""
 
 import hashlib
-from typing import Any
+from collections.abc import Iterable
 
 import torch
 
 from igep.trainers.data.mixture import drawn_rows
+from igep.trainers.data.row_source import TextSource
 
 
-def rows_fingerprint(dataset: torch.utils.data.Dataset) -> dict[str, Any]:
-    """Counts the rows of a dataset and digests their names, without reading them.
+DIGITS = 8
+
+
+def rows_fingerprint(dataset: torch.utils.data.Dataset) -> dict[str, str]:
+    """Counts the rows of a dataset and digests their names and texts, without reading a frame.
 
     Args:
         dataset (`torch.utils.data.Dataset`): What is trained on: a mixture, a row source, or any map-style dataset.
 
     Returns:
-        `dict[str, Any]`: Per part (one of the name "training rows" outside mixtures) its rows and SHA-256 of their names.
+        `dict[str, str]`: Per part (one of the name "training rows" outside mixtures) its rows with the SHA-256 of their names,
+        and that of their texts where they are known without reading frames.
     """
     found = {}
     for part in drawn_rows(dataset, 0):
-        names = hashlib.sha256()
-        for name in part.source.sample_ids:
-            names.update(f"{name}\n".encode())
-        found[part.name] = f"{part.num_rows} rows, names {names.hexdigest()[:12]}"
+        found[f"data: {part.name}"] = f"{part.num_rows} rows, names {_digest(part.source.sample_ids)}"
+        if isinstance(part.source, TextSource):
+            texts = (f"{text.kind} {text.text}" for text in part.source.texts())
+            found[f"data: texts of {part.name}"] = _digest(texts)
     return found
+
+
+def _digest(words: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for word in words:
+        digest.update(f"{word}\n".encode())
+    return digest.hexdigest()[:DIGITS]

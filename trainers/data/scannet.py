@@ -197,7 +197,7 @@ def read_scene_folder(
         lost = lost_poses(poses)
         if lost.all():
             raise SpatialDataError(
-                f"{folder}: none of its {len(poses)} poses is one: they are not finite, or zero. Remove this scene or its poses."
+                f"{folder}: none of its {len(poses)} poses is one: they are not finite, zero, or one number throughout. Remove this scene or its poses."
             )
         if lost.any():
             logger.warning("%s: %d of %d frames have no valid pose and are left out.", folder, lost.sum(), len(lost))

@@ -139,6 +139,11 @@ def load_rows(
         return _depthlm_rows(options, seed), None
     if options.dataset in ("conversations", "vsi_bench") and options.task == "questions":
         return _recorded_rows(options), None
+    if options.task not in VLM3_TASKS and options.clip_frames is not None and options.clip_frames < options.num_frames:
+        raise ValueError(
+            f"clip_frames={options.clip_frames} is fewer than num_frames={options.num_frames}, the frames of a row: raise "
+            "clip_frames, or lower num_frames."
+        )
     train, held_out = tables.load(options.scene_source(), options.max_depth_metres)
     if options.task in VLM3_TASKS:
         vlm3 = options.vlm3_options()

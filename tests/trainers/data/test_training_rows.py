@@ -144,3 +144,11 @@ def test_bad_options_fail_before_anything_is_read():
         RowOptions(task="slam")
     with pytest.raises(ValueError, match="focal_pixels=0"):
         RowOptions(task="depth", focal_pixels=0.0)
+
+
+def test_a_clip_holds_the_frames_of_a_row(tmp_path):
+    write_exported(tmp_path / "desk", scene_row(6))
+    options = {"dataset": "scannet", "dataset_path": str(tmp_path), "clip_frames": 2}
+    with pytest.raises(ValueError, match=r"clip_frames=2 is fewer than num_frames=3.*raise clip_frames"):
+        load(num_frames=3, **options)
+    assert len(load(num_frames=2, **options)[0]) == 3

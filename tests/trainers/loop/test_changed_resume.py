@@ -59,7 +59,7 @@ def resume(base, run, tmp_path, **fields):
             {"neighbour_window": 2, "uncertainty_alpha": 0.1},
             r"uncertainty_alpha +0\.2 +0\.1\n +neighbour_window +1 +2",
         ),
-        ({"dataset": SlantedWalls(6)}, r"training data +.*8 rows.* +.*6 rows"),
+        ({"dataset": SlantedWalls(6)}, r"data: training rows +.*8 rows.* +.*6 rows"),
     ],
     ids=lambda part: next(iter(part)) if isinstance(part, dict) else None,
 )

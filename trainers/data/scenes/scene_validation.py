@@ -135,7 +135,7 @@ def validate_scene(row: dict[str, Any], frame_numbers: Sequence[int] | None = No
 
 
 def lost_poses(matrices: np.ndarray) -> np.ndarray:
-    """Which poses only say that tracking failed: exporters write numbers that are not finite, or zeros.
+    """Which poses only say that tracking failed: exporters write numbers that are not finite, or one number throughout.
 
     Args:
         matrices (`np.ndarray`): (F, 4, 4).
@@ -143,7 +143,8 @@ def lost_poses(matrices: np.ndarray) -> np.ndarray:
     Returns:
         `np.ndarray`: (F,) bool.
     """
-    return ~np.isfinite(matrices).all((1, 2)) | (matrices[:, :3, :3] == 0).all((1, 2))
+    rotations = matrices[:, :3, :3]
+    return ~np.isfinite(matrices).all((1, 2)) | (rotations == rotations[:, :1, :1]).all((1, 2))
 
 
 def assert_unique_frame_ids(scene_id: str, frame_ids: Sequence[str]) -> None:
