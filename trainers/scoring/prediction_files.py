@@ -127,7 +127,10 @@ def read_lines(file: Path, *, may_end_early: bool = False) -> list[dict[str, Any
         ValueError: A line that is no prediction; the message has file and line.
         OSError: There is no such file.
     """
-    *lines, last = file.read_text(encoding="utf-8").split("\n")
+    try:
+        *lines, last = file.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no text in UTF-8 ({error}): write it as UTF-8.") from error
     if last.strip() and not may_end_early:
         lines.append(last)  # a file of others may lack the last line's end
     rows = []

@@ -22,6 +22,7 @@ from accelerate import PartialState
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
+from igep.configuration_igep import GEOMETRY_INPUTS
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, write_results
 from igep.trainers.cards.saved_weights import parameters_on_disk, weights_sha256
@@ -33,6 +34,7 @@ from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, QuestionBenchmark, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingBenchmark
+from igep.trainers.evaluation.benchmarks.paper_figures import NOT_STATED
 from igep.trainers.evaluation.load_vlm import load_for_answers, reads_positions
 from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups
 from igep.trainers.scoring.prediction_files import PredictionFiles, Predictions, append_lines, read_predictions
@@ -232,6 +234,8 @@ class _Scoring:
         if name in self.speed:
             facts["answers_per_second"] = self.speed[name]
         protocol = benchmark.protocol(asked, len(groups), len(rows))
+        if self.options.predictions is not None:
+            protocol |= _stated_inputs(protocol, asked.geometry_inputs)
         if self.reads_positions:
             protocol |= {
                 "geometry_inputs": "depth+pose",
@@ -239,6 +243,18 @@ class _Scoring:
                 "and poses, from which the model computes the 3D positions of its visual tokens",
             }
         return BenchmarkResults(protocol, figures, facts), rows
+
+
+def _stated_inputs(protocol: dict[str, str], given: str | None) -> dict[str, str]:
+    """What a protocol says of predictions' geometry: what was given with them, and no less than wrote the questions."""
+    own = protocol["geometry_inputs"]
+    stated = max(given or "none", own, key=GEOMETRY_INPUTS.index)
+    if given is None and stated == "none":
+        stated = NOT_STATED
+    if stated == own:
+        return {}
+    seen = protocol["inputs"].removesuffix(", and nothing else")
+    return {"geometry_inputs": stated, "inputs": f"{seen}; geometry that the predictions were made with: {stated}"}
 
 
 def _chained(first: QuestionGroup, others: Iterator[QuestionGroup]) -> Iterator[QuestionGroup]:

@@ -147,6 +147,10 @@ def test_predictions_are_scored_alone(whole, tmp_path, monkeypatch, capsys):
     output = tmp_path / "scores.json"
     given = ["--predictions", str(file), *flags("", output)[2:]]
     score.main(given)
+    protocol = scored_as(output)["benchmarks"]["scanqa"]["protocol"]
+    assert protocol["geometry_inputs"] == "not stated", "nobody knows what made these answers"
+    assert protocol["inputs"].endswith("each scene; geometry that the predictions were made with: not stated")
+    score.main([*given, "--geometry_inputs", "none"])
     found = scored_as(output)
     assert found["benchmarks"] == scored_as(whole)["benchmarks"]
     assert found["weights_sha256"] is None
@@ -167,11 +171,13 @@ def test_predictions_are_scored_alone(whole, tmp_path, monkeypatch, capsys):
         (lambda lines: [lines[0] | {"benchmark": "depth"}], "add it to --benchmark"),
         (lambda lines: [lines[0] | {"prediction": 3}], "line 1: prediction=3 must be text"),
         (lambda lines: [{"sample_id": "a"}], "line 1 is no prediction"),
+        (lambda lines: [], r"mine\.jsonl is no text in UTF-8"),
     ],
 )
 def test_predictions_of_something_else_are_refused(whole, tmp_path, change, message):
     file = tmp_path / "mine.jsonl"
-    file.write_text("".join(json.dumps(line) + "\n" for line in change(lines_of(whole))))
+    text = "".join(json.dumps(line) + "\n" for line in change(lines_of(whole)))
+    file.write_bytes(text.encode() or b"\xe9")
     with pytest.raises(SystemExit, match=message):
         score.main(["--predictions", str(file), *flags("", tmp_path / "scores.json")[2:]])
 

@@ -19,7 +19,8 @@ class BenchmarkOptions(RowOptions):
         held_out_rooms (`int`, *optional*, defaults to `512`): `rooms`, `depth_probe`, `latency`: rooms of the held-out seed.
         questions_per_pass (`int`, *optional*, defaults to `64`): Most questions that share one pass over their frames.
         geometry_inputs (`str`, *optional*): `scanrefer`, `multi3drefer`: what tells which visual tokens are inside a proposal:
-            `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are scored alone must say.
+            `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are scored alone must say;
+            those of other benchmarks are scored as `not stated` unless they say what they were made with.
         checkpoint (`str`, *optional*): `depth_probe`: trainer checkpoint with the training heads, for the picture.
         picture (`str`, *optional*): `depth_probe`: PNG of depth in frames, verifier and encoder; needs `checkpoint`.
 
@@ -50,7 +51,8 @@ class BenchmarkOptions(RowOptions):
     geometry_inputs: str | None = field(
         default=None,
         metadata={
-            "help": "scanrefer, multi3drefer: geometry that describes proposals (default: as in the model's training).",
+            "help": "scanrefer, multi3drefer: geometry that describes proposals (default: as in the model's training); with "
+            "--predictions: that they were made with (default: not stated).",
             "choices": list(GEOMETRY_INPUTS),
         },
     )

@@ -45,6 +45,8 @@ INPUTS_IN_WORDS = {
     "depth+pose": "their depth, poses and intrinsics, and the numbers of the proposals",
 }
 PROTOCOLS = ("peer", "standard")
+UNREADABLE = "prediction that is no JSON object with a box"
+INVALID = "prediction with a box that is none: not six finite numbers, or a size that is not positive"
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,8 @@ class GroundingBenchmark(QuestionBenchmark):
                     figures[f"{name}, {protocol}"] = Figure(
                         value, int(scores[f"{kind}_count" if kind else "count"]), PER_CENT
                     )
+        failures = {UNREADABLE: unparsed, INVALID: int(facts["invalid, standard"])}
+        facts["failures"] = {problem: count for problem, count in failures.items() if count}
         facts["questions_without_proposals"] = sum(row["reference"]["proposals"] == 0 for row in rows)
         return figures, facts
 

@@ -112,7 +112,7 @@ class Scan2Cap(TextBenchmark):
         if min(ious) >= WHOLE:  # papers caption proposals, beside which these stand under names of their own
             figures = {f"{name}, true boxes": figure for name, figure in figures.items()}
         without = sum(iou == 0 for iou in ious)
-        return figures, facts | {"failures": {NO_SHOWN_BOX: without} if without else {}}
+        return figures, facts | {"failures": facts["failures"] | ({NO_SHOWN_BOX: without} if without else {})}
 
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
         boxes = {

@@ -207,4 +207,7 @@ def split_in_words(options: BenchmarkOptions, of_papers: str) -> str:
     """
     held_out = bool(options.eval_scenes or options.eval_frame_fraction or options.eval_rooms)
     given = f"{options.dataset_split}, as given" if options.dataset == "hub" else "as given"
-    return f"{'the held-out scenes' if held_out else given}; papers report {of_papers}"
+    left_out = (
+        ", without questions whose scene or object is missing" if options.unusable_questions == "leave_out" else ""
+    )
+    return f"{'the held-out scenes' if held_out else given}{left_out}; papers report {of_papers}"

@@ -25,6 +25,7 @@ CAPTION_SCALES = {
     "meteor": TIMES_100,
     **{f"bleu_{length}": TIMES_100 for length in range(1, 5)},
 }
+FAILED = {"unparsed": "answer that cannot be read", "empty": "answer without a word"}  # of `COUNTS`
 COUNTS = ("missing", "invalid", "empty", "duplicates", "unparsed", "tasks")  # of a metric, that are no scores
 
 
@@ -73,18 +74,20 @@ class TextBenchmark(QuestionBenchmark):
             if row["prediction"] is not None
         ]
         references = [{"sample_id": row["sample_id"], **row["reference"]} for row in rows]
-        figures, facts = {}, {}
+        figures, facts, failures = {}, {}, {}
         for protocol in self._scores.protocols:
             scores = self._scores.metric(predictions, references, protocol)
             for name, value in scores.items():
                 if name in COUNTS:
                     facts[f"{name}, {protocol}"] = value
+                    if name in FAILED and value:
+                        failures[f"{FAILED[name]} ({protocol})"] = int(value)
                 elif not name.endswith("count"):
                     group = self._scores.group_of(name)
                     n = scores.get(f"{group}_count", scores["count"])
                     measured = name.removesuffix("_25").removesuffix("_50")  # whatever IoU it counts from
                     figures[f"{name}, {protocol}"] = Figure(value, int(n), CAPTION_SCALES.get(measured, PER_CENT))
-        return figures, facts
+        return figures, facts | {"failures": failures}
 
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
         return {

@@ -17,7 +17,7 @@ from igep.trainers import score, sft
 from igep.trainers.cli import main
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingQuestions
+from igep.trainers.evaluation.benchmarks.grounding_benchmark import INVALID, UNREADABLE, GroundingQuestions
 from igep.trainers.evaluation.benchmarks.multi3drefer import MULTI3DREFER
 from igep.trainers.evaluation.benchmarks.scanrefer import SCANREFER
 from igep.trainers.package_files import TINY_BASE
@@ -160,6 +160,7 @@ def test_figures_by_hand(root, tmp_path):
         assert some["facts"][f"invalid, {protocol}"] == 1
     assert (one["facts"]["unparsed"], some["facts"]["unparsed"]) == (1, 0)
     assert one["facts"]["missing, peer"] == 1
+    assert (one["facts"]["failures"], some["facts"]["failures"]) == ({UNREADABLE: 1}, {INVALID: 1})
 
 
 def test_true_boxes_as_proposals(root, models, tmp_path):

@@ -50,7 +50,7 @@ def flags(root: Path, *others: str) -> list[str]:
 def scored(root: Path, captions: dict[str, str], *others: str) -> dict:
     lines = [{"benchmark": "scan2cap", "sample_id": key, "prediction": text} for key, text in captions.items()]
     (root / "given.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    score.main(flags(root, "--predictions", str(root / "given.jsonl"), *others))
+    score.main(flags(root, "--predictions", str(root / "given.jsonl"), "--geometry_inputs", "none", *others))
     return json.loads((root / "scores.json").read_text())["benchmarks"]["scan2cap"]
 
 

@@ -59,7 +59,7 @@ def scored(root: Path, name: str, answers: dict[str, str]) -> dict:
     """The results of some predictions."""
     lines = [{"benchmark": f"{name}_boxes", "sample_id": key, "prediction": text} for key, text in answers.items()]
     (root / "given.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    score.main(flags(root, name, "--predictions", str(root / "given.jsonl")))
+    score.main(flags(root, name, "--predictions", str(root / "given.jsonl"), "--geometry_inputs", "none"))
     return json.loads((root / "scores.json").read_text())["benchmarks"][f"{name}_boxes"]
 
 

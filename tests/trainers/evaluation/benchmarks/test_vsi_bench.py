@@ -37,18 +37,19 @@ def flags(file, *others) -> list[str]:
     return [*words, "--output", str(file.with_name("scores.json")), *others]
 
 
-def test_predictions_are_scored_with_all_parsers(file):
+def test_predictions_are_scored_with_all_parsers(file, capsys):
     given = file.with_name("given.jsonl")
     answers = {"1": "1", "2": "two", "3": "7"}
     lines = [{"benchmark": "vsi_bench", "sample_id": name, "prediction": text} for name, text in answers.items()]
     given.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    score.main(flags(file, "--predictions", str(given)))
+    score.main(flags(file, "--predictions", str(given), "--geometry_inputs", "none"))
     found = json.loads(file.with_name("scores.json").read_text())["benchmarks"]["vsi_bench"]
     figures = {name: figure["value"] for name, figure in found["figures"].items()}
     # By the authors' parser "two" is no number; 7 for 3 is farther off than half, so it earns nothing by either.
     assert figures["object_counting, peer"] == pytest.approx(100 / 3)
     assert figures["object_counting, standard"] == pytest.approx(200 / 3)
     assert found["protocol"]["geometry_inputs"] == "none"
+    assert "vsi_bench: 1 x answer that cannot be read (peer)" in capsys.readouterr().out
 
 
 @pytest.mark.slow
