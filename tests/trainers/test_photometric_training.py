@@ -60,7 +60,9 @@ def test_it_trains_alone_and_is_logged(base, tmp_path):
     assert any("depth_verifier" in name for name in weights(trainer))
 
 
-def test_a_run_resumes_to_the_bit(base, tmp_path):
+@pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])  # of these one merges two frames into a feature
+def test_a_run_resumes_to_the_bit(checkpoint_folders, tmp_path, family):
+    base = checkpoint_folders[family]
     options = {**ALONE, "max_steps": 4, "save_strategy": "steps", "save_steps": 2}
     whole = make_trainer(base, tmp_path / "whole", PaintedWalls(), **options)
     whole.train()
