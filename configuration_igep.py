@@ -13,6 +13,7 @@ SUPERVISE_CHOICES = ("encoder", "llm")
 VERIFIER_ACTIVATIONS = ("bounded", "exp")
 SUPERVISION_FIELDS = (  # which the options of a trainer have as well
     *("objective", "supervise", "geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"),
+    *("photometric_weight",),
     *("verifier_channels", "verifier_taps", "verifier_min_depth_metres", "verifier_max_depth_metres"),
     *("verifier_layers", "verifier_activation", "verifier_projection_channels"),
     *("teacher_projector_channels", "teacher_projector_norm"),
@@ -93,9 +94,14 @@ def check_supervision(fields: Mapping[str, Any]) -> None:
     size = fields["geometry_size"]
     if not isinstance(size, (list, tuple)) or [type(side) for side in size] != [int, int] or min(size) < 1:
         raise ValueError(f"geometry_size={size} must be two positive integers, height and width, such as [96, 128].")
-    for name in ("geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha"):
+    for name in ("geometry_weight", "cross_view_weight", "global_weight", "uncertainty_alpha", "photometric_weight"):
         if not 0 <= fields[name] < float("inf"):
             raise ValueError(f"{name}={fields[name]} must be a finite number >= 0 (0 switches the term off).")
+    if fields["photometric_weight"] and fields["objective"] != "paper":
+        raise ValueError(
+            f"photometric_weight={fields['photometric_weight']}: objective={fields['objective']!r} has no such term. Set "
+            "objective to paper, or photometric_weight to 0."
+        )
 
 
 def check_positions(fields: Mapping[str, Any]) -> None:
@@ -178,6 +184,8 @@ class IGEPConfig(PreTrainedConfig):
             Weight of the depth term; 0 = the term is not computed.
         cross_view_weight (`float`, *optional*, defaults to `0.1`):
             Weight of the cross-view consistency term; 0 = the term is not computed.
+        photometric_weight (`float`, *optional*, defaults to `0.0`):
+            Weight of the photometric term, of frames with pose and without measured depth; 0 = the term is not computed.
         global_weight (`float`, *optional*, defaults to `0.5`):
             Weight of the teacher alignment term; 0 = the term is not computed.
         uncertainty_alpha (`float`, *optional*, defaults to `0.2`):
@@ -228,6 +236,7 @@ class IGEPConfig(PreTrainedConfig):
     position_range_metres: list[float | int] | tuple[float | int, ...] = (15.0, 15.0, 5.0)
     geometry_weight: float | int = 1.0
     cross_view_weight: float | int = 0.1
+    photometric_weight: float | int = 0.0
     global_weight: float | int = 0.5
     uncertainty_alpha: float | int = 0.2
     ground_head: bool = False

@@ -60,6 +60,7 @@ class IGEPOutput(ModelOutput):
         loss_ce (`Tensor`, *optional*): Cross-entropy of the supervised tokens.
         loss_geometry (`Tensor`, *optional*): Depth term of the verifier, unweighted.
         loss_cross_view (`Tensor`, *optional*): Cross-view consistency term, unweighted.
+        loss_photometric (`Tensor`, *optional*): Photometric term of frames without measured depth, unweighted.
         loss_global (`Tensor`, *optional*): Teacher alignment term, unweighted.
         loss_ground (`Tensor`, *optional*): Grounding term, unweighted: the sum over questions, over the number of samples.
         logits (`Tensor`, *optional*): (N, V) at the N supervised positions only.
@@ -68,6 +69,7 @@ class IGEPOutput(ModelOutput):
         confidence (`Tensor`, *optional*): (B, F, H, W) float32, the map `S`; 0 in padded frames.
         confidence_mean (`Tensor`, *optional*): Mean of `S`, detached.
         cross_view_coverage (`Tensor`, *optional*): Share of pixels that the cross-view term saw, detached.
+        photometric_coverage (`Tensor`, *optional*): Share of those that depth explains by the neighbour's colours, detached.
         depth_abs_rel (`Tensor`, *optional*): Mean relative error of the verifier's depth, detached.
         depth_delta_1 (`Tensor`, *optional*): Share of its pixels within a factor of 1.25, detached.
         ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included, is meant.
@@ -78,6 +80,7 @@ class IGEPOutput(ModelOutput):
     loss_ce: Tensor | None = None
     loss_geometry: Tensor | None = None
     loss_cross_view: Tensor | None = None
+    loss_photometric: Tensor | None = None
     loss_global: Tensor | None = None
     loss_ground: Tensor | None = None
     logits: Tensor | None = None
@@ -86,6 +89,7 @@ class IGEPOutput(ModelOutput):
     confidence: Tensor | None = None
     confidence_mean: Tensor | None = None
     cross_view_coverage: Tensor | None = None
+    photometric_coverage: Tensor | None = None
     depth_abs_rel: Tensor | None = None
     depth_delta_1: Tensor | None = None
     ground_accuracy: Tensor | None = None
@@ -255,7 +259,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 "reads."
             )
         self.objective = objective
-        needs_verifier = config.geometry_weight > 0 or config.cross_view_weight > 0
+        needs_verifier = max(config.geometry_weight, config.cross_view_weight, config.photometric_weight) > 0
         if needs_verifier and self.depth_verifier is None:
             self.depth_verifier = DepthVerifier(
                 in_channels=channels,
@@ -312,6 +316,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         frame_mask: Tensor | None = None,
         neighbour_index: Tensor | None = None,
         teacher_descriptors: Tensor | None = None,
+        frame_colours: Tensor | None = None,
         set_index: Tensor | None = None,
         block_index: Tensor | None = None,
         grounding: dict | None = None,
@@ -337,6 +342,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none; with `objective:
                 release` (B, F, K), those whose depth is predicted from it.
             teacher_descriptors (`Tensor`, *optional*): (B, F, h, w, C) of the frozen teacher.
+            frame_colours (`Tensor`, *optional*): (B, F, 3, H, W) uint8, with `photometric_weight`.
             set_index (`Tensor`, *optional*): (B, T) long, the set of images each token belongs to, numbered from 0 over the
                 whole batch in the order of the tokens; -1 = padding. Packs questions: with `sdpa` or `eager` attention,
                 or with `flex_attention` and `packs_with_block_mask` set, as the trainer does.
@@ -369,6 +375,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             "neighbour_index": neighbour_index,
             "teacher_descriptors": teacher_descriptors,
         }
+        if self.config.photometric_weight > 0:
+            geometry["frame_colours"] = frame_colours
         has_geometry = any(value is not None for value in geometry.values())
         if grounding is not None and (self.ground_head is None or labels is None):
             missing = "labels" if self.ground_head is not None else "a ground head: call add_ground_head first"
@@ -741,14 +749,14 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if self.teacher_projector is not None:
             descriptors = self.teacher_projector(student_maps)
             student = scatter_frames(descriptors[slots // encoded.grids.temporal_patch_size], frame_mask)
-        neighbours = {}
+        further = {}
+        if self.config.photometric_weight > 0:
+            further["photometric_weight"] = self.config.photometric_weight
         if self.pose_embedding is not None:
             patch = encoded.grids.temporal_patch_size
-            neighbours = neighbour_depths(
-                self.depth_verifier, self.pose_embedding, encoded.maps, slots, patch, geometry
-            )
+            further = neighbour_depths(self.depth_verifier, self.pose_embedding, encoded.maps, slots, patch, geometry)
         terms = self.objective(
-            **neighbours,
+            **further,
             predicted_depth_metres=output.predicted_depth_metres,
             confidence=output.confidence,
             student=student,
@@ -760,16 +768,18 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             pooled_alignment=self.config.pooled_alignment,
             alignment_distance=self.config.alignment_distance,
         )
-        for name in ("confidence_mean", "cross_view_coverage", "depth_abs_rel", "depth_delta_1"):
-            if name in terms:
-                output[name] = terms[name]
-        return {name: value for name, value in terms.items() if name.startswith("loss_")}
+        losses = {name: value for name, value in terms.items() if name.startswith("loss_")}
+        for name, value in terms.items():
+            if name not in losses:
+                output[name] = value
+        return losses
 
     def _total(self, losses: dict[str, Tensor], output: IGEPOutput) -> IGEPOutput:
         weights = {
             "loss_ce": 1.0,
             "loss_geometry": self.config.geometry_weight,
             "loss_cross_view": self.config.cross_view_weight,
+            "loss_photometric": self.config.photometric_weight,
             "loss_global": self.config.global_weight,
             "loss_ground": self.config.ground_weight,
         }

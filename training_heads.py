@@ -189,7 +189,7 @@ def check_geometry(
 
     Args:
         geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F) bool, and of the same B and F, or `None`, `depth_metres`,
-            `intrinsics`, `world_from_camera`, `neighbour_index` and `teacher_descriptors`.
+            `intrinsics`, `world_from_camera`, `neighbour_index`, `teacher_descriptors` and `frame_colours`.
         teacher_channels (`int`, *optional*): Channels that the teacher's descriptors must have; `None` = there is no
             teacher.
         several_neighbours (`bool`, *optional*, defaults to `False`): `neighbour_index` is (B, F, K), as `objective: release`
@@ -209,9 +209,10 @@ def check_geometry(
         "world_from_camera": (batch, frames, 4, 4),
         "neighbour_index": (batch, frames, None) if several_neighbours else (batch, frames),
         "teacher_descriptors": (batch, frames, None, None, teacher_channels),
+        "frame_colours": (batch, frames, 3, None, None),
     }
     for name, shape in shapes.items():
-        value = geometry[name]
+        value = geometry.get(name)
         if value is None:
             continue
         fits = value.dim() == len(shape) and all(

@@ -22,12 +22,18 @@ from igep.configuration_igep import IGEPConfig
         ("cross_view_weight", float("nan")),
         ("global_weight", float("inf")),
         ("uncertainty_alpha", -0.1),
+        ("photometric_weight", -0.1),
     ],
 )
 def test_values_out_of_range_name_the_field_and_the_value(field, value):
     with pytest.raises(ValueError, match=field) as error:
         IGEPConfig(**{field: value})
     assert str(value) in str(error.value)
+
+
+def test_the_release_has_no_photometric_term():
+    with pytest.raises(ValueError, match=r"photometric_weight=0.5: objective='release' has no such term"):
+        IGEPConfig(objective="release", photometric_weight=0.5)
 
 
 def test_values_of_the_wrong_type_are_refused():

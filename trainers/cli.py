@@ -44,6 +44,10 @@ EXPERIMENTS = {
         "experiments.check_mistakes",
         "make sixty mistakes on right scenes, and see what `igep check` says",
     ),
+    "posed-rgb": (
+        "experiments.posed_rgb",
+        "train on posed scenes with their depth hidden, and compare with it",
+    ),
     "pretrain-tiny": ("experiments.pretrain_tiny", "make the tiny base anew"),
 }
 GROUPS = {

@@ -51,8 +51,9 @@ logger = logging.getLogger(__name__)
 
 PROGRAM = "igep sft"  # in messages, also where this file itself is launched
 SUMMARY = (
-    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_global", "loss_ground", "mean_token_accuracy"),
-    *("depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage", "ground_accuracy", "ground_seen"),
+    *("loss", "loss_ce", "loss_geometry", "loss_cross_view", "loss_photometric", "loss_global", "loss_ground"),
+    *("mean_token_accuracy", "depth_abs_rel", "depth_delta_1", "confidence_mean", "cross_view_coverage"),
+    *("photometric_coverage", "ground_accuracy", "ground_seen"),
 )
 
 

@@ -51,6 +51,9 @@ class IGEPSFTConfig(SFTConfig):
             Weight of the depth loss; 0 = not computed.
         cross_view_weight (`float`, *optional*, defaults to `0.1`):
             Weight of the cross-view consistency loss; 0 = not computed.
+        photometric_weight (`float`, *optional*, defaults to `0.0`):
+            `paper`: weight of the photometric loss, which holds the depth of frames with pose and without measured depth by
+            their neighbour's colours; 0 = not computed.
         global_weight (`float`, *optional*, defaults to `0.5`):
             Weight of the teacher alignment loss; 0 = not computed.
         uncertainty_alpha (`float`, *optional*, defaults to `0.2`):
@@ -180,6 +183,10 @@ class IGEPSFTConfig(SFTConfig):
     geometry_weight: float = field(default=1.0, metadata={"help": "Weight of the depth loss; 0 = not computed."})
     cross_view_weight: float = field(
         default=0.1, metadata={"help": "Weight of the cross-view consistency loss; 0 = not computed."}
+    )
+    photometric_weight: float = field(
+        default=0.0,
+        metadata={"help": "Weight of the photometric loss of posed frames without measured depth; 0 = not computed."},
     )
     global_weight: float = field(
         default=0.5, metadata={"help": "Weight of the teacher alignment loss; 0 = not computed."}
@@ -406,6 +413,7 @@ class IGEPSFTConfig(SFTConfig):
             f"depth, {verifier}{', terms of the release' if release else ''}": self.geometry_weight,
             "cross-view consistency of that depth"
             + (", and the neighbour's predicted from it and the pose" if release else ""): self.cross_view_weight,
+            "photometric consistency of that depth with the neighbour's colours, where none is measured": self.photometric_weight,
             f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher}{distance})": self.global_weight,
             f"grounding among boxes (geometry inputs: {self.ground_geometry_inputs})": self.ground_weight,
         }
@@ -423,7 +431,7 @@ class IGEPSFTConfig(SFTConfig):
     @property
     def supervises_geometry(self) -> bool:
         """Whether any geometric loss is computed; without one the training is plain supervised fine-tuning."""
-        return any((self.geometry_weight, self.cross_view_weight, self.global_weight))
+        return any((self.geometry_weight, self.cross_view_weight, self.photometric_weight, self.global_weight))
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -52,10 +52,10 @@ GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mas
 class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     """Trains `IGEPForConditionalGeneration` on `SpatialExample`s.
 
-    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_global L_global + w_ground L_ground`: cross-entropy over the
-    supervised tokens of the global batch, geometric terms as means over its samples, grounding as the sum over its questions
+    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_photo L_photometric + w_global L_global + w_ground L_ground`:
+    cross-entropy over the supervised tokens of the global batch, geometric terms as means over its samples, grounding as the sum over its questions
     divided by its samples. How the batch is split over ranks and accumulation steps does
-    not matter. With all three weights at 0 it is plain supervised fine-tuning, on the same data in the same order.
+    not matter. With all weights at 0 it is plain supervised fine-tuning, on the same data in the same order.
 
     Args:
         model (`IGEPForConditionalGeneration`): The model, from this package or from a saved folder; supervision fields of `args` are copied into its config.
@@ -87,6 +87,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         "loss_ce": "a question with its answer",
         "loss_geometry": "measured depth",
         "loss_cross_view": "intrinsics, poses, and frames with measured depth that see the same surface",
+        "loss_photometric": "frames with intrinsics, poses that move and no measured depth",
         "loss_global": "anything that the teacher describes (the geometry oracle: measured depth)",
     }
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
@@ -183,6 +184,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             "loss_ce": 1.0,
             "loss_geometry": self.args.geometry_weight,
             "loss_cross_view": self.args.cross_view_weight,
+            "loss_photometric": self.args.photometric_weight,
             "loss_global": self.args.global_weight,
             "loss_ground": self.args.ground_weight,
         }
@@ -317,6 +319,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         weights = {
             "confidence_mean": frame_mask.sum(),
             "cross_view_coverage": len(batch["sample_ids"]),
+            "photometric_coverage": len(batch["sample_ids"]),
             "depth_abs_rel": measured,
             "depth_delta_1": measured,
         }
@@ -389,6 +392,7 @@ def _collator(args: IGEPSFTConfig, processor: IGEPProcessor, teacher: Teacher | 
         processor,
         args.geometry_size,
         frames_as=args.frames_as,
+        carries_colours=args.photometric_weight > 0,
         max_length=args.max_length,
         teacher_frame_size=teacher.frame_size if args.global_weight else None,
         unannotated_prompt=args.unannotated_prompt,

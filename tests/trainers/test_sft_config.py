@@ -44,6 +44,7 @@ def test_supervises_geometry_if_any_weight_is_set():
     off = {"geometry_weight": 0.0, "cross_view_weight": 0.0, "global_weight": 0.0}
     assert make_config().supervises_geometry
     assert make_config(**(off | {"cross_view_weight": 0.1})).supervises_geometry
+    assert make_config(**(off | {"photometric_weight": 0.1})).supervises_geometry
     assert not make_config(**off).supervises_geometry
 
 

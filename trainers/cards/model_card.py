@@ -23,6 +23,7 @@ LOCAL_PATH = re.compile(r"(?<!name_or)_(path|file|folder|dir|root): (?!null)")
 HEADS = {  # by how the names of their losses begin
     "depth, by a verifier": "a depth verifier",
     "cross-view consistency": "a depth verifier",
+    "photometric consistency": "a depth verifier",
     "alignment of": "a projector to the teacher",
 }
 

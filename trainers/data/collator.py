@@ -44,6 +44,7 @@ class IGEPDataCollator:
             itself only (see `question_packing`), and the frames stand in the sequence once. Those of a dialogue stay one.
         max_packed_tokens (`int`, *optional*): With `pack_questions`: put the samples of a batch behind each other in rows of
             at most so many tokens. One sample per row unless given.
+        carries_colours (`bool`, *optional*, defaults to `False`): Whether a loss wants the colours of the frames.
         unannotated_prompt (`str`, *optional*): What stands before the missing answer of a scene nobody annotated. It
             trains nothing, but the sequence needs a text.
         position_range_metres (`Sequence[float]`, *optional*): For a model that reads 3D positions; see `geometry_batch`.
@@ -61,6 +62,7 @@ class IGEPDataCollator:
           takes them, but for the geometry;
         - `teacher_frames` (B, F, 3, h, w) uint8 if `teacher_frame_size` is given; both of the centre square alone where the
           processor crops videos to it;
+        - `frame_colours` (B, F, 3, H, W) uint8 at `geometry_size` with `carries_colours`, of what the depth shows;
         - `sample_ids`, `scene_ids` (B names) and `frame_ids` (B times F names), which are for the trainer.
 
     Raises:
@@ -78,6 +80,7 @@ class IGEPDataCollator:
         frames_as: str = "video",
         max_length: int | None = None,
         teacher_frame_size: tuple[int, int] | None = None,
+        carries_colours: bool = False,
         unannotated_prompt: str = "Describe the scene.",
         pack_questions: bool = False,
         max_packed_tokens: int | None = None,
@@ -93,6 +96,7 @@ class IGEPDataCollator:
         self.frames_as = frames_as
         self.max_length = max_length
         self.teacher_frame_size = teacher_frame_size
+        self.carries_colours = carries_colours
         self.unannotated_prompt = unannotated_prompt
         self.pack_questions = pack_questions
         self.max_packed_tokens = max_packed_tokens
@@ -134,7 +138,9 @@ class IGEPDataCollator:
             keeps_world = self.position_range_metres is not None
             batch["grounding"] = grounding_batch(examples, places, keeps_world=keeps_world)
         if self.teacher_frame_size is not None:
-            batch["teacher_frames"] = self._teacher_frames(seen, batch["frame_mask"].shape[1])
+            batch["teacher_frames"] = _frames_at(self.teacher_frame_size, seen, batch["frame_mask"].shape[1])
+        if self.carries_colours:
+            batch["frame_colours"] = _frames_at(self.geometry_size, seen, batch["frame_mask"].shape[1])
         batch["sample_ids"] = [example.sample_id for example in examples]
         batch["scene_ids"] = [example.scene_id for example in examples]
         batch["frame_ids"] = [list(example.frame_ids) for example in examples]
@@ -345,12 +351,14 @@ class IGEPDataCollator:
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False).input_ids
 
-    def _teacher_frames(self, examples: Sequence[SpatialExample], frames: int) -> torch.Tensor:
-        height, width = self.teacher_frame_size
-        pixels = np.zeros((len(examples), frames, height, width, 3), dtype=np.uint8)
-        for row, example in enumerate(examples):
-            for column, frame in enumerate(example.frames):
-                if frame.size != (width, height):
-                    frame = frame.resize((width, height), Image.Resampling.BICUBIC)
-                pixels[row, column] = np.asarray(frame)
-        return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)
+
+def _frames_at(size: tuple[int, int], examples: Sequence[SpatialExample], frames: int) -> torch.Tensor:
+    """(B, F, 3, h, w) uint8, padded with black to so many frames."""
+    height, width = size
+    pixels = np.zeros((len(examples), frames, height, width, 3), dtype=np.uint8)
+    for row, example in enumerate(examples):
+        for column, frame in enumerate(example.frames):
+            if frame.size != (width, height):
+                frame = frame.resize((width, height), Image.Resampling.BICUBIC)
+            pixels[row, column] = np.asarray(frame)
+    return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)

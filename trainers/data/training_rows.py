@@ -10,6 +10,7 @@ from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.load_scenes import SceneSource, SceneTables, load_train_and_held_out
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.scenes.depth_saturation import say_odd_depths
+from igep.trainers.data.scenes.scale_of_depth import say_unmeasured_scale
 from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.shown_box_dataset import ShownBoxDataset
 from igep.trainers.data.spatial_dataset import SpatialDataset
@@ -100,7 +101,7 @@ class SceneTableCache:
     def load(
         self, source: SceneSource, max_depth_metres: float | None = None
     ) -> tuple[SceneTables, SceneTables | None]:
-        """As `load_train_and_held_out`, once for equal options; warns of depth that is hardly a distance.
+        """As `load_train_and_held_out`, once for equal options; warns of depth that is hardly a distance, and of posed scenes without any.
 
         Args:
             source (`SceneSource`): The options.
@@ -113,7 +114,9 @@ class SceneTableCache:
         if key not in self._tables:
             self._tables[key] = load_train_and_held_out(source)
             if max_depth_metres is not None and source.dataset != "synthetic_rooms":
-                say_odd_depths(SceneTable(self._tables[key][0][0]), max_depth_metres)
+                table = SceneTable(self._tables[key][0][0])
+                say_odd_depths(table, max_depth_metres)
+                say_unmeasured_scale(table)
         return self._tables[key]
 
 

@@ -8,9 +8,6 @@ gives a loss that is not finite, never a silent zero.
 Computed in float32 (float64 inputs stay float64), with autocast off.
 """
 
-import functools
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -26,22 +23,12 @@ from igep.camera_geometry import (
     warp_depth,
 )
 from igep.trainers.geometry.depth_sampling import crosses_depth_edge, sample_inverse_depth
+from igep.trainers.supervision.per_sample import graph_zero, outside_autocast, sample_mean
+from igep.trainers.supervision.photometric_loss import photometric_loss
 
 
 AGREEMENT = 0.05  # share of the depth by which two measurements of one surface may differ
 MIN_DEPTH_METRES = 0.01
-
-
-def outside_autocast(function: Callable) -> Callable:
-    """Runs a function of tensors with autocast off."""
-
-    @functools.wraps(function)
-    def in_full_precision(*args, **kwargs):
-        tensor = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
-        with torch.autocast(tensor.device.type, enabled=False):
-            return function(*args, **kwargs)
-
-    return in_full_precision
 
 
 def _check_maps(**maps: Tensor | None) -> None:
@@ -60,16 +47,6 @@ def _check_maps(**maps: Tensor | None) -> None:
 def measured_pixels(depth_metres: Tensor) -> Tensor:
     """Where depth is finite and positive."""
     return depth_metres.isfinite() & (depth_metres > 0)
-
-
-def graph_zero(*predictions: Tensor | None) -> Tensor:
-    """(B,) zeros that depend on every prediction, and are NaN where one is not finite."""
-    return sum((full_precision(value) * 0).flatten(1).sum(1) for value in predictions if value is not None)
-
-
-def sample_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of each sample's masked values, 0 for a sample without any."""
-    return (values * mask).flatten(1).sum(1) / mask.flatten(1).sum(1).clamp_min(1)
 
 
 @outside_autocast
@@ -316,11 +293,14 @@ def igep_objective(
     uncertainty_alpha: float,
     pooled_alignment: bool,
     alignment_distance: str = "cosine",
+    frame_colours: Tensor | None = None,
+    photometric_weight: float = 0.0,
 ) -> dict[str, Tensor]:
     """Every geometric loss term of IGEP for one batch, unweighted.
 
-    Only frames with measured depth are compared across views. Predictions agree with each other best where they are flat and
-    near (in metres) or flat and far (relative to depth, or in inverse depth): without a measurement nothing holds them.
+    Only frames with measured depth are compared across views by their predictions, which agree with each other best where
+    they are flat and near (in metres) or flat and far (relative to depth, or in inverse depth): without a measurement nothing
+    holds them. The photometric term sees the other frames, and those alone.
 
     A weight only says whether its term is computed (0 = it is not, and its keys are absent). A target that is `None`
     makes the term a zero that keeps its gradient graph, so that all ranks build the same graph.
@@ -342,28 +322,34 @@ def igep_objective(
         uncertainty_alpha (`float`): See `depth_loss`.
         pooled_alignment (`bool`): See `alignment_loss`.
         alignment_distance (`str`, *optional*, defaults to `"cosine"`): See `alignment_loss`.
+        frame_colours (`torch.Tensor`, *optional*): (B, F, 3, H, W) uint8; needed by the photometric term.
+        photometric_weight (`float`, *optional*, defaults to `0.0`): Weight of `loss_photometric`.
 
     Returns:
-        `dict[str, torch.Tensor]`: scalars `loss_geometry`, `loss_cross_view`, `loss_global` (means over B) and the
-        detached metrics `confidence_mean`, `cross_view_coverage`, `depth_abs_rel`, `depth_delta_1` (the last two 0
-        when the batch has no measured pixel).
+        `dict[str, torch.Tensor]`: scalars `loss_geometry`, `loss_cross_view`, `loss_photometric`, `loss_global` (means over
+        B) and the detached metrics `confidence_mean`, `cross_view_coverage`, `photometric_coverage`, `depth_abs_rel`,
+        `depth_delta_1` (the last two 0 when the batch has no measured pixel).
 
     Raises:
         ValueError: If a prediction that a term needs is missing, or a shape does not fit.
     """
     outputs: dict[str, Tensor] = {}
-    if (geometry_weight or cross_view_weight) and predicted_depth_metres is None:
-        raise ValueError("predicted_depth_metres is None: call add_training_heads() or set both depth weights to 0")
+    predicts_depth = geometry_weight or cross_view_weight or photometric_weight
+    if predicts_depth and predicted_depth_metres is None:
+        raise ValueError("predicted_depth_metres is None: call add_training_heads() or set the depth weights to 0")
     if geometry_weight and confidence is None:
         raise ValueError("confidence is None: pass the verifier's confidence or set geometry_weight to 0")
     if teacher_descriptors is not None and global_weight and student is None:
         raise ValueError(
             "student is None but teacher_descriptors are given: set teacher_channels to the teacher's width"
         )
+    if photometric_weight and frame_colours is None:
+        raise ValueError("frame_colours is None: give the colours of the frames or set photometric_weight to 0")
     real = frame_mask[..., None, None]  # (B, F, 1, 1)
+    has_cameras = intrinsics is not None and world_from_camera is not None and neighbour_index is not None
 
     # Measured depth of real frames, and how well the verifier meets it.
-    if geometry_weight or cross_view_weight:
+    if predicts_depth:
         depth_metres = real_depth(depth_metres, predicted_depth_metres, frame_mask)
         metrics = verifier_metrics(predicted_depth_metres, depth_metres)
         outputs["depth_abs_rel"], outputs["depth_delta_1"] = metrics["abs_rel"], metrics["delta_1"]
@@ -375,7 +361,7 @@ def igep_objective(
         outputs["confidence_mean"] = (full_precision(confidence.detach()) * mask).sum() / mask.sum().clamp_min(1)
     # L_cross_view
     if cross_view_weight:
-        if intrinsics is None or world_from_camera is None or neighbour_index is None:
+        if not has_cameras:
             loss = graph_zero(predicted_depth_metres)
             coverage = torch.zeros_like(loss)
         else:
@@ -388,6 +374,21 @@ def igep_objective(
             )
         outputs["loss_cross_view"] = loss.mean()
         outputs["cross_view_coverage"] = coverage.detach().mean()
+    # Beside the paper: colour, where no depth is measured
+    if photometric_weight:
+        if not has_cameras:
+            loss = graph_zero(predicted_depth_metres)
+            coverage = torch.zeros_like(loss)
+        else:
+            loss, coverage = photometric_loss(
+                predicted_depth_metres,
+                frame_colours,
+                intrinsics,
+                world_from_camera,
+                _of_unmeasured_frames(_between_real_frames(neighbour_index, frame_mask), depth_metres),
+            )
+        outputs["loss_photometric"] = loss.mean()
+        outputs["photometric_coverage"] = coverage.detach().mean()
     # L_global
     if global_weight and student is not None:
         if teacher_descriptors is None:
@@ -407,3 +408,7 @@ def _between_real_frames(neighbour_index: Tensor, frame_mask: Tensor) -> Tensor:
 def _between_measured_frames(neighbour_index: Tensor, depth_metres: Tensor) -> Tensor:
     measured = (depth_metres).flatten(2).any(-1)
     return torch.where(measured & measured.gather(1, neighbour_index.clamp_min(0)), neighbour_index, -1)
+
+
+def _of_unmeasured_frames(neighbour_index: Tensor, depth_metres: Tensor) -> Tensor:
+    return torch.where(measured_pixels(depth_metres).flatten(2).any(-1), -1, neighbour_index)

@@ -14,13 +14,11 @@ from torch import Tensor
 from igep.camera_geometry import full_precision, relative_pose, warp_depth
 from igep.trainers.supervision.geometry_losses import (
     alignment_loss,
-    graph_zero,
     measured_pixels,
-    outside_autocast,
     real_depth,
-    sample_mean,
     verifier_metrics,
 )
+from igep.trainers.supervision.per_sample import graph_zero, outside_autocast, sample_mean
 
 
 ERROR_WEIGHT = 1.0  # gamma

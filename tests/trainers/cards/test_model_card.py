@@ -201,12 +201,17 @@ def test_scores_become_a_table_and_metadata_of_the_hub():
 DEPTH_LOSS = {"name": "depth, by a verifier of 8 channels on 2 encoder layers", "weight": 0.3}
 ALIGNMENT_LOSS = {"name": "alignment of encoder tokens with a frozen 3D teacher (backbone)", "weight": 0.2}
 CONSISTENCY_LOSS = {"name": "cross-view consistency of that depth", "weight": 0.1}
+PHOTOMETRIC_LOSS = {
+    "name": "photometric consistency of that depth with the neighbour's colours, where none is measured",
+    "weight": 1.0,
+}
 
 
 @pytest.mark.parametrize(
     ("losses", "heads"),
     [
         ([DEPTH_LOSS, CONSISTENCY_LOSS], "(a depth verifier)"),
+        ([PHOTOMETRIC_LOSS], "(a depth verifier)"),
         ([ALIGNMENT_LOSS], "(a projector to the teacher)"),
         ([DEPTH_LOSS, ALIGNMENT_LOSS], "(a depth verifier, a projector to the teacher)"),
     ],

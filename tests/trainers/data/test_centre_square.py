@@ -57,11 +57,13 @@ def test_the_collator_crops_geometry_and_the_teachers_frames_alike(checkpoint_fo
     processor = IGEPProcessor.from_base(checkpoint_folders["llava_onevision"])
     crop_to_centre(processor)
     example = SlantedWalls()[0]
-    batch = IGEPDataCollator(processor, (16, 16), teacher_frame_size=(32, 32))([example])
+    batch = IGEPDataCollator(processor, (16, 16), teacher_frame_size=(32, 32), carries_colours=True)([example])
     square = centre_square(example)
     assert torch.equal(batch["depth_metres"][0], torch.from_numpy(square.depth_metres))
     assert torch.equal(batch["intrinsics"][0], torch.from_numpy(square.intrinsics))
     assert np.array_equal(batch["teacher_frames"][0, 0].permute(1, 2, 0).numpy(), np.asarray(square.frames[0]))
+    colours = np.asarray(square.frames[0].resize((16, 16), Image.Resampling.BICUBIC))
+    assert np.array_equal(batch["frame_colours"][0, 0].permute(1, 2, 0).numpy(), colours)
 
 
 def test_what_a_model_is_given_in_use_is_what_it_trained_on(checkpoint_folders):

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from tiny_checkpoints import FAMILIES, random_frames
+from tiny_checkpoints import FAMILIES, FRAME_SIZE, random_frames
 
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.collator import IGEPDataCollator
@@ -139,6 +139,25 @@ def test_far_world_origin_keeps_its_millimetres(processors):
     batch = IGEPDataCollator(processors["llava_onevision"], SIZE)([make_example(world_from_camera=poses)])
     step = batch["world_from_camera"][0, 1, :3, 3] - batch["world_from_camera"][0, 0, :3, 3]
     torch.testing.assert_close(step, torch.tensor([0.125, 0.0, 0.001]), atol=1e-6, rtol=0)
+
+
+def test_colours_are_carried_at_the_size_of_the_depth_where_a_loss_wants_them(processors):
+    example = make_example()
+    batch = IGEPDataCollator(processors["llava_onevision"], SIZE, carries_colours=True)([example])
+    assert batch["frame_colours"].shape == (1, 2, 3, *SIZE)
+    assert batch["frame_colours"].dtype == torch.uint8
+    whole = IGEPDataCollator(processors["llava_onevision"], FRAME_SIZE, carries_colours=True)([example])
+    pixels = torch.from_numpy(np.array(example.frames[1])).permute(2, 0, 1)
+    assert torch.equal(whole["frame_colours"][0, 1], pixels)
+    assert "frame_colours" not in IGEPDataCollator(processors["llava_onevision"], SIZE)([example])
+
+
+def test_colours_of_padded_frames_are_black(processors):
+    batch = IGEPDataCollator(processors["llava_onevision"], SIZE, frames_as="images", carries_colours=True)(
+        [make_example(num_frames=2), make_example(num_frames=1, sample_id="short")]
+    )
+    assert batch["frame_colours"].shape == (2, 2, 3, *SIZE)
+    assert not batch["frame_colours"][1, 1].any()
 
 
 def test_teacher_frames_are_whole_frames_of_its_size(processors):

@@ -7,9 +7,16 @@ from objective_arguments import objective_arguments
 from igep.camera_geometry import unproject
 from igep.trainers.supervision import geometry_losses
 from igep.trainers.supervision.geometry_losses import alignment_loss, cross_view_loss, depth_loss, igep_objective
+from igep.trainers.supervision.photometric_loss import photometric_loss
 
 
 LOSSES = {"loss_geometry": "geometry_weight", "loss_cross_view": "cross_view_weight", "loss_global": "global_weight"}
+
+
+def colours() -> dict:
+    """Colours of two equal samples, without any structure that a depth would explain."""
+    one = torch.randint(0, 256, (1, 2, 3, 12, 16), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+    return {"frame_colours": one.repeat(2, 1, 1, 1, 1)}
 
 
 class TestObjective:
@@ -99,6 +106,58 @@ class TestObjective:
             assert outputs["loss_cross_view"] == 0
             assert not predicted.grad.any()
 
+    def test_frames_without_measured_depth_are_held_by_colour(self):
+        arguments = objective_arguments(**colours(), photometric_weight=1.0)
+        depth = arguments["depth_metres"].clone()
+        depth[1] = 0
+        outputs = igep_objective(**(arguments | {"depth_metres": depth}))
+        loss, coverage = photometric_loss(
+            arguments["predicted_depth_metres"],
+            arguments["frame_colours"],
+            arguments["intrinsics"],
+            arguments["world_from_camera"],
+            arguments["neighbour_index"],
+        )
+        # Two equal samples, of which one has no depth.
+        assert loss[0] > 0
+        torch.testing.assert_close(outputs["loss_photometric"], loss[0] / 2)
+        torch.testing.assert_close(outputs["photometric_coverage"], coverage[0] / 2)
+
+    def test_colour_changes_nothing_where_depth_is_measured(self):
+        plain, outputs = (
+            igep_objective(**objective_arguments(**given)) for given in ({}, colours() | {"photometric_weight": 1.0})
+        )
+        assert outputs["loss_photometric"] == outputs["photometric_coverage"] == 0
+        assert outputs["loss_photometric"].requires_grad
+        assert outputs.keys() - plain.keys() == {"loss_photometric", "photometric_coverage"}
+        for key, value in plain.items():
+            assert torch.equal(outputs[key], value), key
+
+    def test_a_frame_with_a_measured_pixel_is_not_held_by_colour(self):
+        arguments = objective_arguments(**colours(), photometric_weight=1.0)
+        depth = torch.zeros_like(arguments["depth_metres"])
+        depth[:, 0, 3, 3] = 2.0
+        predicted = arguments["predicted_depth_metres"]
+        igep_objective(**(arguments | {"depth_metres": depth}))["loss_photometric"].backward()
+        assert not predicted.grad[:, 0].any()
+        assert predicted.grad[:, 1].any()
+
+    @pytest.mark.parametrize("missing", ["intrinsics", "world_from_camera", "neighbour_index"])
+    def test_without_cameras_colour_says_nothing(self, missing):
+        given = {"depth_metres": None, missing: None, "photometric_weight": 1.0}
+        arguments = objective_arguments(**colours(), **given)
+        outputs = igep_objective(**arguments)
+        outputs["loss_photometric"].backward()
+        assert outputs["loss_photometric"] == outputs["photometric_coverage"] == 0
+        assert (arguments["predicted_depth_metres"].grad == 0).all()
+
+    def test_colour_of_padding_is_no_neighbour(self):
+        mask = torch.tensor([[True, False], [True, False]])
+        outputs = igep_objective(
+            **objective_arguments(**colours(), frame_mask=mask, depth_metres=None, photometric_weight=1.0)
+        )
+        assert outputs["loss_photometric"] == 0
+
     def test_autocast_does_not_touch_it(self):
         outside = igep_objective(**objective_arguments())
         with torch.autocast("cpu", torch.bfloat16):
@@ -138,6 +197,7 @@ class TestObjective:
         [
             ({"predicted_depth_metres": None}, "predicted_depth_metres is None: call add_training_heads"),
             ({"confidence": None}, "confidence is None.*geometry_weight"),
+            ({"photometric_weight": 1.0}, "frame_colours is None.*photometric_weight to 0"),
             ({"student": None}, "student is None.*teacher_channels"),
             ({"depth_metres": torch.ones(2, 2, 4, 4)}, r"depth_metres .*\(2, 2, 4, 4\).*\(2, 2, 12, 16\)"),
             ({"intrinsics": torch.eye(3).expand(2, 1, 3, 3)}, r"intrinsics .*\(2, 2, 3, 3\).*\(2, 1, 3, 3\)"),

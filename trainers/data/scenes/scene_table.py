@@ -45,15 +45,25 @@ class SceneTable:
 
     def usable_frames(self, number: int) -> np.ndarray:
         """Indices of the frames of a scene whose pose is not lost; all of them where the scene has no poses."""
-        row = self._scenes[number]
-        count = len(row["frame_ids"][0].values or [])
-        poses = row["world_from_camera"][0].values
+        count = len(self._scenes[number]["frame_ids"][0].values or [])
+        poses = self._stored_poses(number, count)
+        return np.arange(count) if poses is None else np.flatnonzero(~lost_poses(poses))
+
+    def poses(self, number: int) -> np.ndarray:
+        """(F, 4, 4) float64 `world_from_camera` of the usable frames of a scene; none where it has no poses."""
+        count = len(self._scenes[number]["frame_ids"][0].values or [])
+        poses = self._stored_poses(number, count)
+        return np.empty((0, 4, 4)) if poses is None else poses[~lost_poses(poses)]
+
+    def _stored_poses(self, number: int, count: int) -> np.ndarray | None:
+        """(F, 4, 4), or `None` where there are none, or where the contract is broken: reading a frame says how."""
+        poses = self._scenes[number]["world_from_camera"][0].values
         if poses is None or len(poses) == 0:
-            return np.arange(count)
+            return None
         numbers = poses.flatten().flatten()
         if len(poses) != count or len(numbers) != 16 * count:
-            return np.arange(count)  # the contract is broken: reading a frame says how
-        return np.flatnonzero(~lost_poses(np.asarray(numbers, dtype=np.float64).reshape(count, 4, 4)))
+            return None
+        return np.asarray(numbers, dtype=np.float64).reshape(count, 4, 4)
 
     def frames_with_depth(self, number: int) -> np.ndarray:
         """(F,) bool, the frames of a scene that have a depth map; all `False` where the scene has no depth."""
