@@ -133,7 +133,9 @@ class Visitor:
         self.page.locator("#send").click()
 
     def press(self, place: Locator, x: float, y: float) -> None:
-        """Clicks or taps at shares of the width and height of something."""
+        """Clicks or taps at shares of the width and height of a picture, once the browser has it: before, no pixel is under the pointer."""
+        expect(place).to_have_js_property("complete", True)
+        expect(place).not_to_have_js_property("naturalWidth", 0)
         box = place.bounding_box()
         position = {"x": x * box["width"], "y": y * box["height"]}
         (place.tap if self.shape == "phone" else place.click)(position=position)

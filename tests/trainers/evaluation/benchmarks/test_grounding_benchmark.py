@@ -284,6 +284,7 @@ def test_trained_and_scored_by_the_commands_on_prepared_scans(root, tmp_path, ca
     labels = str(root / "scannetv2-labels.combined.tsv")
     recipe = {
         "model_name_or_path": "tiny_base",
+        "add_unknown_words": True,
         "dataset_path": str(prepared),
         "label_file": labels,
         "num_frames": 2,
