@@ -406,9 +406,13 @@ def _between_real_frames(neighbour_index: Tensor, frame_mask: Tensor) -> Tensor:
 
 
 def _between_measured_frames(neighbour_index: Tensor, depth_metres: Tensor) -> Tensor:
-    measured = (depth_metres).flatten(2).any(-1)
+    measured = _are_measured(depth_metres)
     return torch.where(measured & measured.gather(1, neighbour_index.clamp_min(0)), neighbour_index, -1)
 
 
 def _of_unmeasured_frames(neighbour_index: Tensor, depth_metres: Tensor) -> Tensor:
-    return torch.where(measured_pixels(depth_metres).flatten(2).any(-1), -1, neighbour_index)
+    return torch.where(_are_measured(depth_metres), -1, neighbour_index)
+
+
+def _are_measured(depth_metres: Tensor) -> Tensor:
+    return measured_pixels(depth_metres).flatten(2).any(-1)

@@ -84,13 +84,14 @@ class TestObjective:
         assert outputs["loss_cross_view"] == 0
         assert outputs["cross_view_coverage"] == 0
 
+    @pytest.mark.parametrize("nothing", [0.0, -1.0, torch.nan, torch.inf])
     @pytest.mark.parametrize("unmeasured", [(0,), (1,), (0, 1)])
-    def test_frames_without_measured_depth_are_not_compared_across_views(self, unmeasured):
+    def test_frames_without_measured_depth_are_not_compared_across_views(self, unmeasured, nothing):
         arguments = objective_arguments()
         expected = igep_objective(**arguments)
         assert expected["loss_cross_view"] > 0
         depth = arguments["depth_metres"].clone()
-        depth[1, list(unmeasured)] = 0
+        depth[1, list(unmeasured)] = nothing
         outputs = igep_objective(**(arguments | {"depth_metres": depth}))
         # Two equal samples, of which one is left: a loss that is 0 and no other.
         torch.testing.assert_close(outputs["loss_cross_view"], expected["loss_cross_view"] / 2)
