@@ -27,6 +27,7 @@ from igep.trainers.evaluation.benchmarks.benchmark import QuestionBenchmark, Que
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.scene_questions import (
     SceneQuestions,
+    sampling_of,
     scenes_and_questions,
     scenes_in_words,
     split_in_words,
@@ -107,10 +108,8 @@ class GroundingQuestions(SceneQuestions):
         super().__init__(
             scenes,
             questions,
-            num_frames=options.num_frames,
-            questions_per_group=options.questions_per_pass,
             reference_of=reference_of,
-            max_depth_metres=options.max_depth_metres,
+            **sampling_of(options),
         )
 
     def group(self, scene: int, rows: Sequence[dict[str, Any]]) -> GroundingGroup:

@@ -12,7 +12,7 @@ from igep.trainers.data.shown_box_dataset import question_with_box
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark import QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.scene_questions import SceneQuestions, scenes_and_questions
+from igep.trainers.evaluation.benchmarks.scene_questions import SceneQuestions, sampling_of, scenes_and_questions
 from igep.trainers.evaluation.benchmarks.text_benchmark import TextBenchmark, TextScores
 from igep.trainers.metrics.caption_at_iou import caption_at_iou_scores
 from igep.trainers.metrics.figure import Figure
@@ -99,9 +99,7 @@ class Scan2Cap(TextBenchmark):
             *scenes_and_questions(options, tables),
             box_in_frame=options.box_prompt == "frame",
             reference_of=self._scores.reference_of,
-            num_frames=options.num_frames,
-            questions_per_group=options.questions_per_pass,
-            max_depth_metres=options.max_depth_metres,
+            **sampling_of(options),
         )
 
     def figures(

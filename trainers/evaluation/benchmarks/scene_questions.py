@@ -179,11 +179,25 @@ def questions_of_scenes(
     """
     return SceneQuestions(
         *scenes_and_questions(options, tables),
-        num_frames=options.num_frames,
-        questions_per_group=options.questions_per_pass,
         reference_of=reference_of,
-        max_depth_metres=options.max_depth_metres,
+        **sampling_of(options),
     )
+
+
+def sampling_of(options: BenchmarkOptions) -> dict[str, Any]:
+    """How scenes are read and questions grouped: the keywords of `SceneQuestions` that options decide alone.
+
+    Args:
+        options (`BenchmarkOptions`): Frames of a scene, questions per pass, and from where on depth is no measurement.
+
+    Returns:
+        `dict[str, Any]`: `num_frames`, `questions_per_group` and `max_depth_metres`.
+    """
+    return {
+        "num_frames": options.num_frames,
+        "questions_per_group": options.questions_per_pass,
+        "max_depth_metres": options.max_depth_metres,
+    }
 
 
 def scenes_in_words(options: BenchmarkOptions) -> dict[str, str]:

@@ -22,6 +22,7 @@ from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionBenc
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.scene_questions import (
     SceneQuestions,
+    sampling_of,
     scenes_and_questions,
     scenes_in_words,
     split_in_words,
@@ -150,9 +151,7 @@ class TextBoxBenchmark(QuestionBenchmark):
         return BoxQuestions(
             *scenes_and_questions(options, tables),
             any_number=self._scores.any_number,
-            num_frames=options.num_frames,
-            questions_per_group=options.questions_per_pass,
-            max_depth_metres=options.max_depth_metres,
+            **sampling_of(options),
         )
 
     def figures(
