@@ -19,6 +19,10 @@ COMMANDS = {
     "export": ("commands.export", "write the plain base VLM of a saved model, for servers that run no remote code"),
     "merge": ("commands.merge", "write the whole model of a folder that holds an adapter alone"),
     "launch": ("commands.launch", "train on several devices: `accelerate launch` with a launch plan found by name"),
+    "describe": (
+        "commands.describe",
+        "write what a 3D teacher says of the frames of some scenes, for training to read",
+    ),
     "prepare": ("commands.prepare", "write a ScanNet download as tables for training and scoring"),
 }
 # These are scripts as well, which say themselves what is wrong.

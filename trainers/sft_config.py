@@ -18,9 +18,7 @@ from igep.configuration_igep import (
     check_supervision,
 )
 from igep.trainers.sft_inherited_options import check_inherited_options
-
-
-TEACHERS = ("none", "geometry_oracle", "backbone", "precomputed")
+from igep.trainers.supervision.build_teacher import TEACHERS, check_teacher, named_teacher
 
 
 @dataclass
@@ -110,11 +108,15 @@ class IGEPSFTConfig(SFTConfig):
         ground_cumulative_mass (`float`, *optional*, defaults to `0.4`):
             Several boxes are chosen until their probabilities add up to it.
         teacher (`str`, *optional*, defaults to `"geometry_oracle"`):
-            `"geometry_oracle"`, `"backbone"`, `"precomputed"` or `"none"`.
+            `"geometry_oracle"`, `"backbone"`, `"precomputed"`, `"vggt"`, `"depth_anything_3"`, `"map_anything"` or `"none"`.
         teacher_name_or_path (`str`, *optional*):
-            `backbone`: Hub id or folder of the encoder. `precomputed`: folder of the descriptors.
+            `backbone`: Hub id or folder of the encoder. `precomputed`: folder of the descriptors. `vggt`,
+            `depth_anything_3`, `map_anything`: Hub id or folder of the weights, by default facebook/VGGT-1B,
+            depth-anything/DA3-BASE, facebook/map-anything-apache.
         teacher_layer (`int`, *optional*):
-            `backbone`: index into the hidden states; the final output unless given.
+            `backbone`: index into the hidden states; the final output unless given. Multi-view models: see their classes.
+        teacher_frame_size (`list[int]`, *optional*):
+            Height and width of the frames that such a teacher looks at; its own unless given.
         teacher_transform (`str`, *optional*, defaults to `"resize"`):
             `precomputed`: transform under which the descriptors were written.
         oracle_grid (`int`, *optional*, defaults to `8`):
@@ -273,13 +275,17 @@ class IGEPSFTConfig(SFTConfig):
     )
 
     teacher: str = field(
-        default="geometry_oracle", metadata={"help": "3D teacher of the alignment loss.", "choices": list(TEACHERS)}
+        default="geometry_oracle",
+        metadata={"help": "3D teacher of the alignment loss.", "choices": ["none", *TEACHERS]},
     )
     teacher_name_or_path: str | None = field(
-        default=None, metadata={"help": "backbone: Hub id or folder; precomputed: folder of descriptors."}
+        default=None, metadata={"help": "Hub id or folder of the teacher; precomputed: folder of descriptors."}
     )
     teacher_layer: int | None = field(
-        default=None, metadata={"help": "backbone: index into the hidden states (default: the final output)."}
+        default=None, metadata={"help": "Layer of the teacher that is aligned with (default: its final output)."}
+    )
+    teacher_frame_size: list[int] | None = field(
+        default=None, metadata={"help": "Height and width of the frames that the teacher looks at (default: its own)."}
     )
     teacher_transform: str = field(
         default="resize", metadata={"help": "precomputed: transform under which the descriptors were written."}
@@ -353,7 +359,7 @@ class IGEPSFTConfig(SFTConfig):
         check_supervision(vars(self))
         check_positions(vars(self))
         check_ground_head(vars(self))
-        _check_choice("teacher", self.teacher, TEACHERS)
+        _check_choice("teacher", self.teacher, ("none", *TEACHERS))
         _check_choice("frames_as", self.frames_as, ("video", "images"))
         if isinstance(self.freeze, str):
             # As every bad value of a recipe: `sft.py` reports a ValueError in one line.
@@ -371,10 +377,10 @@ class IGEPSFTConfig(SFTConfig):
         if self.global_weight and self.teacher == "none":
             raise ValueError(
                 f"global_weight={self.global_weight} needs a teacher: set teacher to one of "
-                f"{', '.join(TEACHERS[1:])}, or global_weight to 0."
+                f"{', '.join(TEACHERS)}, or global_weight to 0."
             )
-        if self.global_weight and self.teacher in ("backbone", "precomputed") and self.teacher_name_or_path is None:
-            raise ValueError(f"teacher={self.teacher!r} needs teacher_name_or_path: a Hub id or a folder.")
+        if self.global_weight:
+            check_teacher(self.teacher, self.teacher_name_or_path, self.teacher_layer, self.teacher_frame_size)
         if self.reads_positions and self.ground_weight and self.ground_geometry_inputs != "depth+pose":
             raise ValueError(
                 f"ground_geometry_inputs={self.ground_geometry_inputs!r}: position_encoding={self.position_encoding!r} reads depth "
@@ -421,7 +427,7 @@ class IGEPSFTConfig(SFTConfig):
     @property
     def named_teacher(self) -> dict[str, str | None] | None:
         """Kind and name of the teacher that is aligned with, as a card names it; `None` where none is."""
-        return {"kind": self.teacher, "name": self.teacher_name_or_path} if self.global_weight else None
+        return named_teacher(self.teacher, self.teacher_name_or_path) if self.global_weight else None
 
     @property
     def reads_positions(self) -> bool:

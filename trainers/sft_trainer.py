@@ -381,6 +381,7 @@ def _teacher(args: IGEPSFTConfig) -> Teacher:
         args.teacher,
         name_or_path=args.teacher_name_or_path,
         layer=args.teacher_layer,
+        frame_size=args.teacher_frame_size,
         transform=args.teacher_transform,
         oracle_grid=args.oracle_grid,
     )

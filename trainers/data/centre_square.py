@@ -51,7 +51,7 @@ def centre_square(example: SpatialExample) -> SpatialExample:
         `SpatialExample`: Its centre: frames are cut at whole pixels, and so is depth, at those of its own size, which cannot
         lie farther from the frames' edges than half of one of its pixels. Intrinsics are exact for the depth.
     """
-    changed: dict = {"frames": tuple(_square_image(frame) for frame in example.frames)}
+    changed: dict = {"frames": tuple(square_image(frame) for frame in example.frames)}
     if example.depth_metres is None:
         changed["intrinsics"] = None  # they would be in pixels of the depth that is not there
     else:
@@ -67,7 +67,7 @@ def centre_square(example: SpatialExample) -> SpatialExample:
     return dataclasses.replace(example, **changed)
 
 
-def _square_image(image: Image.Image) -> Image.Image:
+def square_image(image: Image.Image) -> Image.Image:
     width, height = image.size
     side = min(width, height)
     left, top = (width - side) // 2, (height - side) // 2

@@ -9,9 +9,7 @@ import functools
 import logging
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from PIL import Image
 
 from igep.processing_igep import IGEPProcessor
 from igep.spatial_prompts import GROUND_TOKEN
@@ -20,6 +18,7 @@ from igep.trainers.data.geometry_batch import geometry_batch
 from igep.trainers.data.grounding_batch import check_grounding, grounding_batch
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.special_tokens import refuse_token, special_token_pattern
+from igep.trainers.data.stacked_frames import stacked_frames
 
 
 logger = logging.getLogger(__name__)
@@ -137,10 +136,11 @@ class IGEPDataCollator:
         if self.ground_geometry_inputs is not None:
             keeps_world = self.position_range_metres is not None
             batch["grounding"] = grounding_batch(examples, places, keeps_world=keeps_world)
+        clips, longest = [example.frames for example in seen], batch["frame_mask"].shape[1]
         if self.teacher_frame_size is not None:
-            batch["teacher_frames"] = _frames_at(self.teacher_frame_size, seen, batch["frame_mask"].shape[1])
+            batch["teacher_frames"] = stacked_frames(clips, self.teacher_frame_size, longest)
         if self.carries_colours:
-            batch["frame_colours"] = _frames_at(self.geometry_size, seen, batch["frame_mask"].shape[1])
+            batch["frame_colours"] = stacked_frames(clips, self.geometry_size, longest)
         batch["sample_ids"] = [example.sample_id for example in examples]
         batch["scene_ids"] = [example.scene_id for example in examples]
         batch["frame_ids"] = [list(example.frame_ids) for example in examples]
@@ -350,15 +350,3 @@ class IGEPDataCollator:
 
     def _ids(self, text: str) -> list[int]:
         return self.processor.tokenizer(text, add_special_tokens=False).input_ids
-
-
-def _frames_at(size: tuple[int, int], examples: Sequence[SpatialExample], frames: int) -> torch.Tensor:
-    """(B, F, 3, h, w) uint8, padded with black to so many frames."""
-    height, width = size
-    pixels = np.zeros((len(examples), frames, height, width, 3), dtype=np.uint8)
-    for row, example in enumerate(examples):
-        for column, frame in enumerate(example.frames):
-            if frame.size != (width, height):
-                frame = frame.resize((width, height), Image.Resampling.BICUBIC)
-            pixels[row, column] = np.asarray(frame)
-    return torch.from_numpy(pixels).permute(0, 1, 4, 2, 3)

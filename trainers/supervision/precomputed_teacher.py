@@ -1,5 +1,6 @@
 """Descriptors of a teacher that was run before, written to disk and read while training."""
 
+import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,11 +15,15 @@ from safetensors.torch import load_file, save_file
 from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 
 
+DESCRIBED_BY = "described_by.json"
+
+
 class PrecomputedTeacher(Teacher):
     """Descriptors read from disk, for teachers too heavy or too foreign to run while training.
 
     One file `<scene id>.safetensors` per scene (percent-encoded), with one tensor (h, w, C) per frame under the key
-    `<frame id>/<transform>`. `write_descriptors` makes them.
+    `<frame id>/<transform>`. `igep describe` makes them with any other teacher; `write_descriptors` writes those of
+    another program.
 
     Args:
         directory (`str | Path`): Folder of the files.
@@ -40,8 +45,7 @@ class PrecomputedTeacher(Teacher):
         first = next(iter(sorted(self.directory.glob("*.safetensors"))), None)
         if first is None:
             raise FileNotFoundError(
-                f"No descriptors (<scene id>.safetensors) in {self.directory}: write them with "
-                "igep.trainers.supervision.precomputed_teacher.write_descriptors."
+                f"No descriptors (<scene id>.safetensors) in {self.directory}: write them with `igep describe`."
             )
         with safe_open(first, framework="pt") as file:
             self.channels = file.get_slice(next(iter(file.keys()))).get_shape()[-1]
@@ -65,8 +69,8 @@ class PrecomputedTeacher(Teacher):
         if file is None:
             if not path.exists():
                 raise FileNotFoundError(
-                    f"No descriptors of scene {scene_id!r}: {path} does not exist. Write it with write_descriptors, or "
-                    "take the scene out of the dataset."
+                    f"No descriptors of scene {scene_id!r}: {path} does not exist. Write it with `igep describe`, or take "
+                    "the scene out of the dataset."
                 )
             file = safe_open(path, framework="pt")
         self._files[scene_id] = file
@@ -76,7 +80,7 @@ class PrecomputedTeacher(Teacher):
         if key not in file.keys():  # noqa: SIM118 - a safetensors handle is no mapping
             raise KeyError(
                 f"{path} has no descriptor {key!r} (frame {frame_id!r} of scene {scene_id!r} under transform "
-                f"{self.transform!r}): write it with write_descriptors, or set the transform it was written under."
+                f"{self.transform!r}): write it with `igep describe`, or set the transform it was written under."
             )
         return file.get_tensor(key)
 
@@ -84,6 +88,47 @@ class PrecomputedTeacher(Teacher):
 def descriptor_file(directory: str | Path, scene_id: str) -> Path:
     """Path of a scene's descriptors; the name is percent-encoded, so no scene id can leave the folder."""
     return Path(directory) / f"{quote(scene_id, safe=' ')}.safetensors"
+
+
+def described_by(directory: str | Path) -> dict | None:
+    """What `igep describe` says of the descriptors in a folder.
+
+    Args:
+        directory (`str | Path`): The folder.
+
+    Returns:
+        `dict` or `None`: `teacher`, `name` and the other options that they were written with; `None` where another program
+        wrote them.
+
+    Raises:
+        ValueError: The file that says so cannot be read.
+    """
+    path = Path(directory) / DESCRIBED_BY
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: delete it, and write the descriptors again.") from error
+
+
+def described_frames(directory: str | Path, scene_id: str, transform: str = "resize") -> set[str]:
+    """Names of a scene's frames that have descriptors.
+
+    Args:
+        directory (`str | Path`): Folder of the files.
+        scene_id (`str`): The scene.
+        transform (`str`, *optional*, defaults to `"resize"`): Name of what was done to the frames.
+
+    Returns:
+        `set[str]`: Frame names; empty where the scene has no file.
+    """
+    path = descriptor_file(directory, scene_id)
+    if not path.exists():
+        return set()
+    with safe_open(path, framework="pt") as file:
+        ends = f"/{transform}"
+        return {key.removesuffix(ends) for key in file.keys() if key.endswith(ends)}  # noqa: SIM118 - no mapping
 
 
 def write_descriptors(

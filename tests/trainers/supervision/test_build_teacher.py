@@ -19,8 +19,14 @@ def test_each_kind_with_its_options(tmp_path):
 
 
 def test_what_no_teacher_can_be_built_from():
-    with pytest.raises(ValueError, match="teacher='vggt' is unknown: use geometry_oracle, backbone or precomputed"):
-        build_teacher("vggt")
+    with pytest.raises(
+        ValueError, match="teacher='dust3r' is unknown: use one of geometry_oracle, backbone, precomputed, vggt"
+    ):
+        build_teacher("dust3r")
+    with pytest.raises(ValueError, match="teacher_layer=3 does nothing with teacher='geometry_oracle'"):
+        build_teacher("geometry_oracle", layer=3)
+    with pytest.raises(ValueError, match=r"teacher_frame_size=\[28\]: give two positive numbers"):
+        build_teacher("vggt", frame_size=[28])
     for kind in ("backbone", "precomputed"):
         with pytest.raises(ValueError, match=f"teacher='{kind}' needs teacher_name_or_path"):
             build_teacher(kind)

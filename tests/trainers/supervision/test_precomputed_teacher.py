@@ -32,7 +32,7 @@ def test_precomputed_scene_ids_cannot_leave_the_folder(tmp_path):
 
 
 def test_precomputed_missing_entries_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="write_descriptors"):
+    with pytest.raises(FileNotFoundError, match="igep describe"):
         PrecomputedTeacher(tmp_path)
     write_descriptors(tmp_path, "scene 0", ["0"], torch.zeros(1, 2, 2, 3))
     geometry = make_geometry(torch.ones(1, 2, SIZE, SIZE))
