@@ -40,6 +40,7 @@ EXPERIMENTS = {
         "experiments.room_benchmarks",
         "train and score the tasks of the ScanNet benchmarks and VSI-Bench on synthetic rooms",
     ),
+    "ablation": ("experiments.ablation", "train the arms of a study with several seeds, and print one table"),
     "focal-ablation": (
         "experiments.focal_ablation",
         "compare training with and without one focal length for all images",

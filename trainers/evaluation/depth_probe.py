@@ -93,3 +93,47 @@ def score_depth_probe(probe: DepthProbe, features: np.ndarray, depth_metres: np.
     error, spread = np.log(predicted / truth), np.log(truth) - np.log(truth).mean()
     ratio = np.maximum(predicted / truth, truth / predicted)
     return {"r2": float(1 - (error**2).sum() / (spread**2).sum()), "delta_1": float((ratio < 1.25).mean())}
+
+
+def score_relative_depth(
+    predicted_metres: np.ndarray, depth_metres: np.ndarray, pairs_per_frame: int = 32, seed: int = 0
+) -> dict[str, float]:
+    """What a prediction knows of depth inside each frame, which no constant and no constant per frame does.
+
+    Args:
+        predicted_metres (`np.ndarray`): (..., h, w) predicted depth under each token.
+        depth_metres (`np.ndarray`): (..., h, w) true depth; NaN is left out.
+        pairs_per_frame (`int`, *optional*, defaults to `32`): Pairs of tokens that are drawn in a frame.
+        seed (`int`, *optional*, defaults to `0`): Draws them.
+
+    Returns:
+        `dict[str, float]`: `within_frame_r2` of log depth, each frame's mean taken out of both; `order`, the share of pairs
+        whose nearer token is told, among those whose depths are at least 5 % apart (a tie of the prediction counts half; chance
+        is .5); and `pairs`, how many these are.
+
+    Raises:
+        ValueError: There is no frame with two tokens of known depth.
+    """
+    grid = depth_metres.shape[-2] * depth_metres.shape[-1]
+    truth = np.log(depth_metres.reshape(-1, grid).astype(np.float64))
+    predicted = np.log(predicted_metres.reshape(-1, grid).astype(np.float64))
+    known = np.isfinite(truth)
+    frames = known.sum(1) >= 2
+    if not frames.any():
+        raise ValueError("no frame has two tokens of known depth: there is no order to tell.")
+    error = spread = agreeing = pairs = 0.0
+    rng = np.random.default_rng(seed)
+    for seen, real, guess in zip(known[frames], truth[frames], predicted[frames], strict=True):
+        real, guess = real[seen], guess[seen]
+        guess_apart, real_apart = guess - guess.mean(), real - real.mean()
+        error += float(((guess_apart - real_apart) ** 2).sum())
+        spread += float((real_apart**2).sum())
+        first, second = rng.integers(len(real), size=(2, pairs_per_frame))
+        apart = real[first] - real[second]
+        clear = np.abs(apart) >= np.log(1.05)
+        same_sign = np.sign(guess[first] - guess[second])[clear] * np.sign(apart)[clear]
+        agreeing += float(((same_sign + 1) / 2).sum())
+        pairs += int(clear.sum())
+    if not spread or not pairs:
+        raise ValueError("no frame has tokens of different depth: there is no order to tell.")
+    return {"within_frame_r2": 1 - error / spread, "order": agreeing / pairs, "pairs": int(pairs)}

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from igep.trainers.evaluation.depth_probe import fit_depth_probe, score_depth_probe, token_depth
+from igep.trainers.evaluation.depth_probe import fit_depth_probe, score_depth_probe, score_relative_depth, token_depth
 
 
 @pytest.fixture
@@ -48,3 +48,28 @@ def test_a_grid_that_does_not_divide_the_image_is_refused():
 def test_too_few_tokens_are_refused():
     with pytest.raises(ValueError, match="use more frames"):
         fit_depth_probe(np.ones((4, 8)), np.ones(4))
+
+
+def test_relative_depth_asks_what_no_constant_knows():
+    rng = np.random.default_rng(0)
+    depth = np.exp(rng.normal(size=(50, 4, 4)))
+    depth[:, 0, 0] = np.nan
+    # Each frame's own scale is forgiven, and its order is all that counts.
+    perfect = score_relative_depth(depth * rng.uniform(0.5, 2, size=(50, 1, 1)), depth)
+    assert perfect["within_frame_r2"] == pytest.approx(1)
+    assert perfect["order"] == 1
+    assert 1000 < perfect["pairs"] <= 50 * 32
+    # The mean of every frame, known exactly, is worth nothing.
+    means = np.exp(np.nanmean(np.log(depth), (1, 2), keepdims=True)) * np.ones_like(depth)
+    constant = score_relative_depth(means, depth)
+    assert constant["within_frame_r2"] == pytest.approx(0, abs=1e-9)
+    assert constant["order"] == 0.5
+    turned = score_relative_depth(1 / depth, depth)
+    assert turned["order"] == 0
+    assert turned["within_frame_r2"] == pytest.approx(-3)  # (2 x)^2 for x^2
+    # Half the deviation in logarithms: 1 - (1/2)^2.
+    assert score_relative_depth(np.sqrt(depth), depth)["within_frame_r2"] == pytest.approx(0.75)
+    with pytest.raises(ValueError, match="no frame has two tokens of known depth"):
+        score_relative_depth(depth, np.full_like(depth, np.nan))
+    with pytest.raises(ValueError, match="no frame has tokens of different depth"):
+        score_relative_depth(depth, np.ones_like(depth))

@@ -6,6 +6,9 @@ from igep.configuration_igep import GEOMETRY_INPUTS
 from igep.trainers.data.training_rows import RowOptions
 
 
+ROOM_SPLITS = ("held_out", "validation")
+
+
 @dataclass
 class BenchmarkOptions(RowOptions):
     """Options of one benchmark. Scenes and questions as in training, see `RowOptions`.
@@ -17,6 +20,8 @@ class BenchmarkOptions(RowOptions):
             given, else as the benchmark does.
         question_seed (`int`, *optional*, defaults to `0`): Seed of the questions that are written.
         held_out_rooms (`int`, *optional*, defaults to `512`): `rooms`, `depth_probe`, `latency`: rooms of the held-out seed.
+        room_split (`str`, *optional*, defaults to `"held_out"`): `rooms`, `depth_probe`: `"held_out"` rooms are reported,
+            `"validation"` rooms, of another seed, are those on which settings are chosen.
         questions_per_pass (`int`, *optional*, defaults to `64`): Most questions that share one pass over their frames.
         geometry_inputs (`str`, *optional*): `scanrefer`, `multi3drefer`: what tells which visual tokens are inside a proposal:
             `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are scored alone must say;
@@ -45,6 +50,13 @@ class BenchmarkOptions(RowOptions):
     held_out_rooms: int = field(
         default=512, metadata={"help": "rooms, depth_probe, latency: rooms of the held-out seed."}
     )
+    room_split: str = field(
+        default="held_out",
+        metadata={
+            "help": "rooms, depth_probe: rooms that are reported, or those on which settings are chosen.",
+            "choices": list(ROOM_SPLITS),
+        },
+    )
     questions_per_pass: int = field(
         default=64, metadata={"help": "Most questions that share one pass over their frames."}
     )
@@ -68,6 +80,8 @@ class BenchmarkOptions(RowOptions):
         for name in ("max_rows", "max_new_tokens", "held_out_rooms", "questions_per_pass"):
             if vars(self)[name] is not None and vars(self)[name] < 1:
                 raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
+        if self.room_split not in ROOM_SPLITS:
+            raise ValueError(f"room_split={self.room_split!r}: use one of {', '.join(ROOM_SPLITS)}.")
         if self.geometry_inputs not in (None, *GEOMETRY_INPUTS):
             raise ValueError(f"geometry_inputs={self.geometry_inputs!r}: use one of {', '.join(GEOMETRY_INPUTS)}.")
         if self.frames_as not in (None, "images", "video"):

@@ -12,8 +12,14 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.rooms import HELD_OUT_SEED, INPUTS, NUM_FRAMES, held_out_rooms
-from igep.trainers.evaluation.depth_probe import DepthProbe, fit_depth_probe, score_depth_probe, token_depth
+from igep.trainers.evaluation.benchmarks.rooms import INPUTS, NUM_FRAMES, held_out_rooms, rooms_of, split_of
+from igep.trainers.evaluation.depth_probe import (
+    DepthProbe,
+    fit_depth_probe,
+    score_depth_probe,
+    score_relative_depth,
+    token_depth,
+)
 from igep.trainers.evaluation.geometry_picture import draw_geometry
 from igep.trainers.evaluation.load_vlm import is_igep
 from igep.trainers.loop.training_heads_file import load_heads
@@ -36,20 +42,23 @@ class RoomDepthProbe(ModelMeasurement):
     ) -> tuple[dict[str, Figure], dict[str, Any]]:
         if not is_igep(model.config):
             raise ValueError("depth_probe reads the encoder of a model that igep saved, and this is a plain VLM.")
-        rooms = held_out_rooms(options.held_out_rooms)
+        rooms = rooms_of(options)
         fit_rooms = held_out_rooms(options.held_out_rooms, 1, seed=PROBE_FIT_SEED)
         fit_tokens = encoder_tokens(model, processor, fit_rooms)
         tokens = encoder_tokens(model, processor, rooms)
         grid, width = tokens.shape[1:3], tokens.shape[-1]
         probe = fit_depth_probe(fit_tokens.reshape(-1, width), token_depth(_depth(fit_rooms), grid).reshape(-1))
-        truth = token_depth(_depth(rooms), grid).reshape(-1)
-        scores = score_depth_probe(probe, tokens.reshape(-1, width), truth)
+        truth = token_depth(_depth(rooms), grid)
+        scores = score_depth_probe(probe, tokens.reshape(-1, width), truth.reshape(-1))
+        relative = score_relative_depth(probe.predict_metres(tokens.astype(np.float64)), truth)
         if options.picture is not None:
             _draw(Path(options.picture), model, processor, rooms, tokens, probe, Path(options.checkpoint))
         num_tokens = int(np.isfinite(truth).sum())
         figures = {
             "R2 of log depth": Figure(scores["r2"], num_tokens, R2),
             "delta_1": Figure(scores["delta_1"], num_tokens, SHARE),
+            "R2 within a frame": Figure(relative["within_frame_r2"], num_tokens, R2),
+            "order of two points": Figure(relative["order"], relative["pairs"], SHARE),
         }
         return figures, {"rooms": len(rooms), "fitted_rooms": len(fit_rooms)}
 
@@ -57,7 +66,7 @@ class RoomDepthProbe(ModelMeasurement):
         return {
             "dataset": "synthetic_rooms",
             "dataset_name": "Synthetic rooms",
-            "split": f"held out: {options.held_out_rooms} rooms of seed {HELD_OUT_SEED}",
+            "split": split_of(options, options.held_out_rooms),
             "inputs": INPUTS,
             "questions": "none: the encoder is probed",
             "metrics": "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, fitted on "

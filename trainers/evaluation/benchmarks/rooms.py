@@ -19,6 +19,7 @@ IMAGE_SIZE = 64
 NUM_FRAMES = 2
 QUESTIONS_PER_ROOM = 8
 HELD_OUT_SEED = 777_002
+ROOM_SEEDS = {"held_out": HELD_OUT_SEED, "validation": 777_006}
 INPUTS = f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else"
 
 
@@ -45,6 +46,32 @@ def held_out_rooms(
     return [rows[index] for index in range(len(rows))]
 
 
+def rooms_of(options: BenchmarkOptions) -> list[SpatialExample]:
+    """The rooms that a benchmark is asked about.
+
+    Args:
+        options (`BenchmarkOptions`): How many, and of which seed.
+
+    Returns:
+        `list[SpatialExample]`
+    """
+    return held_out_rooms(options.held_out_rooms, seed=ROOM_SEEDS[options.room_split])
+
+
+def split_of(options: BenchmarkOptions, num_rooms: int) -> str:
+    """The same in words, as it stands with a score.
+
+    Args:
+        options (`BenchmarkOptions`): As for `rooms_of`.
+        num_rooms (`int`): Rooms that were scored.
+
+    Returns:
+        `str`
+    """
+    what = "held out" if options.room_split == "held_out" else "for choosing settings"
+    return f"{what}: {num_rooms} rooms of seed {ROOM_SEEDS[options.room_split]}"
+
+
 def exact_match(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     """Share of predictions equal to the answer, per question type and as the mean over types.
 
@@ -68,7 +95,7 @@ class Rooms(QuestionBenchmark):
     max_new_tokens = 8
 
     def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> list[QuestionGroup]:
-        return [_group(room) for room in held_out_rooms(options.held_out_rooms)]
+        return [_group(room) for room in rooms_of(options)]
 
     def figures(
         self, rows: Sequence[dict[str, Any]], options: BenchmarkOptions
@@ -84,7 +111,7 @@ class Rooms(QuestionBenchmark):
         return {
             "dataset": "synthetic_rooms",
             "dataset_name": "Synthetic rooms",
-            "split": f"held out: {num_groups} rooms of seed {HELD_OUT_SEED}",
+            "split": split_of(options, num_groups),
             "inputs": INPUTS,
             "questions": f"{num_questions} questions, each asked alone; greedy decoding, at most {options.max_new_tokens} tokens",
             "metrics": "exact match: share of answers equal to the reference text, per question type and as their mean",

@@ -12,7 +12,12 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers import score
 from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.spatial_dataset import SpatialDataset
-from igep.trainers.evaluation.depth_probe import fit_depth_probe, score_depth_probe, token_depth
+from igep.trainers.evaluation.depth_probe import (
+    fit_depth_probe,
+    score_depth_probe,
+    score_relative_depth,
+    token_depth,
+)
 from igep.trainers.evaluation.load_vlm import load_for_answers
 
 
@@ -61,7 +66,13 @@ def test_the_probe_is_fitted_on_some_rooms_and_scored_on_others(probe_scores, to
     fit_tokens, fit_depth = tokens_and_depth[FIT_SEED]
     tokens, depth = tokens_and_depth[TEST_SEED]
     expected = score_depth_probe(fit_depth_probe(fit_tokens, fit_depth), tokens, depth)
-    assert probe_scores == pytest.approx({"R2 of log depth": expected["r2"], "delta_1": expected["delta_1"]}, abs=1e-4)
+    assert probe_scores["R2 of log depth"] == pytest.approx(expected["r2"], abs=1e-4)
+    assert probe_scores["delta_1"] == pytest.approx(expected["delta_1"], abs=1e-4)
+    predicted = fit_depth_probe(fit_tokens, fit_depth).predict_metres(tokens)
+    frames = (2 * ROOMS, 1, -1)
+    relative = score_relative_depth(predicted.reshape(frames), depth.reshape(frames))
+    assert probe_scores["R2 within a frame"] == pytest.approx(relative["within_frame_r2"], abs=1e-4)
+    assert probe_scores["order of two points"] == pytest.approx(relative["order"], abs=1e-4)
 
 
 def test_the_two_easy_mistakes_would_show(probe_scores, tokens_and_depth):

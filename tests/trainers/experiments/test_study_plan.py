@@ -1,0 +1,87 @@
+"""Studies are checked before anything runs: what is unknown, doubled or contradictory is named."""
+
+import pytest
+
+from igep.trainers.experiments.study_plan import STUDIES, read_plan
+
+
+PLAN = """
+title: A study
+recipe: quickstart.yaml
+options: {max_steps: 4}
+seeds: [0, 1]
+figures:
+  - rooms: exact match, mean
+  - depth_probe: delta_1
+tune: {option: learning_rate, values: [1.0e-3, 2.0e-3], figure: {rooms: "exact match, mean"}}
+arms:
+  - name: cross-entropy
+    options: {geometry_weight: 0, cross_view_weight: 0, global_weight: 0}
+  - name: all three
+    options: {max_steps: 5}
+"""
+
+
+def write(folder, text):
+    path = folder / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_arms_are_a_recipe_and_what_they_change(tmp_path):
+    plan = read_plan(write(tmp_path, PLAN), {"num_rooms": 8})
+    assert [arm.name for arm in plan.arms] == ["cross-entropy", "all three"]
+    assert plan.arms[0].options == {
+        "max_steps": 4,
+        "num_rooms": 8,
+        "geometry_weight": 0,
+        "cross_view_weight": 0,
+        "global_weight": 0,
+    }
+    assert plan.arms[1].options == {"max_steps": 5, "num_rooms": 8}
+    assert plan.arms[1].folder == "all_three"
+    recipe = plan.arms[0].run_recipe(seed=1)
+    assert (recipe["seed"], recipe["geometry_weight"], recipe["teacher"]) == (1, 0, "geometry_oracle")
+    assert plan.figures == [("rooms", "exact match, mean"), ("depth_probe", "delta_1")]
+    assert (plan.tune.values, plan.tune.arms, plan.tune.seed) == ([1e-3, 2e-3], ["cross-entropy"], 1000)
+
+
+@pytest.mark.parametrize("study", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_study_of_the_package_is_sound(study):
+    plan = read_plan(study.name)
+    assert len(plan.seeds) >= 3
+    assert len(plan.arms) >= 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_steps: 5", "max_stepz: 5", "arm 'all three': sft.py has no option 'max_stepz'"),
+        ("name: all three", "name: Cross entropy", "arms 'cross-entropy' and 'Cross entropy' would share a folder"),
+        ("name: all three", 'name: "?"', "an arm is called '?'"),
+        ("title: A study", "titel: A study", "unknown key 'titel'"),
+        ("seeds: [0, 1]", "seeds: [0, 0]", r"seeds=\[0, 0\]: give different whole numbers"),
+        ("seeds: [0, 1]", "seeds: []", r"seeds=\[\]: give a list with at least one entry"),
+        ("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]", "line 2: seeds stands twice"),
+        ("seeds: [0, 1]\n", "", "seeds is missing"),
+        ("options: {max_steps: 4}", "options: {seed: 4}", "arm 'cross-entropy': seed is set by the study itself"),
+        ("rooms: exact match, mean\n", "room: exact match, mean\n", "figures: {'room': 'exact match, mean'}: write"),
+        ("recipe: quickstart.yaml", "recipe: quick.yaml", "there is no recipe quick.yaml"),
+        ("option: learning_rate", "option: rate", "sft.py has no option 'rate'"),
+        ("tune: {", "tune: {seed: 1, ", "seed=1 is one of the comparison's"),
+        ("tune: {", "tune: {arms: [none], ", "there is no arm 'none'"),
+        ("tune: {", "tune: {arms: [all three], ", "arms must hold the first one, 'cross-entropy'"),
+        ("title: A study", "held_out_rooms: 0", "held_out_rooms=0: give a whole number"),
+        ("title: A study", "benchmarks: [latency]", r"benchmarks=\['latency'\]: choose among rooms, depth_probe"),
+        ("options: {max_steps: 4}", "options: [max_steps]", r"options=\['max_steps'\]: give options of sft.py"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, old, new, message):
+    assert old in PLAN
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        read_plan(write(tmp_path, PLAN.replace(old, new, 1)))
+
+
+def test_a_study_that_is_not_there_names_those_that_are():
+    with pytest.raises(FileNotFoundError, match=r"there is no study nothing.yaml: .*losses.yaml"):
+        read_plan("nothing.yaml")

@@ -1,0 +1,235 @@
+"""What an ablation compares: arms, seeds and evaluation, read from a YAML file and checked before anything runs."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from igep.trainers import sft
+from igep.trainers.cards.given_options import read_recipe
+from igep.trainers.package_files import find_recipe
+
+
+STUDIES = Path(__file__).resolve().parent / "studies"
+BENCHMARKS = ("rooms", "depth_probe")
+RESERVED = ("seed", "output_dir", "resume_from_checkpoint", "allow_changed_resume", "config")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the methods that are compared.
+
+    Args:
+        name (`str`): What the table calls it.
+        recipe (`Path`): Recipe of `sft.py` that it changes.
+        options (`dict`): What it changes, the options of all arms among them.
+    """
+
+    name: str
+    recipe: Path
+    options: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Its name as that of a folder."""
+        return re.sub(r"\W+", "_", self.name).strip("_").lower()
+
+    def run_recipe(self, **more: Any) -> dict[str, Any]:
+        """The whole recipe of a run: the arm's, and what the run sets."""
+        return {**read_recipe(self.recipe), **self.options, **more}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """An option whose value is chosen before the comparison, on validation rooms.
+
+    Args:
+        option (`str`): Option of `sft.py`.
+        values (`list`): What is tried.
+        benchmark (`str`): Benchmark of the figure that decides.
+        figure (`str`): That figure; the highest wins, the earlier value where two are equal.
+        seed (`int`, *optional*, defaults to `1000`): Seed of the runs that choose: none of the comparison's.
+        arms (`list[str]`, *optional*): Arms that choose for themselves. The others take what the first arm chose, which is
+            the only one to choose unless given.
+    """
+
+    option: str
+    values: list
+    benchmark: str
+    figure: str
+    seed: int = 1000
+    arms: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """A comparison.
+
+    Args:
+        title (`str`): What the table is of.
+        arms (`list[Arm]`): The first is what the others are compared with.
+        seeds (`list[int]`): Every arm is trained once per seed.
+        figures (`list[tuple[str, str]]`): Benchmark and figure of each column.
+        benchmarks (`list[str]`): What is scored.
+        held_out_rooms (`int`): Rooms that are scored on.
+        tune (`Tuning`, *optional*): What is chosen first.
+    """
+
+    title: str
+    arms: list[Arm]
+    seeds: list[int]
+    figures: list[tuple[str, str]]
+    benchmarks: list[str]
+    held_out_rooms: int
+    tune: Tuning | None = None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which no key stands twice: of two, the first would be lost in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise ValueError(f"line {node.start_mark.line + 1}: {', '.join(twice)} stands twice.")
+        return super().construct_mapping(node, deep)
+
+
+def read_plan(name: str | Path, overrides: dict[str, Any] | None = None) -> StudyPlan:
+    """Reads a study.
+
+    Args:
+        name (`str` or `Path`): A YAML file, or the name of a study of this package.
+        overrides (`dict`, *optional*): Options of `sft.py` that change all arms.
+
+    Returns:
+        `StudyPlan`
+
+    Raises:
+        FileNotFoundError: There is no such study or recipe.
+        ValueError: A key or an option is unknown or missing, a value is bad, or two arms have one name.
+    """
+    path = _find_study(name)
+    try:
+        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    where = f"{path}: "
+    _check_keys(where, given, required=("recipe", "seeds", "figures", "arms"), optional=(*_OF_PLAN,))
+    common = {**_mapping(where, given, "options"), **(overrides or {})}
+    arms = [_arm(where, entry, given["recipe"], common) for entry in _sequence(where, given, "arms")]
+    folders = [arm.folder for arm in arms]
+    twice = [arm.name for arm in arms if folders.count(arm.folder) > 1]
+    if twice:
+        raise ValueError(
+            f"{where}arms {' and '.join(map(repr, twice))} would share a folder: give every arm a name of its own."
+        )
+    seeds = _sequence(where, given, "seeds")
+    if not all(isinstance(seed, int) and seed >= 0 for seed in seeds) or len(set(seeds)) < len(seeds):
+        raise ValueError(f"{where}seeds={seeds}: give different whole numbers from 0 on.")
+    benchmarks = given.get("benchmarks", list(BENCHMARKS))
+    if not benchmarks or not set(benchmarks) <= set(BENCHMARKS):
+        raise ValueError(f"{where}benchmarks={benchmarks}: choose among {', '.join(BENCHMARKS)}.")
+    figures = [_figure(where, entry, benchmarks) for entry in _sequence(where, given, "figures")]
+    rooms = given.get("held_out_rooms", 512)
+    if not isinstance(rooms, int) or rooms < 1:
+        raise ValueError(f"{where}held_out_rooms={rooms}: give a whole number from 1 on.")
+    plan = StudyPlan(
+        title=str(given.get("title", path.stem)),
+        arms=arms,
+        seeds=seeds,
+        figures=figures,
+        benchmarks=list(benchmarks),
+        held_out_rooms=rooms,
+        tune=_tuning(where, given["tune"], benchmarks, arms, seeds) if "tune" in given else None,
+    )
+    known = {option.name for options in sft.OPTIONS for option in fields(options)}
+    for arm in arms:
+        for option in [*arm.options, *([] if plan.tune is None else [plan.tune.option])]:
+            if option not in known:
+                raise ValueError(f"{where}arm {arm.name!r}: sft.py has no option {option!r}.")
+    return plan
+
+
+_OF_PLAN = tuple({item.name for item in fields(StudyPlan)} | {"options", "recipe"})
+
+
+def _find_study(name: str | Path) -> Path:
+    for path in (Path(name), STUDIES / name):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(path.name for path in STUDIES.glob("*.yaml")))
+    raise FileNotFoundError(
+        f"there is no study {name}: give the path of a file, or one that comes with igep ({known})."
+    )
+
+
+def _check_keys(where: str, given: Any, required: Sequence[str], optional: Sequence[str] = ()) -> None:
+    if not isinstance(given, dict):
+        raise ValueError(f"{where}expected keys with values, found {given!r}.")  # noqa: TRY004 - reported in one line
+    unknown = sorted(set(given) - {*required, *optional})
+    if unknown:
+        raise ValueError(f"{where}unknown key {unknown[0]!r}: known are {', '.join(sorted({*required, *optional}))}.")
+    missing = [key for key in required if key not in given]
+    if missing:
+        raise ValueError(f"{where}{missing[0]} is missing.")
+
+
+def _mapping(where: str, given: dict, key: str) -> dict[str, Any]:
+    value = given.get(key) or {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}{key}={value!r}: give options of sft.py with their values.")  # noqa: TRY004
+    return value
+
+
+def _sequence(where: str, given: dict, key: str) -> list:
+    value = given[key]
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{where}{key}={value!r}: give a list with at least one entry.")
+    return value
+
+
+def _arm(where: str, entry: Any, recipe: str, common: dict[str, Any]) -> Arm:
+    _check_keys(f"{where}an arm: ", entry, required=("name",), optional=("recipe", "options"))
+    name = str(entry["name"])
+    if not re.search(r"\w", name):
+        raise ValueError(f"{where}an arm is called {name!r}: give it a name with letters or digits.")
+    own = _mapping(f"{where}arm {name!r}: ", entry, "options")
+    taken = sorted({*own, *common} & set(RESERVED))
+    if taken:
+        raise ValueError(f"{where}arm {name!r}: {taken[0]} is set by the study itself: leave it out.")
+    return Arm(name, find_recipe(entry.get("recipe", recipe)), {**common, **own})
+
+
+def _figure(where: str, entry: Any, benchmarks: Sequence[str]) -> tuple[str, str]:
+    if not isinstance(entry, dict) or len(entry) != 1 or not set(entry) <= set(benchmarks):
+        raise ValueError(
+            f"{where}figures: {entry!r}: write `- rooms: exact match, mean`, a benchmark of {', '.join(benchmarks)} and its figure."
+        )
+    ((benchmark, figure),) = entry.items()
+    return benchmark, str(figure)
+
+
+def _tuning(where: str, entry: Any, benchmarks: Sequence[str], arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning:
+    where = f"{where}tune: "
+    _check_keys(where, entry, required=("option", "values", "figure"), optional=("seed", "arms"))
+    benchmark, figure = _figure(where, entry["figure"], benchmarks)
+    chosen = Tuning(
+        option=str(entry["option"]),
+        values=_sequence(where, entry, "values"),
+        benchmark=benchmark,
+        figure=figure,
+        seed=entry.get("seed", Tuning.seed),
+        arms=entry.get("arms") or [arms[0].name],
+    )
+    if chosen.seed in seeds:
+        raise ValueError(f"{where}seed={chosen.seed} is one of the comparison's: choose with a seed of its own.")
+    unknown = sorted(set(chosen.arms) - {arm.name for arm in arms})
+    if unknown:
+        raise ValueError(f"{where}there is no arm {unknown[0]!r}.")
+    if arms[0].name not in chosen.arms:
+        raise ValueError(f"{where}arms must hold the first one, {arms[0].name!r}: the others take what it chose.")
+    return chosen
