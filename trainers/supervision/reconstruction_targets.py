@@ -37,10 +37,10 @@ class ReconstructionTargets:
         cameras (`torch.Tensor`): (B, F, 9): translation over `unit_metres` and quaternion x, y, z, w of `camera_from_first`, vertical
             and horizontal field of view in radians.
         has_rotation (`torch.Tensor`): (B, F) bool: poses of this and the first frame are known.
-        has_translation (`torch.Tensor`): (B, F) bool: likewise, and the sample has depth, without which there is no unit.
+        has_translation (`torch.Tensor`): (B, F) bool: likewise, and the sample has a unit: depth, if it is not the metre.
         has_field_of_view (`torch.Tensor`): (B, F) bool.
         unit_metres (`torch.Tensor`): (B,) mean distance of the sample's points from the first camera; without points the mean
-            depth; 1 where no depth is measured.
+            depth; 1 where no depth is measured, or metres are asked for.
     """
 
     depth: Tensor
@@ -57,7 +57,11 @@ class ReconstructionTargets:
 @torch.no_grad()
 @outside_autocast
 def reconstruction_targets(
-    depth_metres: Tensor, intrinsics: Tensor, world_from_camera: Tensor, frame_mask: Tensor
+    depth_metres: Tensor,
+    intrinsics: Tensor,
+    world_from_camera: Tensor,
+    frame_mask: Tensor,
+    in_metres: bool = False,
 ) -> ReconstructionTargets:
     """Brings the geometry of a batch into the first camera's frame and its own unit.
 
@@ -67,6 +71,8 @@ def reconstruction_targets(
         world_from_camera (`torch.Tensor`): (B, F, 4, 4); non-finite or singular = unknown. Float64 keeps its precision until the
             relative pose is formed.
         frame_mask (`torch.Tensor`): (B, F) bool, real (not padded) frames; the first of a sample is real.
+        in_metres (`bool`, *optional*, defaults to `False`): The unit is the metre throughout, for a model without metric depth,
+            whose reconstruction nothing scales afterwards.
 
     Returns:
         `ReconstructionTargets`
@@ -103,11 +109,15 @@ def reconstruction_targets(
     points = transform_points(first_from_camera, unproject(depth, intrinsics))
     points = torch.where(has_points[..., None], points, 0.0)
     measures_points, measures_depth = has_points.flatten(1).any(1), has_depth.flatten(1).any(1)
+    has_unit = torch.ones_like(measures_depth) if in_metres else measures_depth
     unit = torch.where(
         measures_points,
         sample_mean(torch.linalg.vector_norm(points, dim=-1), has_points.to(depth.dtype)),
         torch.where(measures_depth, sample_mean(depth, has_depth.to(depth.dtype)), 1.0),
     )
+
+    if in_metres:
+        unit = torch.ones_like(unit)
 
     height, width = depth.shape[-2:]
     field = 2 * torch.atan(
@@ -122,7 +132,7 @@ def reconstruction_targets(
         has_points=has_points,
         cameras=cameras,
         has_rotation=has_rotation,
-        has_translation=has_rotation & measures_depth[:, None],
+        has_translation=has_rotation & has_unit[:, None],
         has_field_of_view=has_field,
         unit_metres=unit,
     )

@@ -90,6 +90,16 @@ class TestTargets:
         for name, value in larger.items():
             torch.testing.assert_close(value, scale * expected[name] if name == "unit_metres" else expected[name])
 
+    def test_metres_are_the_scene_itself(self):
+        frames = posed_frames()
+        targets = reconstruction_targets(**frames, in_metres=True)
+        assert torch.equal(targets.depth, frames["depth_metres"])
+        assert targets.unit_metres == 1
+        own = reconstruction_targets(**frames)
+        torch.testing.assert_close(targets.cameras[..., :3], own.cameras[..., :3] * own.unit_metres)
+        frames["depth_metres"][:] = 0
+        assert reconstruction_targets(**frames, in_metres=True).has_translation.all()
+
     def test_what_is_unknown_is_masked_and_finite(self):
         frames = {name: value.repeat(5, *[1] * (value.ndim - 1)) for name, value in posed_frames().items()}
         frames["world_from_camera"][0, 0] = torch.nan  # no first camera: no poses, no points
