@@ -24,6 +24,8 @@ COMMANDS = {
 # These are scripts as well, which say themselves what is wrong.
 SCRIPTS = {
     "sft": ("sft", "fine-tune a video VLM on questions about posed RGB-D scenes"),
+    "distill": ("distill", "Vid-LLM, stage 1: distil a geometry teacher and a semantic teacher into its encoder"),
+    "joint": ("joint", "Vid-LLM, stage 2: train reconstruction and answers together"),
     "score": ("score", "score a saved model, or predictions, on benchmarks"),
     "publish": ("publish", "put a trained model on the Hub, with its card and a Space"),
     "publish-scenes": ("publish_scenes", "put converted scenes on the Hub as tables with a card"),

@@ -20,8 +20,8 @@ class VidLLMScriptArguments(MixedRowOptions):
         vision_name_or_path (`str`, *optional*): New model: its vision encoder, a Hub id or folder; DINOv2-like.
         language_name_or_path (`str`, *optional*): New model: its language model, a Hub id or folder.
         vid_llm_config (`dict` or `str`, *optional*): New model: further fields of `VidLLMConfig`, as a mapping or JSON.
-        frame_short_side (`int`, *optional*, defaults to `518`): New model: shorter side of its frames in pixels, which the saved
-            processor keeps.
+        frame_size (`list[int]`, *optional*, defaults to `[518]`): New model: what its frames are resized to, the shorter side or
+            height and width, which the saved processor keeps.
 
     Raises:
         ValueError: The configuration is no mapping, or an option of the rows is wrong.
@@ -36,7 +36,10 @@ class VidLLMScriptArguments(MixedRowOptions):
     vid_llm_config: dict | str | None = field(
         default=None, metadata={"help": "New model: further fields of VidLLMConfig, a mapping or JSON."}
     )
-    frame_short_side: int = field(default=518, metadata={"help": "New model: shorter side of its frames in pixels."})
+    frame_size: list[int] = field(
+        default_factory=lambda: [518],
+        metadata={"help": "New model: its frames are resized to this shorter side, or height and width."},
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -49,8 +52,10 @@ class VidLLMScriptArguments(MixedRowOptions):
             raise ValueError(  # noqa: TRY004 - as every bad value of a recipe
                 f"vid_llm_config={self.vid_llm_config!r} must be a mapping of fields of VidLLMConfig."
             )
-        if self.frame_short_side < 1:
-            raise ValueError(f"frame_short_side={self.frame_short_side} must be at least 1 pixel.")
+        if len(self.frame_size) not in (1, 2) or min(self.frame_size) < 1:
+            raise ValueError(
+                f"frame_size={self.frame_size} must be a shorter side, or a height and a width, in pixels."
+            )
 
 
 @dataclass

@@ -10,13 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from igep.camera_geometry import full_precision
+from igep.pose_encoding import FIELD_OF_VIEW, QUATERNION, TRANSLATION
 from igep.trainers.supervision.per_sample import graph_zero, outside_autocast, sample_mean
-from igep.trainers.supervision.reconstruction_targets import (
-    FIELD_OF_VIEW,
-    ROTATION,
-    TRANSLATION,
-    ReconstructionTargets,
-)
+from igep.trainers.supervision.reconstruction_targets import ReconstructionTargets
 
 
 TRANSLATION_DISTANCES = ("l1", "huber")
@@ -80,12 +76,12 @@ def camera_loss(
             translation_error = torch.where(
                 translation_error < HUBER_DELTA, small, translation_error - HUBER_DELTA / 2
             )
-        quaternion = truth[..., ROTATION]
-        same_side = (cameras[..., ROTATION] * quaternion).sum(-1, keepdim=True) >= 0
+        quaternion = truth[..., QUATERNION]
+        same_side = (cameras[..., QUATERNION] * quaternion).sum(-1, keepdim=True) >= 0
         quaternion = torch.where(same_side, quaternion, -quaternion)
         parts = {
             "camera_translation": _frame_mean(translation_error, targets.has_translation),
-            "camera_rotation": _frame_mean((cameras[..., ROTATION] - quaternion).abs(), targets.has_rotation),
+            "camera_rotation": _frame_mean((cameras[..., QUATERNION] - quaternion).abs(), targets.has_rotation),
             "camera_field_of_view": _frame_mean(
                 (cameras - truth)[..., FIELD_OF_VIEW].abs(), targets.has_field_of_view
             ),

@@ -17,12 +17,9 @@ from igep.camera_geometry import (
     usable_intrinsics,
     usable_pose,
 )
-from igep.trainers.geometry.rotation_quaternions import quaternion_from_rotation
+from igep.pose_encoding import encode_cameras
 from igep.trainers.supervision.geometry_losses import measured_pixels
 from igep.trainers.supervision.per_sample import outside_autocast, sample_mean
-
-
-TRANSLATION, ROTATION, FIELD_OF_VIEW = slice(0, 3), slice(3, 7), slice(7, 9)  # of a camera encoding
 
 
 @dataclass(frozen=True)
@@ -34,8 +31,7 @@ class ReconstructionTargets:
         has_depth (`torch.Tensor`): (B, F, H, W) bool.
         points (`torch.Tensor`): (B, F, H, W, 3) in the first camera's frame, over `unit_metres`.
         has_points (`torch.Tensor`): (B, F, H, W) bool: measured, with known intrinsics and known poses of this and the first frame.
-        cameras (`torch.Tensor`): (B, F, 9): translation over `unit_metres` and quaternion x, y, z, w of `camera_from_first`, vertical
-            and horizontal field of view in radians.
+        cameras (`torch.Tensor`): (B, F, 9) as `pose_encoding` has them, translations over `unit_metres`.
         has_rotation (`torch.Tensor`): (B, F) bool: poses of this and the first frame are known.
         has_translation (`torch.Tensor`): (B, F) bool: likewise, and the sample has a unit: depth, if it is not the metre.
         has_field_of_view (`torch.Tensor`): (B, F) bool.
@@ -101,7 +97,6 @@ def reconstruction_targets(
     has_rotation = is_posed & is_posed[:, :1]
     intrinsics = torch.where(has_field[..., None, None], intrinsics, torch.eye(3).to(intrinsics)).to(depth.dtype)
     poses = torch.where(has_rotation[..., None, None], world_from_camera, torch.eye(4).to(world_from_camera))
-    camera_from_first = relative_pose(poses, poses[:, :1]).to(depth.dtype)
     first_from_camera = relative_pose(poses[:, :1], poses).to(depth.dtype)
 
     # Points and the unit that they give
@@ -119,18 +114,14 @@ def reconstruction_targets(
     if in_metres:
         unit = torch.ones_like(unit)
 
-    height, width = depth.shape[-2:]
-    field = 2 * torch.atan(
-        torch.stack([height / 2 / intrinsics[..., 1, 1], width / 2 / intrinsics[..., 0, 0]], dim=-1)
-    )
-    translation = camera_from_first[..., :3, 3] / unit[:, None, None]
-    cameras = torch.cat([translation, quaternion_from_rotation(camera_from_first[..., :3, :3]), field], dim=-1)
+    in_unit = first_from_camera.clone()
+    in_unit[..., :3, 3] /= unit[:, None, None]
     return ReconstructionTargets(
         depth=depth / unit[:, None, None, None],
         has_depth=has_depth,
         points=points / unit[:, None, None, None, None],
         has_points=has_points,
-        cameras=cameras,
+        cameras=encode_cameras(in_unit, intrinsics, tuple(depth.shape[-2:])),
         has_rotation=has_rotation,
         has_translation=has_rotation & has_unit[:, None],
         has_field_of_view=has_field,
