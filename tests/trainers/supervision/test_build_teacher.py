@@ -19,8 +19,10 @@ def test_each_kind_with_its_options(tmp_path):
 
 
 def test_what_no_teacher_can_be_built_from():
-    with pytest.raises(ValueError, match="teacher='vggt' is unknown: use geometry_oracle, backbone or precomputed"):
-        build_teacher("vggt")
+    with pytest.raises(
+        ValueError, match="teacher='flare' is unknown: use geometry_oracle, backbone, precomputed or vggt"
+    ):
+        build_teacher("flare")
     for kind in ("backbone", "precomputed"):
         with pytest.raises(ValueError, match=f"teacher='{kind}' needs teacher_name_or_path"):
             build_teacher(kind)
