@@ -34,6 +34,10 @@ EXPERIMENTS = {
     "quickstart": ("experiments.quickstart", "train with and without geometry, and compare"),
     "demo-rooms": ("experiments.demo_rooms", "train the model that `igep demo` shows best"),
     "vlm3-rooms": ("experiments.vlm3_rooms", "train and score VLM3's tasks on synthetic rooms"),
+    "vid-llm-rooms": (
+        "experiments.vid_llm_rooms",
+        "train Vid-LLM in its two stages on synthetic rooms, and compare with IGEP and plain fine-tuning",
+    ),
     "room-benchmarks": (
         "experiments.room_benchmarks",
         "train and score the tasks of the ScanNet benchmarks and VSI-Bench on synthetic rooms",
