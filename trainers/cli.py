@@ -28,6 +28,8 @@ COMMANDS = {
 # These are scripts as well, which say themselves what is wrong.
 SCRIPTS = {
     "sft": ("sft", "fine-tune a video VLM on questions about posed RGB-D scenes"),
+    "distill": ("distill", "Vid-LLM, stage 1: distil a geometry teacher and a semantic teacher into its encoder"),
+    "joint": ("joint", "Vid-LLM, stage 2: train reconstruction and answers together"),
     "score": ("score", "score a saved model, or predictions, on benchmarks"),
     "publish": ("publish", "put a trained model on the Hub, with its card and a Space"),
     "publish-scenes": ("publish_scenes", "put converted scenes on the Hub as tables with a card"),
@@ -36,6 +38,10 @@ EXPERIMENTS = {
     "quickstart": ("experiments.quickstart", "train with and without geometry, and compare"),
     "demo-rooms": ("experiments.demo_rooms", "train the model that `igep demo` shows best"),
     "vlm3-rooms": ("experiments.vlm3_rooms", "train and score VLM3's tasks on synthetic rooms"),
+    "vid-llm-rooms": (
+        "experiments.vid_llm_rooms",
+        "train Vid-LLM in its two stages on synthetic rooms, and compare with IGEP and plain fine-tuning",
+    ),
     "room-benchmarks": (
         "experiments.room_benchmarks",
         "train and score the tasks of the ScanNet benchmarks and VSI-Bench on synthetic rooms",

@@ -8,40 +8,29 @@ the scenes, or VLM3's, written from depth and poses (`task`); several datasets t
 folder then holds a model that `AutoModel.from_pretrained(folder, trust_remote_code=True)` loads and that answers from RGB.
 """
 
-import argparse
-import dataclasses
-import difflib
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from huggingface_hub import HfApi
 from transformers import set_seed
-from trl import ModelConfig, TrlParser, get_peft_config, get_quantization_config
+from trl import ModelConfig, get_peft_config, get_quantization_config
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.cards.given_options import given_flags, read_recipe
 from igep.trainers.data.centre_square import crop_to_centre
-from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.mixture import MixtureDataset
-from igep.trainers.data.mixture_options import MixtureEntry, MixtureOptions, load_mixture, parse_mixture
-from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.row_texts import add_words, row_texts, unknown_words
-from igep.trainers.data.scenes.spatial_example import SpatialDataError
-from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
-from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
 from igep.trainers.evaluation.depth_baselines import baselines_of_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
-from igep.trainers.loop.non_finite import NonFiniteLossError
-from igep.trainers.loop.run_options import ChangedRunError
-from igep.trainers.loop.write_failure import WriteFailedError
-from igep.trainers.package_files import find_model, find_recipe
+from igep.trainers.loop.load_rows import MixedRowOptions, load_datasets
+from igep.trainers.loop.recipe_parser import RecipeParser, one_line
+from igep.trainers.package_files import find_model
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
+from igep.trainers.publishing.train_and_save import train_and_save
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.sft_trainer import IGEPSFTTrainer
@@ -58,7 +47,7 @@ SUMMARY = (
 
 
 @dataclass
-class IGEPScriptArguments(RowOptions, MixtureOptions):
+class IGEPScriptArguments(MixedRowOptions):
     """Which scenes to train on, how they become rows (see `RowOptions`), and their mixture (see `MixtureOptions`).
 
     Args:
@@ -94,16 +83,12 @@ class IGEPScriptArguments(RowOptions, MixtureOptions):
         for name in ("image_min_pixels", "image_max_pixels"):
             if vars(self)[name] is not None and vars(self)[name] < 1:
                 raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
-        self.entries()
-
-    def entries(self) -> list[MixtureEntry]:
-        """The datasets to train on in the order of a mixture; none for questions that come with one dataset."""
-        if self.mixture is not None:
-            return parse_mixture(self.mixture, self)
-        return parse_mixture([{"name": self.task}], self) if self.task in VLM3_TASKS else []
 
 
 OPTIONS = (IGEPScriptArguments, IGEPSFTConfig, ModelConfig)
+
+
+PARSER = RecipeParser(OPTIONS, PROGRAM, __doc__.split("\n")[0])
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, IGEPSFTConfig, ModelConfig]:
@@ -118,68 +103,10 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, 
     Raises:
         SystemExit: An unknown key or flag, a recipe that is not there, or a bad value; the message says which.
     """
-    parser = _parser()
-    try:
-        arguments = _split_config(sys.argv[1:] if arguments is None else arguments)
-        _check_keys(arguments)
-        script_args, training_args, model_args = parser.parse_args_and_config(arguments)
+    with one_line(PROGRAM):
+        script_args, training_args, model_args = PARSER.parse(arguments)
         check_model_options(model_args)
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"{PROGRAM}: error: {error}") from error
     return script_args, training_args, model_args
-
-
-def given_options(arguments: Sequence[str], parsed: Sequence[object]) -> dict[str, object]:
-    """The options that a recipe or a flag sets, with the values they took: what a run needs to be repeated.
-
-    Args:
-        arguments (`Sequence[str]`): The command line.
-        parsed (`Sequence`): What `parse` returned for it.
-
-    Returns:
-        `dict[str, object]`: Option to value, the recipe's first.
-    """
-    values = {name: value for options in parsed for name, value in vars(options).items()}
-    words = _split_config(arguments)
-    recipe = _recipe_file(words)
-    names = [*({} if recipe is None else read_recipe(recipe)), *given_flags(_parser(), OPTIONS, words)]
-    return {name: values[name] for name in names if name in values}
-
-
-def _parser() -> TrlParser:
-    parser = TrlParser(OPTIONS, prog=PROGRAM, description=__doc__.split("\n")[0], allow_abbrev=False)
-    # TRL reads the recipe itself; the flag stands here for `--help`.
-    parser.add_argument(
-        "--config", default=argparse.SUPPRESS, help="Recipe: a YAML file whose keys are these options."
-    )
-    return parser
-
-
-def _split_config(arguments: Sequence[str]) -> list[str]:
-    """The words of a command line as TRL's parser takes them: a recipe as a word of its own, and where it lies."""
-    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
-    if "--config" in words[:-1]:
-        place = words.index("--config") + 1
-        words[place] = str(find_recipe(words[place]))
-    return words
-
-
-def _check_keys(arguments: Sequence[str]) -> None:
-    """Raises on a flag or a recipe key that no option has, before any value is looked at."""
-    known = {option.name for options in OPTIONS for option in dataclasses.fields(options)}
-    known |= {f"no_{name}" for name in known} | {"config", "env", "help"}
-    recipe = _recipe_file(arguments)
-    keys = [] if recipe is None else [(str(key), f"key in {recipe}") for key in read_recipe(recipe)]
-    for key, kind in [*keys, *((word, "flag") for word in arguments if word.startswith("--"))]:
-        name = key.lstrip("-").split("=")[0].replace("-", "_")
-        if name not in known:
-            nearest = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
-            raise ValueError(f"unknown {kind}: {name!r}. Did you mean {nearest!r}? --help lists every option.")
-
-
-def _recipe_file(arguments: Sequence[str]) -> Path | None:
-    """The recipe that a command line names."""
-    return Path(arguments[arguments.index("--config") + 1]) if "--config" in arguments[:-1] else None
 
 
 def _model_name(model_args: ModelConfig) -> str:
@@ -265,54 +192,6 @@ def check_crop(script_args: IGEPScriptArguments, training_args: IGEPSFTConfig) -
         )
 
 
-def load_datasets(
-    script_args: IGEPScriptArguments, training_args: IGEPSFTConfig
-) -> tuple[RowSource | MixtureDataset, torch.utils.data.Dataset | None]:
-    """Reads the scenes and makes rows of them.
-
-    Args:
-        script_args (`IGEPScriptArguments`): Which scenes, which questions, and their mixture.
-        training_args (`IGEPSFTConfig`): Geometry size, seed, global batch size, and whether to evaluate.
-
-    Returns:
-        `tuple`: Rows to train on, a mixture if VLM3's questions or several datasets are asked for; and held-out rows if any
-        are to be evaluated.
-
-    Raises:
-        ValueError: Evaluation is asked for and nothing is held out, or a mixture is to be read in another order.
-    """
-    geometry_size = (training_args.geometry_size[0], training_args.geometry_size[1])
-    entries = script_args.entries()
-    if entries:
-        for name, unset in (("train_sampling_strategy", "random"), ("data_seed", None)):
-            value = vars(training_args)[name]
-            if value != unset:
-                raise ValueError(
-                    f"{name}={value!r}: a mixture has an order of its own, which depends on seed alone. Remove the option."
-                )
-        train, held_out = load_mixture(
-            entries,
-            script_args,
-            geometry_size=geometry_size,
-            samples_per_step=training_args.samples_per_step,
-            seed=training_args.seed,
-        )
-    else:
-        train, held_out = load_rows(script_args, geometry_size, training_args.seed, SceneTableCache())
-    evaluates = training_args.eval_strategy != "no"
-    if evaluates and held_out is None:
-        raise ValueError(
-            f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes or "
-            "eval_frame_fraction, or eval_strategy to no."
-        )
-    if evaluates and isinstance(held_out, HeldOutFrames) and not training_args.supervises_geometry:
-        raise ValueError(
-            "eval_frame_fraction evaluates the geometry of held-out frames, and all geometry weights are 0: hold out scenes and "
-            "their questions with eval_scenes, or set eval_strategy to no."
-        )
-    return train, held_out if evaluates else None
-
-
 def learn_words(
     model: IGEPForConditionalGeneration,
     processor: IGEPProcessor,
@@ -383,27 +262,6 @@ def summary(log_history: Sequence[dict[str, float]], compared: Mapping[str, Mapp
     return "\n".join(lines)
 
 
-def save(trainer: IGEPSFTTrainer) -> str | None:
-    """Saves the model, and pushes it where that was asked for.
-
-    Args:
-        trainer (`IGEPSFTTrainer`): After training.
-
-    Returns:
-        `str`, *optional*: If the Hub did not take the model, which lies in the output folder: why, and what to do.
-    """
-    folder = trainer.args.output_dir
-    try:
-        with hub_errors():
-            trainer.save_model(folder)
-    except UploadError as error:
-        return (
-            f"the model is not on the Hub: {error} It is saved; upload it with `igep publish --model {folder} --repo-id "
-            f"{trainer.hub_model_id}`."
-        )
-    return None
-
-
 def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
     """Reads options, scenes and model, and makes a trainer of them.
 
@@ -417,23 +275,23 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
         SystemExit: Something is wrong with them; the message is one line.
     """
     script_args, training_args, model_args = parse(arguments)
-    recipe = given_options(arguments, (script_args, training_args, model_args))
+    recipe = PARSER.given_options(arguments, (script_args, training_args, model_args))
     api = HfApi(token=training_args.hub_token)
     model_name = f"model_name_or_path={model_args.model_name_or_path}: "
-    with _one_line():
+    with one_line(PROGRAM):
         check_crop(script_args, training_args)
         train_dataset, eval_dataset = load_datasets(script_args, training_args)
-    with _one_line(model_name):  # a model that is nowhere, above all
+    with one_line(PROGRAM, what=model_name):  # a model that is nowhere, above all
         processor = load_processor(script_args, model_args)
-    with _one_line():
+    with one_line(PROGRAM):
         if isinstance(train_dataset, MixtureDataset):
             check_image_sizes(train_dataset, processor)
-    with _one_line(), hub_errors():
+    with one_line(PROGRAM, UploadError), hub_errors():
         if training_args.push_to_hub:
             api.whoami()  # now, not after days of training
-    with _one_line(model_name):
+    with one_line(PROGRAM, what=model_name):
         model = load_model(model_args, training_args)
-    with _one_line(), hub_errors():
+    with one_line(PROGRAM, UploadError), hub_errors():
         if script_args.add_unknown_words:
             set_seed(training_args.seed)  # new rows are drawn
             learn_words(model, processor, (train_dataset, eval_dataset))
@@ -452,35 +310,19 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
     return trainer
 
 
-@contextmanager
-def _one_line(what: str = "") -> Iterator[None]:
-    """Ends the process with one line where the user can correct what is wrong."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError, UploadError) as error:
-        raise SystemExit(f"{PROGRAM}: error: {what}{' '.join(str(error).split())}") from error
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     trainer = prepare(sys.argv[1:] if arguments is None else arguments)
-    training_args, train_dataset = trainer.args, trainer.train_dataset
-    resume = training_args.resume_from_checkpoint
-    try:
-        trainer.train(resume_from_checkpoint=True if str(resume).lower() in ("true", "last") else resume)
-        not_pushed = save(trainer)
-    except ChangedRunError as error:  # with a table
-        raise SystemExit(f"{PROGRAM}: error: {error}") from error
-    except (WriteFailedError, FileNotFoundError, NonFiniteLossError, SpatialDataError) as error:
-        raise SystemExit(f"{PROGRAM}: error: {' '.join(str(error).split())}") from error
+    train_dataset = trainer.train_dataset
+    not_pushed = train_and_save(trainer, PROGRAM)
     compares = any("eval_depth_abs_rel" in entry for entry in trainer.state.log_history)
     compared = (
         baselines_of_rows(train_dataset, trainer.eval_dataset) if compares and trainer.is_world_process_zero() else {}
     )
     trainer.accelerator.print(summary(trainer.state.log_history, compared))
     if isinstance(train_dataset, MixtureDataset):
-        samples = train_dataset.samples_after_steps(trainer.state.global_step, training_args.samples_per_step)
+        samples = train_dataset.samples_after_steps(trainer.state.global_step, trainer.args.samples_per_step)
         trainer.accelerator.print(train_dataset.count_table(samples))
-    trainer.accelerator.print(f"Saved the model to {Path(training_args.output_dir).resolve()}")
+    trainer.accelerator.print(f"Saved the model to {Path(trainer.args.output_dir).resolve()}")
     trainer.end()
     if not_pushed is not None:
         sys.exit(f"{PROGRAM}: error: {not_pushed}")

@@ -108,7 +108,8 @@ class IGEPSFTConfig(SFTConfig):
         ground_cumulative_mass (`float`, *optional*, defaults to `0.4`):
             Several boxes are chosen until their probabilities add up to it.
         teacher (`str`, *optional*, defaults to `"geometry_oracle"`):
-            `"geometry_oracle"`, `"backbone"`, `"precomputed"`, `"vggt"`, `"depth_anything_3"`, `"map_anything"` or `"none"`.
+            `"geometry_oracle"`, `"backbone"`, `"precomputed"`, `"vggt"`, `"vggt_patch_encoder"`, `"depth_anything_3"`,
+            `"map_anything"` or `"none"`.
         teacher_name_or_path (`str`, *optional*):
             `backbone`: Hub id or folder of the encoder. `precomputed`: folder of the descriptors. `vggt`,
             `depth_anything_3`, `map_anything`: Hub id or folder of the weights, by default facebook/VGGT-1B,

@@ -127,6 +127,29 @@ def check_inherited_options(values: Mapping[str, Any], defaults: Mapping[str, An
         ValueError: One of `REFUSED` is no default, or one is set that needs another or a device; the message says why it is
             refused.
     """
+    check_training_options(values, defaults)
+    if values["activation_offloading"] and (values["use_cpu"] or not torch.accelerator.is_available()):
+        raise ValueError(
+            "activation_offloading=True moves activations off a device, and this run has none: leave it out."
+        )
+    template = values["chat_template_path"]
+    if template is not None and not (Path(template).suffix in (".jinja", ".j2") and Path(template).is_file()):
+        raise ValueError(
+            f"chat_template_path={template!r} is no Jinja file (.jinja, .j2): write the template to one, with the tokens that "
+            "the model's tokenizer has."
+        )
+
+
+def check_training_options(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """As `check_inherited_options`, of those that are transformers' `TrainingArguments` alone.
+
+    Args:
+        values (`Mapping[str, Any]`): Every option by its name, as it was given.
+        defaults (`Mapping[str, Any]`): The default of each.
+
+    Raises:
+        ValueError: An option is set that would change nothing; the message says why.
+    """
     for name, reason in REFUSED.items():
         if name not in values or values[name] in (defaults[name], *ALSO_ALLOWED.get(name, ())):
             continue
@@ -143,16 +166,6 @@ def check_inherited_options(values: Mapping[str, Any], defaults: Mapping[str, An
             raise ValueError(
                 f"{name}={values[name]!r} would change nothing: optim={optim} does not read it. Leave it out."
             )
-    if values["activation_offloading"] and (values["use_cpu"] or not torch.accelerator.is_available()):
-        raise ValueError(
-            "activation_offloading=True moves activations off a device, and this run has none: leave it out."
-        )
-    template = values["chat_template_path"]
-    if template is not None and not (Path(template).suffix in (".jinja", ".j2") and Path(template).is_file()):
-        raise ValueError(
-            f"chat_template_path={template!r} is no Jinja file (.jinja, .j2): write the template to one, with the tokens that "
-            "the model's tokenizer has."
-        )
 
 
 def check_model_options(model_args: ModelConfig) -> None:

@@ -20,7 +20,7 @@ from igep.trainers.supervision.precomputed_teacher import write_descriptors
 from igep.trainers.supervision.teacher import TeacherGeometry
 
 
-RECIPES = sorted(package_files.RECIPES.glob("*.yaml"))
+RECIPES = sorted(path for path in package_files.RECIPES.glob("*.yaml") if not path.stem.startswith("vid_llm_"))
 LAUNCHES = sorted(package_files.LAUNCH_PLANS.glob("*.yaml"))
 SCANNET = [path for path in RECIPES if path.stem.startswith("scannet_")]
 BILLION = 10**9

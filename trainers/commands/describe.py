@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--teacher",
         required=True,
-        choices=("vggt", "depth_anything_3", "map_anything", "backbone"),
+        choices=("vggt", "vggt_patch_encoder", "depth_anything_3", "map_anything", "backbone"),
         help="who describes",
     )
     parser.add_argument("--teacher_name_or_path", help="Hub id or folder of its weights (default: the teacher's own)")

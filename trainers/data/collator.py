@@ -32,8 +32,8 @@ class IGEPDataCollator:
 
     Args:
         processor (`IGEPProcessor`): Processor of the model.
-        geometry_size (`tuple[int, int]`): (H, W) of the depth targets. Examples of another size are resampled to it
-            (nearest pixel), their intrinsics with them.
+        geometry_size (`tuple[int, int]`, *optional*): (H, W) of the depth targets; that of the videos' frames as the processor makes
+            them unless given. Examples of another size are resampled to it (nearest pixel), their intrinsics with them.
         frames_as (`str`, *optional*, defaults to `"video"`): `"video"` = one video of F frames, `"images"` = F images.
         max_length (`int`, *optional*): Longest sequence. A sample whose frames and first question do not fit is an error,
             longer conversations lose their last tokens.
@@ -74,7 +74,7 @@ class IGEPDataCollator:
     def __init__(
         self,
         processor: IGEPProcessor,
-        geometry_size: tuple[int, int],
+        geometry_size: tuple[int, int] | None,
         *,
         frames_as: str = "video",
         max_length: int | None = None,
@@ -91,7 +91,7 @@ class IGEPDataCollator:
         if frames_as not in ("video", "images"):
             raise ValueError(f"frames_as={frames_as!r} is unknown: use 'video' or 'images'.")
         self.processor = processor
-        self.geometry_size = tuple(geometry_size)
+        self.geometry_size = None if geometry_size is None else tuple(geometry_size)
         self.frames_as = frames_as
         self.max_length = max_length
         self.teacher_frame_size = teacher_frame_size
@@ -132,7 +132,8 @@ class IGEPDataCollator:
         write = self._packed_text if self.pack_questions else self._text_and_vision
         batch = write(examples, places)
         seen = [centre_square(example) for example in examples] if self._crops else examples
-        batch.update(geometry_batch(seen, self.geometry_size, self.position_range_metres))
+        size = self.geometry_size or tuple(batch["pixel_values_videos"].shape[-2:])
+        batch.update(geometry_batch(seen, size, self.position_range_metres))
         if self.ground_geometry_inputs is not None:
             keeps_world = self.position_range_metres is not None
             batch["grounding"] = grounding_batch(examples, places, keeps_world=keeps_world)
@@ -140,7 +141,7 @@ class IGEPDataCollator:
         if self.teacher_frame_size is not None:
             batch["teacher_frames"] = stacked_frames(clips, self.teacher_frame_size, longest)
         if self.carries_colours:
-            batch["frame_colours"] = stacked_frames(clips, self.geometry_size, longest)
+            batch["frame_colours"] = stacked_frames(clips, size, longest)
         batch["sample_ids"] = [example.sample_id for example in examples]
         batch["scene_ids"] = [example.scene_id for example in examples]
         batch["frame_ids"] = [list(example.frame_ids) for example in examples]

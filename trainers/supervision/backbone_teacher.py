@@ -16,7 +16,7 @@ from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 class BackboneTeacher(Teacher):
     """Patch features of a pretrained vision encoder: DINOv2, DINOv3, SigLIP, Depth Anything and their like.
 
-    Takes any `AutoModel` vision encoder (also a backbone, or the vision tower of a two-tower model) and any
+    Takes any `AutoModel` vision encoder (also a backbone, or the vision tower of a two-tower model or of a LLaVA) and any
     `AutoModelForDepthEstimation`, by Hub id or path. Frames are normalised with the mean and deviation of the
     checkpoint's own image processor and seen whole at its size: cropping would move the patches off the student's.
     Class and register tokens are stripped.
@@ -49,8 +49,9 @@ class BackboneTeacher(Teacher):
         loader = AutoModelForDepthEstimation if self.is_depth_model else AutoModel
         model = loader.from_pretrained(model_name_or_path, dtype=dtype)
         settings = config.to_dict()
-        if "vision_config" in settings:  # two towers: the text one would be dead weight
-            model, settings = model.vision_model, settings["vision_config"]
+        if "vision_config" in settings:  # the text tower, or the language model, would be dead weight
+            parts = dict(model.named_children())
+            model, settings = parts.get("vision_model") or parts["vision_tower"], settings["vision_config"]
         self.model = model.eval().requires_grad_(False)
         self.dtype = dtype
         self.patch_size = _patch_size(settings)

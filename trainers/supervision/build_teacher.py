@@ -11,12 +11,14 @@ from igep.trainers.supervision.teacher import Teacher
 from igep.trainers.supervision.vggt_teacher import VGGTTeacher
 
 
-MULTI_VIEW_TEACHERS = {
-    "vggt": VGGTTeacher,
-    "depth_anything_3": DepthAnything3Teacher,
-    "map_anything": MapAnythingTeacher,
+# Class of each, and what its kind says of it.
+FOUNDATION_MODELS = {
+    "vggt": (VGGTTeacher, {}),
+    "vggt_patch_encoder": (VGGTTeacher, {"part": "patch_encoder"}),
+    "depth_anything_3": (DepthAnything3Teacher, {}),
+    "map_anything": (MapAnythingTeacher, {}),
 }
-TEACHERS = ("geometry_oracle", "backbone", "precomputed", *MULTI_VIEW_TEACHERS)
+TEACHERS = ("geometry_oracle", "backbone", "precomputed", *FOUNDATION_MODELS)
 
 
 def build_teacher(
@@ -34,7 +36,7 @@ def build_teacher(
         kind (`str`): One of `TEACHERS`.
         name_or_path (`str`, *optional*): Hub id or folder of a backbone or a multi-view model (which have one by default),
             folder of precomputed descriptors.
-        layer (`int`, *optional*): See the teacher's class; of those that are computed from colours.
+        layer (`int`, *optional*): See the teacher's class; of a backbone or a multi-view model.
         frame_size (`Sequence[int]`, *optional*): (H, W) of the frames that such a teacher looks at.
         transform (`str`, *optional*, defaults to `"resize"`): See `PrecomputedTeacher`.
         oracle_grid (`int`, *optional*, defaults to `8`): See `GeometryOracleTeacher`.
@@ -55,7 +57,8 @@ def build_teacher(
     chosen = {name: value for name, value in given.items() if value is not None}
     if kind == "backbone":
         return BackboneTeacher(name_or_path, **chosen)
-    return MULTI_VIEW_TEACHERS[kind](**({} if name_or_path is None else {"name_or_path": name_or_path}), **chosen)
+    teacher, fixed = FOUNDATION_MODELS[kind]
+    return teacher(name_or_path or teacher.default_id, **fixed, **chosen)
 
 
 def check_teacher(
@@ -99,6 +102,6 @@ def named_teacher(kind: str, name_or_path: str | None) -> dict[str, str | None]:
         if written is None:
             return {"kind": kind, "name": name_or_path}
         return {"kind": f"precomputed, {written['teacher']}", "name": written["name"]}
-    if kind in MULTI_VIEW_TEACHERS and name_or_path is None:
-        return {"kind": kind, "name": MULTI_VIEW_TEACHERS[kind].default_id}
+    if kind in FOUNDATION_MODELS and name_or_path is None:
+        return {"kind": kind, "name": FOUNDATION_MODELS[kind][0].default_id}
     return {"kind": kind, "name": name_or_path}

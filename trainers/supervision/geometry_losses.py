@@ -200,15 +200,8 @@ def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False, dista
             "agree; set teacher_channels to the teacher's width and give one descriptor map per frame"
         )
     predicted = full_precision(student)
-    target = teacher.detach().to(predicted.dtype)
-    present = target.isfinite().all(-1) & (target != 0).any(-1)
-    target = torch.where(present[..., None], target, 0.0)
+    target, weight = descriptors_on_grid(teacher.to(predicted.dtype), student.shape[2:4])
     grid = (1, 1) if pooled else student.shape[2:4]
-    weight = present.to(predicted.dtype)
-    if student.shape[2:4] != teacher.shape[2:4]:
-        weight = _area_average(weight[..., None], student.shape[2:4])[..., 0]
-        # Area averages of the present descriptors only: a cosine does not see the missing common factor.
-        target = _area_average(target, student.shape[2:4])
     if pooled:
         compared = predicted * (weight > 0)[..., None]
         compared, target, weight = (_area_average(value, grid) for value in (compared, target, weight[..., None]))
@@ -221,6 +214,27 @@ def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False, dista
         apart = 2 * apart  # |a - b|^2 = 2 - 2 a.b for unit vectors
     loss = sample_mean(apart, has_target.to(predicted.dtype))
     return loss + graph_zero(predicted)
+
+
+def descriptors_on_grid(teacher: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A teacher's descriptors on the student's grid, and how much of each cell has any.
+
+    Args:
+        teacher (`torch.Tensor`): (B, F, h', w', C). A descriptor that is zero or not finite is missing.
+        size (`tuple[int, int]`): (h, w) of the student's grid.
+
+    Returns:
+        `tuple[torch.Tensor, torch.Tensor]`: (B, F, h, w, C) detached, averaged over areas with missing ones as zeros, of which
+        a cosine does not see the common factor; and (B, F, h, w), the share of each cell that is present.
+    """
+    target = teacher.detach()
+    present = target.isfinite().all(-1) & (target != 0).any(-1)
+    target = torch.where(present[..., None], target, 0.0)
+    weight = present.to(target.dtype)
+    if target.shape[2:4] != tuple(size):
+        weight = _area_average(weight[..., None], size)[..., 0]
+        target = _area_average(target, size)
+    return target, weight
 
 
 def _area_average(values: Tensor, size: tuple[int, int]) -> Tensor:

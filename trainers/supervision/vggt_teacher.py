@@ -51,12 +51,13 @@ class VGGTTeacher(MultiViewTeacher):
         self.part = part
         # The heads that predict cameras, depth, points and tracks are a quarter of the weights, and are not run.
         aggregator = VGGT.from_pretrained(name_or_path).aggregator
-        super().__init__("vggt", aggregator, frame_size, patch_size=14, layer=layer)
+        model = aggregator.patch_embed if part == "patch_encoder" else aggregator
+        super().__init__("vggt", model, frame_size, patch_size=14, layer=layer)
 
     def patch_features(self, frames: torch.Tensor) -> torch.Tensor:
         height, width = (side // self.patch_size for side in frames.shape[-2:])
         if self.part == "patch_encoder":
-            tokens = self.model.patch_embed(imagenet_normalised(frames))["x_norm_patchtokens"]
+            tokens = self.model(imagenet_normalised(frames))["x_norm_patchtokens"]
             return tokens.reshape(len(frames), height, width, -1)
         outputs, first_patch = self.model(frames[None])
         tokens = self.layer_of(outputs, default=-1)[0, :, first_patch:]

@@ -155,7 +155,7 @@ def test_given_options_are_those_of_recipe_and_flags(tmp_path):
     recipe.write_text("num_rooms: 16\ngeometry_weight: 0.3\noutput_dir: out\n")
     arguments = [f"--config={recipe}", "--geometry-weight=0.2", "--no_use_cache", "--max_steps", "3"]
     parsed = sft.parse(arguments)
-    assert sft.given_options(arguments, parsed) == {
+    assert sft.PARSER.given_options(arguments, parsed) == {
         "num_rooms": 16,
         "geometry_weight": 0.2,
         "output_dir": "out",

@@ -11,11 +11,13 @@ from transformers import (
     Dinov2Model,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
+    LlavaOnevisionForConditionalGeneration,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
 )
 
+from igep.trainers.package_files import TINY_BASE
 from igep.trainers.supervision.backbone_teacher import BackboneTeacher
 
 
@@ -117,3 +119,14 @@ def test_backbone_bad_sizes(tmp_path):
     teacher = BackboneTeacher(folder)
     with pytest.raises(ValueError, match="teacher_frame_size=teacher.frame_size"):
         teacher(None, make_geometry(torch.ones(1, 1, SIZE, SIZE)))
+
+
+def test_the_tower_of_the_embedded_base_describes_frames():
+    teacher = BackboneTeacher(str(TINY_BASE))
+    assert (teacher.channels, teacher.frame_size) == (96, (64, 64))
+    frames = torch.randint(0, 256, (1, 1, 3, 64, 64), dtype=torch.uint8)
+    base = LlavaOnevisionForConditionalGeneration.from_pretrained(TINY_BASE).eval()
+    with torch.no_grad():
+        tokens = base.model.vision_tower(frames[0].float() / 127.5 - 1).last_hidden_state
+    found = teacher(frames, make_geometry(torch.ones(1, 1, 64, 64)))
+    torch.testing.assert_close(found.flatten(1, 3), tokens, atol=1e-5, rtol=1e-4)

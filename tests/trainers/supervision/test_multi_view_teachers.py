@@ -20,11 +20,19 @@ def patch_means(images):
     return torch.nn.functional.avg_pool2d(images, 14).flatten(2).transpose(1, 2)
 
 
+class PatchEncoder(torch.nn.Module):
+    """`patch_embed(images[N, 3, H, W])` -> tokens by name."""
+
+    def forward(self, images):
+        return {"x_norm_patchtokens": patch_means(images), "x_norm_clstoken": images.mean((2, 3))}
+
+
 class Aggregator(torch.nn.Module):
     """`aggregator(images[B, S, 3, H, W] in [0, 1])` -> a list of (B, S, 1 + 4 + h * w, 2 C), and 5."""
 
     def __init__(self):
         super().__init__()
+        self.patch_embed = PatchEncoder()
         self.scale = torch.nn.Parameter(torch.ones(()))
         self.seen = []
 
@@ -35,9 +43,6 @@ class Aggregator(torch.nn.Module):
         both = torch.cat([tokens, tokens[:, :1].expand_as(tokens)], -1)  # a frame, and the reference
         special = torch.full((batch, frames, 5, 6), 9.0)
         return [torch.cat([special, both * self.scale + layer], 2) for layer in range(LAYERS)], 5
-
-    def patch_embed(self, images):
-        return {"x_norm_patchtokens": patch_means(images), "x_norm_clstoken": images.mean((2, 3))}
 
 
 class VGGT(torch.nn.Module):
@@ -173,7 +178,8 @@ def test_vggt_gives_its_layers_without_special_tokens(installed, frames):
 def test_vggt_s_patch_encoder_alone(installed, frames):
     from igep.trainers.supervision.vggt_teacher import VGGTTeacher
 
-    teacher = VGGTTeacher(frame_size=SIZE, part="patch_encoder")
+    teacher = build_teacher("vggt_patch_encoder", frame_size=SIZE)
+    assert VGGT.loaded == "facebook/VGGT-1B"
     torch.testing.assert_close(describe(teacher, frames)[0], grid(normalised(frames[0])))
     with pytest.raises(ValueError, match="part='head' of teacher 'vggt' is unknown"):
         VGGTTeacher(part="head")
@@ -240,5 +246,6 @@ def test_frames_of_another_size_and_models_that_are_not_as_expected(installed, f
 
 def test_a_card_names_the_model_behind_the_default():
     assert named_teacher("vggt", None) == {"kind": "vggt", "name": "facebook/VGGT-1B"}
+    assert named_teacher("vggt_patch_encoder", None)["name"] == "facebook/VGGT-1B"
     assert named_teacher("vggt", "mine") == {"kind": "vggt", "name": "mine"}
     assert named_teacher("geometry_oracle", None) == {"kind": "geometry_oracle", "name": None}

@@ -1,0 +1,94 @@
+"""Vid-LLM, stage 1: the vision encoder and the adapter learn geometry from one teacher and meaning from another.
+
+    accelerate launch trainers/distill.py --config trainers/recipes/vid_llm_distill_7b.yaml
+    igep distill --config vid_llm_distill_rooms.yaml
+
+Every option of `--help` is a key of the recipe as well; flags win over the recipe. The output folder then holds a Vid-LLM,
+from which `joint.py` goes on.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import HfApi
+from trl import ModelConfig
+
+from igep.trainers.distill_config import DistillConfig
+from igep.trainers.distill_trainer import DistillTrainer
+from igep.trainers.load_vid_llm import load_vid_llm
+from igep.trainers.loop.load_rows import load_datasets
+from igep.trainers.loop.recipe_parser import RecipeParser, one_line
+from igep.trainers.publishing.hub_upload import UploadError, hub_errors
+from igep.trainers.publishing.train_and_save import train_and_save
+from igep.trainers.sft_inherited_options import check_model_options
+from igep.trainers.vid_llm_config import VidLLMScriptArguments
+
+
+PROGRAM = "igep distill"
+PARSER = RecipeParser((VidLLMScriptArguments, DistillConfig, ModelConfig), PROGRAM, __doc__.split("\n")[0])
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[VidLLMScriptArguments, DistillConfig, ModelConfig]:
+    """Reads a recipe and flags.
+
+    Args:
+        arguments (`Sequence[str]`, *optional*): The command line; that of the process unless given.
+
+    Returns:
+        `tuple[VidLLMScriptArguments, DistillConfig, ModelConfig]`
+
+    Raises:
+        SystemExit: An unknown key or flag, a recipe that is not there, or a bad value; the message says which.
+    """
+    with one_line(PROGRAM):
+        script_args, training_args, model_args = PARSER.parse(arguments)
+        check_model_options(model_args)
+        if model_args.use_peft:
+            raise ValueError("use_peft adapts the language model, which does not train in this stage: leave it out.")
+    return script_args, training_args, model_args
+
+
+def prepare(arguments: Sequence[str]) -> DistillTrainer:
+    """Reads options, scenes and model, and makes a trainer of them.
+
+    Args:
+        arguments (`Sequence[str]`): The command line.
+
+    Returns:
+        `DistillTrainer`
+
+    Raises:
+        SystemExit: Something is wrong with them; the message is one line.
+    """
+    script_args, training_args, model_args = parse(arguments)
+    recipe = PARSER.given_options(arguments, (script_args, training_args, model_args))
+    with one_line(PROGRAM, UploadError), hub_errors():
+        if training_args.push_to_hub:
+            HfApi(token=training_args.hub_token).whoami()  # now, not after days of training
+    with one_line(PROGRAM):
+        train_dataset, eval_dataset = load_datasets(script_args, training_args)
+        model, processor = load_vid_llm(script_args, model_args, training_args.seed)
+        return DistillTrainer(
+            model=model,
+            args=training_args,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processor,
+            recipe=recipe,
+            data_options=vars(script_args) | vars(model_args),
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    trainer = prepare(sys.argv[1:] if arguments is None else arguments)
+    not_pushed = train_and_save(trainer, PROGRAM)
+    trainer.accelerator.print(trainer.log_table())
+    trainer.accelerator.print(f"Saved the model to {Path(trainer.args.output_dir).resolve()}")
+    trainer.end()
+    if not_pushed is not None:
+        sys.exit(f"{PROGRAM}: error: {not_pushed}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""What both stages of Vid-LLM share on top of `ResumableTrainer`: which parts train, their batches, and the saved record."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import send_to_device
+from peft import PeftModel
+from transformers import PreTrainedModel, TrainerCallback
+
+from igep.configuration_vid_llm import VidLLMConfig
+from igep.modeling_vid_llm import VidLLMForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
+from igep.trainers.cards.training_run import changed_options, training_run
+from igep.trainers.data.collator import IGEPDataCollator
+from igep.trainers.data.mixture import MixtureDataset, drawn_rows
+from igep.trainers.data.rows_fingerprint import rows_fingerprint
+from igep.trainers.loop.resumable_trainer import ResumableTrainer
+from igep.trainers.loop.run_options import FREE_OPTIONS
+from igep.trainers.vid_llm_config import VidLLMTrainingConfig
+
+
+GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
+NAMES = ("sample_ids", "scene_ids", "frame_ids")
+NOT_IN_TABLE = ("step", "epoch", "grad_norm", "learning_rate", "num_tokens")
+
+
+class VidLLMTrainer(ResumableTrainer):
+    """Trains the parts of a Vid-LLM that a stage trains, on `SpatialExample`s.
+
+    Args:
+        model (`VidLLMForConditionalGeneration` or `PeftModel`): The model, with adapters around it or without.
+        args (`VidLLMTrainingConfig`): Options.
+        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`; a mixture is read in its order.
+        processing_class (`IGEPProcessor`): Processor of the model.
+        data_collator (`IGEPDataCollator`): Makes the batches.
+        trained_parts (`set[str]`): Parts of the model that the stage trains, before the options freeze any.
+        eval_dataset (`torch.utils.data.Dataset`, *optional*): Held-out dataset of `SpatialExample`.
+        callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
+        optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
+        recipe (`dict`, *optional*): Options for the model card; those of `args` that are no defaults unless given.
+        data_options (`dict`, *optional*): Options beside those of `args` that make the run what it is: resuming compares them.
+
+    Raises:
+        TypeError: The model is of another class, or the rows half say what they are.
+        ValueError: An empty dataset, or nothing is left to train.
+    """
+
+    _tag_names = ["igep", "vid-llm"]
+    free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
+
+    def __init__(
+        self,
+        model: VidLLMForConditionalGeneration | PeftModel,
+        args: VidLLMTrainingConfig,
+        train_dataset: torch.utils.data.Dataset,
+        processing_class: IGEPProcessor,
+        data_collator: IGEPDataCollator,
+        trained_parts: set[str],
+        eval_dataset: torch.utils.data.Dataset | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LRScheduler | None] = (None, None),
+        recipe: dict[str, Any] | None = None,
+        data_options: dict[str, Any] | None = None,
+    ):
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        for name, dataset in (("train_dataset", train_dataset), ("eval_dataset", eval_dataset)):
+            if dataset is not None and len(dataset) == 0:
+                raise ValueError(
+                    f"{name} is empty: there is nothing to train on. Check the data path and its filters."
+                )
+        drawn_rows(
+            train_dataset, 0
+        )  # which raises now, not at the first save, where the rows do not say what they are
+        self.base_model = base.config.name_or_path or base.config.text_config.name_or_path
+        self.recipe = changed_options(args) if recipe is None else recipe
+        self.data_options = data_options or {}
+        for name, parameter in base.named_parameters():
+            if base.part_of_parameter(name) not in trained_parts - args.frozen_parts:
+                parameter.requires_grad_(False)
+        if not any(parameter.requires_grad for parameter in base.parameters()):
+            raise ValueError(f"freeze={sorted(args.frozen_parts)} leaves nothing to train: freeze less.")
+        if isinstance(train_dataset, MixtureDataset):
+            args.train_sampling_strategy = "sequential"  # it is shuffled itself
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=data_collator,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            callbacks=callbacks,
+            optimizers=optimizers,
+        )
+
+    # ---- What `ResumableTrainer` is told
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        return self.args.learning_rates
+
+    @property
+    def run_options(self) -> dict[str, Any]:
+        return super().run_options | self.data_options | rows_fingerprint(self.train_dataset)
+
+    @property
+    def allows_changed_resume(self) -> bool:
+        return self.args.allow_changed_resume
+
+    def part_of_parameter(self, name: str) -> str:
+        return self.unwrapped_model.part_of_parameter(name)
+
+    def run_record(self, folder: Path, *, tags: Sequence[str], datasets: Sequence[str]) -> dict[str, Any]:
+        return training_run(
+            self.args,
+            self.recipe,
+            self.train_dataset,
+            losses=self.args.losses,
+            frames_as="video",
+            samples_per_step=self.args.samples_per_step,
+            base_model=self.base_model,
+            steps=self.state.global_step,
+            tags={*self._tag_names, *tags},
+            datasets=datasets,
+            adapter_only=self.trains_adapter and not self.merges_adapter,
+            architecture=VidLLMConfig.model_type,
+            folder=folder,
+        )
+
+    def log_table(self) -> str:
+        """The losses and metrics of the first and last training logs and of the last evaluation, one a line."""
+        training = [entry for entry in self.state.log_history if "loss" in entry]
+        evaluation = [entry for entry in self.state.log_history if "eval_loss" in entry]
+        if not training:
+            return "No step was logged: set logging_steps below the number of steps."
+        columns = [
+            (f"step {training[0]['step']}", training[0], ""),
+            (f"step {training[-1]['step']}", training[-1], ""),
+            *((f"held out, step {entry['step']}", entry, "eval_") for entry in evaluation[-1:]),
+        ]
+        lines = [f"{'':<28}" + "".join(f"{title:>22}" for title, _, _ in columns)]
+        for name in training[-1]:
+            if name not in NOT_IN_TABLE:
+                cells = [entry.get(prefix + name) for _, entry, prefix in columns]
+                lines.append(
+                    f"{name:<28}" + "".join(f"{'-' if cell is None else f'{cell:.4f}':>22}" for cell in cells)
+                )
+        return "\n".join(lines)
+
+    # ---- Batches
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
+        kept = {name: inputs[name] for name in GEOMETRY_INPUTS}
+        return super()._prepare_inputs(inputs) | send_to_device(kept, self.args.device)
+
+
+def check_model(model: Any) -> None:
+    """Makes sure that a model is a Vid-LLM.
+
+    Args:
+        model: What was given.
+
+    Raises:
+        TypeError: It is something else; the message says how to make one.
+    """
+    # By its type: loaded with `trust_remote_code` it has a class of its own, and trains on all the same.
+    if not isinstance(model, PreTrainedModel) or model.config.model_type != VidLLMConfig.model_type:
+        raise TypeError(
+            f"model is a {type(model).__name__}: make one with VidLLMForConditionalGeneration.from_parts(vision, language)."
+        )
