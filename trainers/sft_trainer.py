@@ -237,6 +237,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             folder=folder,
         )
         run["usage"]["geometry_inputs"] = "depth+pose" if self.args.reads_positions else "none"
+        if self.igep_model.config.ground_head:
+            run["usage"]["ground_geometry_inputs"] = self.igep_model.config.ground_geometry_inputs
         return run
 
     # ---- Loss

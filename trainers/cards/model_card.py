@@ -9,6 +9,8 @@ import jinja2
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from igep.ground_head import GEOMETRY_OF
+from igep.spatial_prompts import GROUND_ONE
 from igep.trainers.cards.evaluation_results import Evaluation
 from igep.trainers.cards.licences import inherited_licence
 from igep.trainers.cards.markdown import in_markdown
@@ -20,6 +22,7 @@ PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub fi
 TASKS = ("depth", "correspondence", "pose", "objects")  # whose questions VLM3 worded
 DEFAULT_QUESTION = "How far is the chair?"
 LOCAL_PATH = re.compile(r"(?<!name_or)_(path|file|folder|dir|root): (?!null)")
+OF_ANSWERS = ("cross-entropy of the answers", "grounding among boxes")  # how the names of their losses begin
 HEADS = {  # by how the names of their losses begin
     "depth, by a verifier": "a depth verifier",
     "cross-view consistency": "a depth verifier",
@@ -56,6 +59,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
     name = repo_id.split("/")[-1]
     base = run["base_model"]
     usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None, "geometry_inputs": "none"} | run["usage"]
+    ground_inputs = usage.get("ground_geometry_inputs")
     example = next((question for question in usage["examples"] if question.strip()), DEFAULT_QUESTION)
     found, licence_text = inherited_licence(run, licence)
     tags = {*run["tags"], "igep", "3d", "video-text-to-text", "vision-language"}
@@ -73,7 +77,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
     base_name = in_markdown(base["name"])
     written_tasks = [task for task in usage["tasks"] if task in TASKS]
     runs = [run, *run["earlier"]]
-    ever_supervised = any(len(each["losses"]) > 1 for each in runs)
+    ever_supervised = any(_is_supervised(each) for each in runs)
     trained_tasks = {*usage["tasks"], *(part["task"] for each in runs for part in each["data"])}
     ever_written = [task for task in TASKS if task in trained_tasks]
     recipe = yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip()
@@ -89,11 +93,13 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         samples_per_step=run["samples_per_step"],
         earlier=[_cells(before) for before in run["earlier"]],
         model=_model(run.get("model", {})),
-        supervised=len(run["losses"]) > 1,
+        supervised=_is_supervised(run),
         ever_supervised=ever_supervised,
         ever_written=ever_written,
         heads=_heads([loss for each in runs for loss in each["losses"]]),
         written_tasks=written_tasks,
+        grounds_with=None if ground_inputs is None else GEOMETRY_OF[ground_inputs],
+        ground_question=json.dumps(GROUND_ONE.format(description="The chair at the window."), ensure_ascii=False),
         taught_boxes=any(part["task"] == TEXT_BOXES for part in run["data"]),
         adapter_only=run["adapter_only"],
         usage=usage | {"frames_as": json.dumps(usage["frames_as"]), "focal_mode": json.dumps(usage["focal_mode"])},
@@ -128,6 +134,11 @@ def _model(model: dict[str, Any]) -> dict[str, str]:
         "architecture": architecture and in_markdown(architecture),
         "parameters": f"{parameters:,}" if parameters else "",
     }
+
+
+def _is_supervised(run: dict[str, Any]) -> bool:
+    """Whether a run had a loss besides those of its answers, in words and in boxes."""
+    return any(not loss["name"].startswith(OF_ANSWERS) for loss in run["losses"])
 
 
 def _heads(losses: list[dict[str, Any]]) -> list[str]:

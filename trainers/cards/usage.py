@@ -12,6 +12,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from igep.spatial_prompts import GROUND_TOKEN
 from igep.trainers.data.mixture import drawn_rows
 from igep.trainers.data.rooms.room_questions import WHERE_QUESTIONS
+from igep.trainers.data.row_source import FARTHEST_DEPTH
 from igep.trainers.data.scan2cap import BOX_PROMPTS
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.data.vlm3.vlm3_options import USAGE_FIELDS, VLM3Options
@@ -33,11 +34,16 @@ def usage_of(dataset: torch.utils.data.Dataset, *, frames_as: str, pack_question
 
     Returns:
         `dict`: `tasks`, `num_frames`, `frames_as`, `multi_turn`, `examples`; `task_options` of the tasks whose questions are
-        written under options, and those of depth by themselves; and `where_questions` if the data asks where things are.
+        written under options, and those of depth by themselves; `max_depth_metres` if farther depth was no measurement (of
+        several the largest); and `where_questions` if the data asks where things are.
     """
     sources = [rows.source for rows in drawn_rows(dataset, 0)]
-    written = {source.task: source.usage for source in sources if source.usage}
-    asked = [source for source in sources if not source.usage or source.task == "questions"]
+    options = [{name: value for name, value in source.usage.items() if name != FARTHEST_DEPTH} for source in sources]
+    written: dict[str, dict[str, Any]] = {}
+    for source, own in zip(sources, options, strict=True):
+        if own:
+            written.setdefault(source.task, {}).update(own)
+    asked = [source for source, own in zip(sources, options, strict=True) if not own or source.task == "questions"]
     usage: dict[str, Any] = {
         "tasks": sorted({*written, *(("questions",) if asked else ())}),
         "num_frames": 1,
@@ -53,6 +59,8 @@ def usage_of(dataset: torch.utils.data.Dataset, *, frames_as: str, pack_question
             len(row.conversation) > 1 and (row.is_dialogue or not pack_questions) for row in rows
         )
         usage["examples"] += _examples(rows)
+    farthest = [source.usage[FARTHEST_DEPTH] for source in sources if FARTHEST_DEPTH in source.usage]
+    usage |= {FARTHEST_DEPTH: max(farthest)} if farthest else {}
     usage |= {name: value for name, value in written.get("depth", {}).items() if name in OF_DEPTH}
     start = WHERE_QUESTIONS[0].split("{object}")[0]
     if any(question.startswith(start) for question in usage["examples"]):
@@ -146,6 +154,9 @@ def _wrong_part(usage: Any) -> str | None:
         return f"num_frames={frames!r}, which is no number of frames"
     if frames_as not in ("video", "images"):
         return f"frames_as={frames_as!r}, which is neither video nor images"
+    farthest = usage.get(FARTHEST_DEPTH, 1.0)
+    if isinstance(farthest, bool) or not isinstance(farthest, (int, float)) or not farthest > 0:
+        return f"{FARTHEST_DEPTH}={farthest!r}, which is no distance"
     return None if isinstance(tasks, list) else f"tasks={tasks!r}, which is no list"
 
 

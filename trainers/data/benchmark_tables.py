@@ -1,7 +1,6 @@
 """From the questions of a benchmark on ScanNet to the scenes and questions tables: its objects are looked up by their ids."""
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from datasets import Dataset
 
 from igep.trainers.data.benchmark_questions import BenchmarkQuestion
 from igep.trainers.data.dataset_options import DatasetPlace
+from igep.trainers.data.left_out_questions import LeftOutQuestions, note_left_out
 from igep.trainers.data.scannet_geometry import UNNAMED
 from igep.trainers.data.scannet_scenes import NO_OBJECT, ScanNetScenes, load_scannet_scenes
 from igep.trainers.data.scannet_tree import box_row
@@ -19,7 +19,6 @@ from igep.trainers.data.special_tokens import plain_question, plain_text
 
 logger = logging.getLogger(__name__)
 
-SHOWN_REASONS = 3
 GROUND_PROPOSALS = ("objects", "detected")
 
 
@@ -32,7 +31,7 @@ class ScanNetBenchmarkOptions(DatasetPlace):
         object_box_file (`str`, *optional*): Objects' boxes (`scannet_train_gt_box.json`), in place of those of the meshes.
         proposal_box_file (`str`, *optional*): Proposals' boxes (`scannet_val_pred_box.json`), in place of Mask3D's masks.
         unusable_questions (`str`, *optional*, defaults to `"error"`): What to do about questions whose scene or object is not
-            there: `error`, or `leave_out`, which says how many and why.
+            there: `error`, or `leave_out`, which says how many and why, as scores do.
         ground_proposals (`str`, *optional*): Boxes among which the scorer's `scanrefer` and `multi3drefer` choose: `detected` =
             proposals, which are added to the boxes of scenes under the label `proposal`, the scorer's choice for datasets that
             have them unless given; `objects` = the objects' own boxes, among which training always chooses.
@@ -113,7 +112,7 @@ def join_questions(
         unusable_questions (`str`, *optional*, defaults to `"error"`): `error` or `leave_out`.
 
     Returns:
-        `tuple[Dataset, Dataset]`: Scenes that have questions, and questions.
+        `tuple[Dataset, Dataset]`: Scenes that have questions, and questions, which know what was left out (see `left_out_of`).
 
     Raises:
         SpatialDataError: An id that comes twice, a token that is no word in a text, a question that is unusable under `error`, or none that is usable.
@@ -145,8 +144,7 @@ def join_questions(
                 "referred_boxes": referred,
             }
         )
-    if unusable:
-        _report(unusable, len(questions), unusable_questions if rows else "error")
+    left_out = _left_out(unusable, len(questions), unusable_questions if rows else "error") if unusable else None
     if without_boxes:
         logger.warning(
             "%d of %d questions name objects in scenes without boxes: their `referred_boxes` are empty.",
@@ -156,12 +154,15 @@ def join_questions(
     asked = {row["scene_id"] for row in rows}
     table = scenes.with_boxes()
     kept = [number for number, scene_id in enumerate(scenes.object_ids) if scene_id in asked]
-    return table.select(kept), Dataset.from_list(rows, features=QUESTION_FEATURES)
+    asked_questions = Dataset.from_list(rows, features=QUESTION_FEATURES)
+    if left_out is not None:
+        note_left_out(asked_questions, left_out)
+    return table.select(kept), asked_questions
 
 
 def _problem(question: BenchmarkQuestion, scenes: ScanNetScenes, needs_objects: bool) -> str | None:
     if question.scene_id in scenes.missing:
-        return f"scene {question.scene_id!r} cannot be read: {scenes.missing[question.scene_id]}"
+        return f"scene {question.scene_id!r} cannot be read: {scenes.missing[question.scene_id].rstrip('.')}"
     known = scenes.object_ids[question.scene_id]
     unknown = []
     if not question.boxes:
@@ -198,15 +199,15 @@ def _place_of(shown: tuple[float, ...], own: list[int], ids: list[int], boxes: l
     return len(boxes) - 1
 
 
-def _report(unusable: list[tuple[BenchmarkQuestion, str]], total: int, policy: str) -> None:
+def _left_out(unusable: list[tuple[BenchmarkQuestion, str]], total: int, policy: str) -> LeftOutQuestions:
+    """Questions that cannot be used, said in the log; `SpatialDataError` where they may not be left out."""
     question, reason = unusable[0]
     told = f"{len(unusable)} of {total} questions cannot be used. The first, {question.question_id!r} ({question.where}): {reason}"
     if policy == "error":
         raise SpatialDataError(f"{told}. Mend it, or set unusable_questions: leave_out.")
-    reasons = Counter(reason for _, reason in unusable)
-    shown = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(SHOWN_REASONS))
-    more = len(reasons) - SHOWN_REASONS
-    logger.warning("%s. Reasons: %s%s", told, shown, f"; and {more} more reasons" if more > 0 else "")
+    found = LeftOutQuestions.counted((reason for _, reason in unusable), total)
+    logger.warning("%s. %s.", told, found.in_words())
+    return found
 
 
 def referred_box_numbers(scenes: Dataset, questions: Dataset) -> list[list[list[float]]]:

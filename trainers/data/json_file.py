@@ -24,6 +24,8 @@ def read_json(path: str | Path, kind: type) -> Any:
         content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise SpatialDataError(f"{path}: no such file. Correct the path.") from error
+    except IsADirectoryError as error:
+        raise SpatialDataError(f"{path}: a folder, not a file. Name the file in it.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpatialDataError(f"{path}: not readable as UTF-8 text ({error}).") from error
     except (ValueError, RecursionError) as error:

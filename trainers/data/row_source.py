@@ -9,6 +9,9 @@ import torch
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 
 
+FARTHEST_DEPTH = "max_depth_metres"  # in `usage`: depth beyond it was no measurement
+
+
 @runtime_checkable
 class RowSource(Protocol):
     """Rows to train on, as a mixture reads them and as cards report them. A dataset class of one's own needs these and no base."""
@@ -24,7 +27,8 @@ class RowSource(Protocol):
     @property
     def usage(self) -> dict[str, Any]:
         """The options under which the questions of the task were written, without which a model would be asked differently
-        than it was taught (see `VLM3Options.usage`); empty where the questions are plain words."""
+        than it was taught (see `VLM3Options.usage`), and `FARTHEST_DEPTH` of the depth that was read; empty where the
+        questions are plain words and depth is as it was measured."""
 
     def __len__(self) -> int: ...
 

@@ -43,7 +43,7 @@ class ShownBoxDataset(SpatialDataset):
     @property
     def usage(self) -> dict[str, Any]:
         """How boxes are shown, as a model that was taught so is asked."""
-        return {"box_prompt": "frame"}
+        return super().usage | {"box_prompt": "frame"}
 
 
 def question_with_box(row: Mapping[str, Any], boxes: Sequence[dict[str, Any]], cameras: PosedCameras) -> str:

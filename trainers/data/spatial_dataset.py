@@ -16,7 +16,7 @@ import torch
 from datasets import Dataset
 
 from igep.trainers.data.ground_truth import ground_truth, warn_of_empty_proposals
-from igep.trainers.data.row_source import RowText
+from igep.trainers.data.row_source import FARTHEST_DEPTH, RowText
 from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
 from igep.trainers.data.scenes.colour_camera_depth import (
     assert_one_size,
@@ -279,8 +279,8 @@ class SpatialDataset(torch.utils.data.Dataset):
 
     @property
     def usage(self) -> dict[str, Any]:
-        """Nothing: they are plain words."""
-        return {}
+        """From where on depth was no measurement, for a model that reads it; the questions are plain words."""
+        return {} if math.isinf(self.max_depth_metres) else {FARTHEST_DEPTH: self.max_depth_metres}
 
     @property
     def sample_ids(self) -> tuple[str, ...]:

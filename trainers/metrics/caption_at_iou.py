@@ -8,6 +8,7 @@ import evaluate
 
 from igep.trainers.metrics.caption_scores import corpus_scores
 from igep.trainers.metrics.grounding_accuracy import ROUNDING, THRESHOLDS
+from igep.trainers.metrics.meteor import check_meteor
 from igep.trainers.metrics.meteor import meteor as meteor_score
 from igep.trainers.metrics.penn_treebank_tokens import caption_tokens
 from igep.trainers.metrics.sample_pairs import NULLABLE_TEXT, check_protocol, pair_samples, predicted_text
@@ -63,8 +64,11 @@ def caption_at_iou_scores(
     Raises:
         ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without
         captions.
+        MeteorMissingError: METEOR is asked for and cannot be computed here.
     """
     check_protocol(protocol, PROTOCOLS)
+    if meteor:
+        check_meteor()
     peer = protocol == "peer"
     pairs, counts = pair_samples(predictions, references, keep_duplicates=peer)
     pairs = list({pair.sample_id: pair for pair in pairs}.values())

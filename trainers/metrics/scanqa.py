@@ -13,6 +13,7 @@ from igep.trainers.metrics.answer_matching import (
     refined_match,
 )
 from igep.trainers.metrics.caption_scores import corpus_scores
+from igep.trainers.metrics.meteor import check_meteor
 from igep.trainers.metrics.meteor import meteor as meteor_score
 from igep.trainers.metrics.penn_treebank_tokens import caption_tokens
 from igep.trainers.metrics.sample_pairs import (
@@ -76,8 +77,11 @@ def scanqa_scores(
     Raises:
         ValueError: An unknown protocol, nothing to score, sample ids that do not match, or a reference without
         answers.
+        MeteorMissingError: METEOR is asked for and cannot be computed here.
     """
     check_protocol(protocol, PROTOCOLS)
+    if meteor:
+        check_meteor()
     peer = protocol == "peer"
     if peer:
         predictions, references = ([_with_peer_id(row) for row in rows] for rows in (predictions, references))

@@ -11,6 +11,7 @@ from igep.trainers.data.centre_square import centre_square, crops_to_centre
 from igep.trainers.data.geometry_batch import geometry_batch
 from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples
 from igep.trainers.evaluation.benchmarks.benchmark import QuestionGroup
+from igep.trainers.evaluation.benchmarks.scene_questions import SceneQuestions
 from igep.trainers.evaluation.load_vlm import reads_positions
 
 
@@ -72,16 +73,21 @@ def _geometry(
     model: PreTrainedModel, processor: IGEPProcessor, group: QuestionGroup, frames_as: str
 ) -> dict[str, torch.Tensor]:
     """What a model that reads 3D positions is shown besides the frames of a group, as in its training."""
-    if group.read_example is None:
-        raise ValueError(
-            f"{group.group_id}: this benchmark knows no depth and poses, which the model needs to answer (position_encoding). "
-            "Score a model that answers from RGB."
-        )
+    check_knows_positions(group)
     size = (model.config.geometry_size[0], model.config.geometry_size[1])
     example = group.read_example(size)
     if frames_as == "video" and crops_to_centre(processor):
         example = centre_square(example)
     return geometry_batch([example], size, model.config.position_range_metres)
+
+
+def check_knows_positions(group: QuestionGroup) -> None:
+    """Raises `ValueError` where the benchmark of a group has nothing from which 3D positions could be computed."""
+    if group.read_example is None:
+        raise ValueError(
+            f"{group.group_id}: this benchmark knows no depth and poses, which the model needs to answer (position_encoding). "
+            "Score a model that answers from RGB."
+        )
 
 
 class SpreadGroups(Sequence[QuestionGroup]):
@@ -90,9 +96,13 @@ class SpreadGroups(Sequence[QuestionGroup]):
     Args:
         groups (`Sequence[QuestionGroup]`): All of them.
         most (`int`, *optional*): How many; all unless given.
+
+    Attributes:
+        left_out (`LeftOutQuestions`, *optional*): Questions of the benchmark's file that are in none of all groups.
     """
 
     def __init__(self, groups: Sequence[QuestionGroup], most: int | None):
+        self.left_out = groups.left_out if isinstance(groups, SceneQuestions) else None
         taken = len(groups) if most is None else min(most, len(groups))
         self._groups = groups
         self._numbers = [place * len(groups) // taken for place in range(taken)]
@@ -102,3 +112,18 @@ class SpreadGroups(Sequence[QuestionGroup]):
 
     def __getitem__(self, place: int) -> QuestionGroup:
         return self._groups[self._numbers[place]]
+
+    def check(self, geometry: Sequence[str]) -> None:
+        """Reads the questions of all groups, and no frame that is shown, so that what is wrong with the last is told first.
+
+        Groups of other kinds are not read: their questions are written from frames, or were checked when they were loaded.
+
+        Args:
+            geometry (`Sequence[str]`): What their scenes must have: of `depth_metres`, `intrinsics` and `world_from_camera`.
+
+        Raises:
+            SpatialDataError: A question or a scene that cannot be asked about.
+        """
+        if isinstance(self._groups, SceneQuestions):
+            for number in self._numbers:
+                self._groups.check(number, geometry)

@@ -125,10 +125,14 @@ def read_lines(file: Path, *, may_end_early: bool = False) -> list[dict[str, Any
 
     Raises:
         ValueError: A line that is no prediction; the message has file and line.
-        OSError: There is no such file.
+        OSError: There is no such file, or it is a folder.
     """
     try:
         *lines, last = file.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{file}: no such file of predictions. Correct the path.") from error
+    except IsADirectoryError as error:
+        raise IsADirectoryError(f"{file}: a folder, not a file of predictions. Name the file in it.") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is no text in UTF-8 ({error}): write it as UTF-8.") from error
     if last.strip() and not may_end_early:

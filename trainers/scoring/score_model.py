@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
 from igep.configuration_igep import GEOMETRY_INPUTS
+from igep.ground_head import GEOMETRY_OF
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, write_results
 from igep.trainers.cards.saved_weights import parameters_on_disk, weights_sha256
@@ -36,7 +37,8 @@ from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptio
 from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingBenchmark
 from igep.trainers.evaluation.benchmarks.paper_figures import NOT_STATED
 from igep.trainers.evaluation.load_vlm import load_for_answers, reads_positions
-from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups
+from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups, check_knows_positions
+from igep.trainers.scoring.output_file import check_output_file, says_answers_are_kept
 from igep.trainers.scoring.prediction_files import PredictionFiles, Predictions, append_lines, read_predictions
 from igep.trainers.scoring.score_options import ScoreOptions
 
@@ -59,8 +61,9 @@ def score(options: ScoreOptions, benchmarks: dict[str, BenchmarkOptions]) -> Mod
     Raises:
         ValueError: An option is out of range, the data breaks its format, the processor would resize unified images, or
             there are predictions of something else.
-        OSError: No model or file there.
+        OSError: No model or file there, or the scores cannot be written.
     """
+    check_output_file(Path(options.output), "output")
     return _Scoring(options, benchmarks).run()
 
 
@@ -83,15 +86,20 @@ class _Scoring:
                 return None
             return self._results(read_predictions(Path(self.options.predictions), list(self.asked)), None)
         folder = Path(cached_file(self.options.model, "config.json")).parent  # of a Hub id, where it is cached
+        self._check_measurements()
         weights = None
         if self.state.is_main_process:
             weights = weights_sha256(folder)  # now: the folder may be trained on while questions are answered
-            self.files.begin(self._run_in_words(weights), self.options.restart)
+            with says_answers_are_kept(self.output):
+                self.files.begin(self._run_in_words(weights), self.options.restart)
         self.state.wait_for_everyone()
         done = self.files.predictions()
         self.state.wait_for_everyone()  # none appends while another still reads
-        for name in self.asked:
-            self._answer(name, done)
+        to_answer = {name: left for name in self.asked if (left := self._pending(name, done)) is not None}
+        for name, (first, _) in to_answer.items():
+            self._check(name, first)
+        for name, (first, left) in to_answer.items():
+            self._answer(name, first, left)
         self.state.wait_for_everyone()
         if not self.state.is_main_process:
             return None
@@ -122,9 +130,14 @@ class _Scoring:
         return load_for_answers(self.options.model, self.options.device or str(self.state.device))
 
     @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The configuration of the model that is scored; of a file of predictions nothing is known."""
+        return PreTrainedConfig.get_config_dict(self.options.model)[0] if self.options.model else {}
+
+    @cached_property
     def reads_positions(self) -> bool:
-        """Whether the model that is scored needs depth and poses; of a file of predictions nothing is known."""
-        return bool(self.options.model) and reads_positions(PreTrainedConfig.get_config_dict(self.options.model)[0])
+        """Whether the model that is scored needs depth and poses."""
+        return reads_positions(self.settings)
 
     @cached_property
     def groups(self) -> dict[str, SpreadGroups]:
@@ -144,17 +157,39 @@ class _Scoring:
             if left:
                 yield dataclasses.replace(group, questions=left)
 
-    def _answer(self, name: str, done: Predictions) -> None:
-        asked = self.asked[name]
-        groups = self.groups[name]
-        left = self._left(name, groups, done)
+    def _pending(self, name: str, done: Predictions) -> tuple[QuestionGroup, Iterator[QuestionGroup]] | None:
+        """The first of this process's groups of which something is left, and the others; `None` where nothing is."""
+        left = self._left(name, self.groups[name], done)
         first = next(left, None)
-        if first is None:
-            return
-        model, processor = self.loaded
+        return None if first is None else (first, left)
+
+    def _check_measurements(self) -> None:
+        """Raises what measurements would raise when everything else is done."""
+        for name, options in self.benchmarks.items():
+            benchmark = BENCHMARKS[name]
+            if isinstance(benchmark, ModelMeasurement):
+                benchmark.check(self.settings, options)
+                if options.picture is not None:
+                    check_output_file(Path(options.picture), "picture")
+
+    def _check(self, name: str, first: QuestionGroup) -> None:
+        """Raises what the questions of a benchmark lack, before a frame of any benchmark goes to the model."""
+        benchmark, asked = BENCHMARKS[name], self.asked[name]
+        needed: Sequence[str] = ()
+        if isinstance(benchmark, GroundingBenchmark):
+            needed = GEOMETRY_OF[asked.geometry_inputs]
+        elif self.reads_positions:
+            check_knows_positions(first)
+            needed = GEOMETRY_OF["depth+pose"]
+        self.groups[name].check(needed)
         if asked.task in VLM3_TASKS and asked.focal_pixels is not None:
             for frame in first.read_frames():
-                processor.check_unified_size((frame.height, frame.width))
+                self.loaded[1].check_unified_size((frame.height, frame.width))
+
+    def _answer(self, name: str, first: QuestionGroup, left: Iterator[QuestionGroup]) -> None:
+        asked = self.asked[name]
+        groups = self.groups[name]
+        model, processor = self.loaded
         decoding = AnsweringOptions(
             max_new_tokens=asked.max_new_tokens,
             batch_size=self.options.batch_size,
@@ -174,7 +209,8 @@ class _Scoring:
             stream = answer_groups(model, processor, to_answer, decoding, frames_as=asked.frames_as, **bar)
         for group, texts in stream:
             turns = zip(group.questions, texts, strict=True)
-            append_lines(part, ({"benchmark": name, **group.row(each, text)} for each, text in turns))
+            with says_answers_are_kept(self.output):
+                append_lines(part, ({"benchmark": name, **group.row(each, text)} for each, text in turns))
             answered += len(texts)
         self.speed[name] = float(f"{answered / (time.perf_counter() - begin):.3g}")
 
@@ -201,8 +237,9 @@ class _Scoring:
             facts["device"] = torch.cuda.get_device_name() if on_gpu else f"CPU ({platform.machine()})"
             facts["parameters_on_disk"] = parameters_on_disk(folder)
         found = ModelResults(model, weights, results, facts)
-        write_results(self.output, found, lines)
-        self.files.remove_parts()
+        with says_answers_are_kept(self.output):
+            write_results(self.output, found, lines)
+            self.files.remove_parts()
         return found
 
     def _score(self, name: str, predictions: Predictions) -> tuple[BenchmarkResults, list[dict[str, Any]]]:
@@ -231,18 +268,28 @@ class _Scoring:
             "questions_sha256": digest.hexdigest(),
             **counted,
         }
+        if groups.left_out is not None:
+            facts["left_out"] = dataclasses.asdict(groups.left_out)
         if name in self.speed:
             facts["answers_per_second"] = self.speed[name]
         protocol = benchmark.protocol(asked, len(groups), len(rows))
+        if groups.left_out is not None:
+            protocol |= {"split": f"{protocol['split']}; {groups.left_out.count} of {groups.left_out.of} left out"}
         if self.options.predictions is not None:
             protocol |= _stated_inputs(protocol, asked.geometry_inputs)
         if self.reads_positions:
-            protocol |= {
-                "geometry_inputs": "depth+pose",
-                "inputs": f"{protocol['inputs'].removesuffix(', and nothing else')}, with their measured depth, intrinsics "
-                "and poses, from which the model computes the 3D positions of its visual tokens",
-            }
+            protocol |= _with_positions(protocol)
         return BenchmarkResults(protocol, figures, facts), rows
+
+
+def _with_positions(protocol: dict[str, str]) -> dict[str, str]:
+    """What a protocol says of a model that reads 3D positions; a ground head may have been given the same geometry already."""
+    seen = protocol["inputs"].removesuffix(", and nothing else")
+    if protocol["geometry_inputs"] == "depth+pose":
+        given = "; from that geometry the model also computes"
+    else:
+        given = ", with their measured depth, intrinsics and poses, from which the model computes"
+    return {"geometry_inputs": "depth+pose", "inputs": f"{seen}{given} the 3D positions of its visual tokens"}
 
 
 def _stated_inputs(protocol: dict[str, str], given: str | None) -> dict[str, str]:

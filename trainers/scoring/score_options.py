@@ -12,6 +12,7 @@ from transformers import HfArgumentParser
 
 from igep.trainers.cards.given_options import given_flags, read_recipe
 from igep.trainers.cards.usage import read_usage, task_options
+from igep.trainers.data.row_source import FARTHEST_DEPTH
 from igep.trainers.data.training_rows import RowOptions, values_of
 from igep.trainers.data.vlm3.vlm3_options import TASK_STEPS, VLM3_TASKS
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
@@ -214,7 +215,8 @@ def model_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
         task (`str`): `questions`, `text_boxes`, or a task of VLM3.
 
     Returns:
-        `dict[str, Any]`: `frames_as`; with the first two also `num_frames` and how boxes are shown, with a task of VLM3 its options.
+        `dict[str, Any]`: `frames_as`; with the first two also `num_frames`, `max_depth_metres` and how boxes are shown, with a
+        task of VLM3 its options.
 
     Raises:
         ValueError: The model says what cannot be.
@@ -223,6 +225,7 @@ def model_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
     if task not in VLM3_TASKS:
         taught = "questions" in usage.get("tasks", ())
         found |= {"num_frames": usage["num_frames"]} if taught and "num_frames" in usage else {}
+        found |= {FARTHEST_DEPTH: usage[FARTHEST_DEPTH]} if FARTHEST_DEPTH in usage else {}
         return found | task_options(usage, "questions")
     stated = task_options(usage, task)
     if stated.get("text_pixel_steps") == TASK_STEPS[task]:

@@ -1,8 +1,14 @@
 """Scores as a table on a screen, with what papers report beside them."""
 
 from igep.trainers.cards.markdown import markdown_table
-from igep.trainers.cards.results_file import ModelResults
-from igep.trainers.evaluation.benchmarks.paper_figures import PAPER_FIGURES, PAPERS_GROUND_WITH, PaperFigure
+from igep.trainers.cards.results_file import BenchmarkResults, ModelResults
+from igep.trainers.data.left_out_questions import LeftOutQuestions
+from igep.trainers.evaluation.benchmarks.paper_figures import (
+    PAPER_FIGURES,
+    PAPERS_GROUND_WITH,
+    UNSTATED_THRESHOLD,
+    PaperFigure,
+)
 
 
 def as_table(results: ModelResults) -> str:
@@ -12,8 +18,9 @@ def as_table(results: ModelResults) -> str:
         results (`ModelResults`): The scores.
 
     Returns:
-        `str`: The table, below it what was scored (data, split, geometry that the model was given), what papers report of the
-            same figures, with the source of each number, what was not answered, and what else failed (`failures` of the facts).
+        `str`: The table, below it what was scored (data, split, geometry that the model was given), for each benchmark what
+            papers report of the same figures, with the source of each number, what was left out, not answered or not computed,
+            and what else failed (`failures` of the facts).
     """
     rows = [["benchmark", "figure", "value", "unit", "answers"]]
     for name, benchmark in results.benchmarks.items():
@@ -25,23 +32,7 @@ def as_table(results: ModelResults) -> str:
     for name, benchmark in results.benchmarks.items():
         rows.append([name, *(benchmark.protocol[what] for what in ("dataset_name", "split", "geometry_inputs"))])
     parts.append(markdown_table(rows))
-    of_papers = [each for each in PAPER_FIGURES if _is_measured(each, results)]
-    if of_papers:
-        rows = [["benchmark", "figure", "this run", "paper", "method", "its geometry inputs", "source"]]
-        for each in of_papers:
-            own = results.benchmarks[each.benchmark].figures[each.figure].value
-            rows.append(
-                [
-                    each.benchmark,
-                    each.figure,
-                    f"{own:.1f}",
-                    f"{each.value:.1f}",
-                    each.method,
-                    each.geometry_inputs,
-                    each.source,
-                ]
-            )
-        parts.append(markdown_table(rows))
+    parts += [markdown_table(rows) for rows in map(_beside_papers, results.benchmarks.items()) if rows]
     grounded = {name: each.protocol for name, each in results.benchmarks.items() if "proposals" in each.protocol}
     parts += [
         f"{name}: geometry at inference here: {protocol['geometry_inputs']}; proposals: {protocol['proposals']}. {PAPERS_GROUND_WITH}"
@@ -52,6 +43,16 @@ def as_table(results: ModelResults) -> str:
         "where no box can be chosen."
         for name in grounded
         if results.benchmarks[name].facts["questions_without_proposals"]
+    ]
+    parts += [
+        f"{name}: {LeftOutQuestions(**benchmark.facts['left_out']).in_words()}."
+        for name, benchmark in results.benchmarks.items()
+        if benchmark.facts.get("left_out")
+    ]
+    parts += [
+        f"{name}: {figure} is not computed. {reason}."
+        for name, benchmark in results.benchmarks.items()
+        for figure, reason in benchmark.facts.get("not_computed", {}).items()
     ]
     parts += [
         f"{name}: {benchmark.facts['questions'] - benchmark.facts['answered']} of {benchmark.facts['questions']} questions "
@@ -67,8 +68,33 @@ def as_table(results: ModelResults) -> str:
     return "\n\n".join(parts)
 
 
-def _is_measured(paper: PaperFigure, results: ModelResults) -> bool:
-    benchmark = results.benchmarks.get(paper.benchmark)
-    if benchmark is None or benchmark.protocol["dataset"] == "synthetic_rooms":  # which only bear the benchmark's name
-        return False
-    return paper.figure in benchmark.figures
+def _beside_papers(scored: tuple[str, BenchmarkResults]) -> list[list[str]]:
+    """A row for this run and for each paper's model, with a column for each figure that both have; none where there is none."""
+    name, results = scored
+    if results.protocol["dataset"] == "synthetic_rooms":  # which only bear the benchmark's name
+        return []
+    of_papers = [each for each in PAPER_FIGURES if each.benchmark == name and _is_measured(each, results)]
+    if not of_papers:
+        return []
+    titles = list(dict.fromkeys(each.figure for each in of_papers))
+    own = [results.figures[title].value if title in results.figures else None for title in titles]
+    rows = [[name, *titles, "geometry inputs", "source"]]
+    rows.append(["this run", *map(_cell, own), results.protocol["geometry_inputs"], ""])
+    for model in dict.fromkeys((each.method, each.geometry_inputs, each.source) for each in of_papers):
+        values = {
+            each.figure: each.value for each in of_papers if (each.method, each.geometry_inputs, each.source) == model
+        }
+        method, geometry_inputs, source = model
+        rows.append([method, *(_cell(values.get(title)) for title in titles), geometry_inputs, source])
+    return rows
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _is_measured(paper: PaperFigure, results: BenchmarkResults) -> bool:
+    """Whether a paper's figure is one of this run; of one whose threshold the paper hides, whether ours has any threshold."""
+    return paper.figure in results.figures or (
+        paper.figure == UNSTATED_THRESHOLD and any(name.startswith("accuracy_") for name in results.figures)
+    )

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 import yaml
+from grounded_walls import GroundedWalls
 from huggingface_hub import ModelCard
 from peft import LoraConfig
 from PIL import Image
@@ -206,6 +207,41 @@ PHOTOMETRIC_LOSS = {
     "name": "photometric consistency of that depth with the neighbour's colours, where none is measured",
     "weight": 1.0,
 }
+
+
+@pytest.mark.parametrize("setting", ["none", "pose", "depth+pose"])
+def test_a_ground_head_is_shown_with_what_it_takes(setting):
+    grounding = {"name": f"grounding among boxes (geometry inputs: {setting})", "weight": 1.0}
+    run = a_run()
+    run["losses"] = [*run["losses"], grounding]
+    run["usage"] = run["usage"] | {"ground_geometry_inputs": setting}
+    card = ModelCard(model_card(run, repo_id="user/rooms")).text
+    assert "No geometry supervised it." in card
+    assert "it is the base model with other weights, at the same cost per answer, and the ground head." in card
+    code = card.split("Which of the boxes of a scene")[1].split("```")[1]
+    assert "found.best, found.chosen" in code
+    assert ("depth_metres" in code) == (setting == "depth+pose")
+    assert ("world_from_camera" in code) == ("**camera" in code) == (setting != "none")
+    given = {
+        "none": "and takes these besides.",
+        "pose": "and takes these and the intrinsics and poses of the frames besides.",
+        "depth+pose": "and takes these and the depth, intrinsics and poses of the frames besides.",
+    }
+    words = " ".join(card.split())
+    assert f"Its ground head chooses among the boxes of a scene, {given[setting]}" in words
+    run["usage"] |= {"geometry_inputs": "depth+pose"}
+    words = " ".join(ModelCard(model_card(run, repo_id="user/rooms")).text.split())
+    assert "scene, and takes these besides." in words, "depth and poses were named a sentence before"
+
+
+@pytest.mark.slow
+def test_its_code_points_at_boxes_where_that_was_learned(base, tmp_path):
+    options = {"geometry_weight": 0.0, "cross_view_weight": 0.0, "global_weight": 0.0, "ground_weight": 1.0}
+    trainer = make_trainer(base, tmp_path / "grounds", GroundedWalls(), **options, max_steps=1)
+    trainer.train()
+    trainer.save_model()
+    assert read_training_run(tmp_path / "grounds")["usage"]["ground_geometry_inputs"] == "depth+pose"
+    run_card(tmp_path / "grounds", "grounds", "\nassert len(found.similarities) == 3, found")
 
 
 @pytest.mark.parametrize(

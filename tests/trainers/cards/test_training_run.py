@@ -20,6 +20,8 @@ from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.row_source import as_row_source
 from igep.trainers.data.scenes.spatial_example import SpatialExample
+from igep.trainers.data.shown_box_dataset import ShownBoxDataset
+from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 
@@ -116,6 +118,21 @@ def test_usage_has_the_options_of_every_written_task():
     assert task_options(usage, "depth")["text_pixel_steps"] == 64
     pose = task_options(usage, "pose")
     assert (pose["focal_pixels"], pose["canvas_size"], pose["focal_mode"]) == (50.0, [64, 64], "fx")
+    assert json.loads(json.dumps(usage)) == usage
+
+
+def test_usage_says_from_where_on_depth_was_no_measurement():
+    tables = synthetic_rooms(2, seed=3, num_frames=2, image_size=64, questions_per_room=2)
+    kept = {"num_frames": 2, "geometry_size": (16, 16)}
+    rows = SpatialDataset(*tables, **kept, max_depth_metres=6.0)
+    usage = usage_of(rows, frames_as="images")
+    assert (usage["max_depth_metres"], usage["tasks"], usage["task_options"]) == (6.0, ["questions"], {})
+    shown = ShownBoxDataset(*tables, **kept, max_depth_metres=8.0)
+    parts = [MixturePart("a", shown), MixturePart("b", rows)]
+    usage = usage_of(MixtureDataset(parts, samples_per_step=4, seed=0), frames_as="images")
+    assert usage["max_depth_metres"] == 8.0, "the largest"
+    assert task_options(usage, "questions") == {"box_prompt": "frame"}
+    assert "max_depth_metres" not in usage_of(SpatialDataset(*tables, **kept), frames_as="images")
     assert json.loads(json.dumps(usage)) == usage
 
 

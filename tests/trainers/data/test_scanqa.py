@@ -8,6 +8,7 @@ from scannet_tree import processed, write_json, write_scan
 from scene_folders import scene_row, write_exported
 from transformers import HfArgumentParser
 
+from igep.trainers.data.left_out_questions import left_out_of
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
 from igep.trainers.data.scanqa import read_scanqa, scanqa_references
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError
@@ -141,6 +142,11 @@ def test_unusable_questions_can_be_left_out_and_are_counted(root: Path, caplog: 
     assert len(scenes) == 1
     assert "2 of 3 questions cannot be used" in caplog.text
     assert "no box of object 2" in caplog.text
+    found = left_out_of(questions.select([0]).with_format("arrow"))
+    assert (found.count, found.of) == (2, 3)
+    assert list(found.reasons.values()) == [1, 1]
+    assert any("no box of object 2" in reason for reason in found.reasons)
+    assert left_out_of(load(root, [{**ORIGINAL[1], "question_id": "d"}])[1]) is None
     with pytest.raises(SpatialDataError, match="2 of 2 questions cannot be used"):
         load(root, [{**bad[1], "question_id": "c"}, bad[1]], unusable_questions="leave_out")
     with pytest.raises(ValueError, match="unusable_questions='drop'"):
@@ -152,6 +158,8 @@ def test_files_that_are_not_right(tmp_path: Path) -> None:
     Path(path).write_text(Path(path).read_text()[:-30])
     with pytest.raises(SpatialDataError, match=r"a\.json: not JSON, or cut off"):
         read_scanqa(path)
+    with pytest.raises(SpatialDataError, match="a folder, not a file"):
+        read_scanqa(str(tmp_path))
     for content, words in (
         ([], "an empty list"),
         ({"questions": []}, "a dict, not a list"),

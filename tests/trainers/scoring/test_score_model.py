@@ -189,6 +189,15 @@ def test_a_cut_line_of_a_given_file_is_an_error(whole, tmp_path):
         score.main(["--predictions", str(file), *flags("", tmp_path / "scores.json")[2:]])
 
 
+def test_a_file_of_predictions_that_is_none_is_told_in_a_sentence(tmp_path):
+    for given, message in (
+        (tmp_path / "none.jsonl", "no such file of predictions"),
+        (tmp_path, "a folder, not a file"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            score.main(["--predictions", str(given), *flags("", tmp_path / "scores.json")[2:]])
+
+
 def test_predictions_of_another_run_are_not_taken(whole, model, tmp_path):
     output = tmp_path / "scores.json"
     predictions_of(output).write_text(predictions_of(whole).read_text())

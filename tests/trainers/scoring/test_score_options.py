@@ -65,6 +65,13 @@ def test_questions_are_asked_with_as_many_frames_as_in_training(tmp_path):
     assert options_of("scanqa", "--model", "m").frames_as == "video"
 
 
+def test_depth_is_read_as_far_as_in_training(tmp_path):
+    model = ["--model", says(tmp_path / "m", tasks=["questions"], max_depth_metres=6.0)]
+    assert options_of("scanqa", *model).max_depth_metres == 6
+    assert options_of("scanqa", *model, "--max_depth_metres", "4").max_depth_metres == 4
+    assert options_of("depth", *model).max_depth_metres == 100, "what is asked is the benchmark's"
+
+
 def test_a_recipe_wins_over_the_model(tmp_path):
     model = says(tmp_path / "m", tasks=["depth"], frames_as="images", task_options={"depth": DEPTH})
     recipe = tmp_path / "recipe.yaml"
@@ -113,6 +120,8 @@ def test_a_benchmark_has_data_of_its_own():
         {"num_frames": 0},
         {"num_frames": "2"},
         {"tasks": None},
+        {"max_depth_metres": -1},
+        {"max_depth_metres": "far"},
         {"tasks": ["depth"], "task_options": {"depth": {"canvas_size": "x"}}},
     ],
 )

@@ -45,8 +45,18 @@ def test_papers_do_not_stand_beside_scores_on_synthetic_rooms():
 
 def test_papers_stand_beside_what_is_measured_alike():
     table = as_table(results("scanqa", {"exact_match, peer": Figure(25.0, 9, PER_CENT)}))
-    assert "| 25.0     | 29.8  | 3D-IDE " in table
+    papers = table.split("\n\n")[2].splitlines()
+    assert [cell.strip() for cell in papers[0].split("|")[1:-1]] == [
+        "scanqa",
+        "exact_match, peer",
+        "geometry inputs",
+        "source",
+    ]
+    assert papers[2].startswith("| this run ")
+    assert "| 25.0 " in papers[2]
+    assert any(line.startswith("| 3D-IDE ") and "| 29.8 " in line for line in papers)
     assert "102.1" not in table, "there is no CIDEr to compare"
+    assert "59.2" not in table, "SQA3D was not run"
     alone = as_table(results("scanqa", {"exact_match, standard": Figure(25.0, 9, PER_CENT)}))
     assert "3D-IDE" not in alone, "papers do not measure by this protocol"
     assert {paper.benchmark for paper in PAPER_FIGURES} <= BENCHMARKS.keys()
@@ -88,3 +98,30 @@ def test_what_has_no_prediction_is_said():
         results("scanqa", figures, questions=9, answered=7)
     )
     assert "no prediction" not in as_table(results("scanqa", figures, questions=9, answered=9))
+
+
+def test_a_paper_that_hides_its_threshold_stands_in_a_column_of_its_own():
+    table = as_table(grounded({"accuracy_25, peer": Figure(25.0, 9, PER_CENT)}))
+    assert "accuracy, IoU threshold not stated in the paper" in table
+    (row,) = [line for line in table.splitlines() if line.startswith("| Vid-LLM ")]
+    assert [cell.strip() for cell in row.split("|")[1:5]] == ["Vid-LLM", "-", "55.8", "not stated"]
+    (own,) = [line for line in table.splitlines() if line.startswith("| this run ")]
+    assert [cell.strip() for cell in own.split("|")[2:4]] == ["25.0", "-"]
+
+
+def test_what_is_left_out_or_not_computed_is_said():
+    table = as_table(
+        results(
+            "scanqa",
+            {"exact_match, standard": Figure(25.0, 7, PER_CENT)},
+            left_out={"count": 2, "of": 9, "reasons": {"scene 'x' cannot be read": 2}},
+            not_computed={"METEOR": "METEOR needs java on the path: install a Java runtime"},
+        )
+    )
+    assert "scanqa: 2 of 9 questions of the file are left out: 2 x scene 'x' cannot be read." in table
+    assert "scanqa: METEOR is not computed. METEOR needs java on the path: install a Java runtime." in table
+
+
+def grounded(figures: dict[str, Figure]) -> ModelResults:
+    how = HOW | {"proposals": "detected"}
+    return ModelResults("m", None, {"scanrefer": BenchmarkResults(how, figures, {"questions_without_proposals": 0})})

@@ -77,7 +77,7 @@ class SceneTable:
         return np.asarray(depth.is_valid())
 
     def lacks(self, number: int, field: str) -> bool:
-        """Whether a list of a scene (`intrinsics`, `world_from_camera`, `boxes`) is empty."""
+        """Whether a list of a scene (`depth`, `intrinsics`, `world_from_camera`, `boxes`) is empty."""
         return len(self._scenes[number][field][0].values or []) == 0
 
     def check_has(self, number: int, fields: Sequence[str], reason: str) -> None:

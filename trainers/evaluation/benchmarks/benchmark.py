@@ -125,6 +125,15 @@ class ModelMeasurement(ABC):
     name: str
 
     @abstractmethod
+    def check(self, settings: dict[str, Any], options: BenchmarkOptions) -> None:
+        """Raises `ValueError` or `OSError` where the model cannot be measured; called before anything else is done.
+
+        Args:
+            settings (`dict`): The configuration of the saved model.
+            options (`BenchmarkOptions`): What to measure on.
+        """
+
+    @abstractmethod
     def measure(
         self, model: PreTrainedModel, processor: IGEPProcessor, options: BenchmarkOptions
     ) -> tuple[dict[str, Figure], dict[str, Any]]:

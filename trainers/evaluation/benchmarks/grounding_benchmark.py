@@ -146,7 +146,8 @@ class GroundingBenchmark(QuestionBenchmark):
             `dict`: `geometry_inputs` and `ground_proposals`.
 
         Raises:
-            ValueError: The model has no ground head, or none is known that made the predictions.
+            ValueError: The model has no ground head, or one for another setting; or it is not said what the predictions were
+                made with.
         """
         inputs = values["geometry_inputs"]
         if model:
@@ -156,7 +157,13 @@ class GroundingBenchmark(QuestionBenchmark):
                     f"benchmark={self.name!r}: {model} has no ground head. Train with ground_weight above 0, or score the boxes "
                     f"that it writes as text ({self.name}_boxes)."
                 )
-            inputs = inputs or config["ground_geometry_inputs"]
+            trained_with = config["ground_geometry_inputs"]
+            inputs = inputs or trained_with
+            if (inputs == "none") != (trained_with == "none"):
+                raise ValueError(
+                    f"benchmark={self.name!r}: geometry_inputs={inputs!r}, but the ground head of {model} was trained with "
+                    f"{trained_with!r} and has learnt nothing of it: leave geometry_inputs out."
+                )
         if inputs is None:
             raise ValueError(
                 f"benchmark={self.name!r}: say what geometry the predictions were made with: --geometry_inputs "

@@ -22,6 +22,9 @@ class Latency(ModelMeasurement):
 
     name = "latency"
 
+    def check(self, settings: dict[str, Any], options: BenchmarkOptions) -> None:
+        """Any model that answers can be timed."""
+
     def measure(
         self, model: PreTrainedModel, processor: IGEPProcessor, options: BenchmarkOptions
     ) -> tuple[dict[str, Figure], dict[str, Any]]:

@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from igep.configuration_igep import IGEPConfig
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement
@@ -21,8 +22,7 @@ from igep.trainers.evaluation.depth_probe import (
     token_depth,
 )
 from igep.trainers.evaluation.geometry_picture import draw_geometry
-from igep.trainers.evaluation.load_vlm import is_igep
-from igep.trainers.loop.training_heads_file import load_heads
+from igep.trainers.loop.training_heads_file import HEADS_FILE, load_heads
 from igep.trainers.metrics.figure import R2, SHARE, Figure
 from igep.trainers.supervision.geometry_losses import igep_objective
 
@@ -37,11 +37,17 @@ class RoomDepthProbe(ModelMeasurement):
 
     name = "depth_probe"
 
+    def check(self, settings: dict[str, Any], options: BenchmarkOptions) -> None:
+        if settings.get("model_type") != IGEPConfig.model_type:
+            raise ValueError("depth_probe reads the encoder of a model that igep saved, and this is a plain VLM.")
+        if options.checkpoint is not None and not (Path(options.checkpoint) / HEADS_FILE).is_file():
+            raise FileNotFoundError(
+                f"checkpoint={options.checkpoint!r} holds no {HEADS_FILE}: give a folder checkpoint-N of the training run."
+            )
+
     def measure(
         self, model: PreTrainedModel, processor: IGEPProcessor, options: BenchmarkOptions
     ) -> tuple[dict[str, Figure], dict[str, Any]]:
-        if not is_igep(model.config):
-            raise ValueError("depth_probe reads the encoder of a model that igep saved, and this is a plain VLM.")
         rooms = rooms_of(options)
         fit_rooms = held_out_rooms(options.held_out_rooms, 1, seed=PROBE_FIT_SEED)
         fit_tokens = encoder_tokens(model, processor, fit_rooms)

@@ -71,13 +71,16 @@ class CaptionQuestions(SceneQuestions):
         return super().group(scene, rows)
 
 
-def captions_at_iou(predictions: Sequence[Mapping], references: Sequence[Mapping], protocol: str) -> dict[str, float]:
+def captions_at_iou(
+    predictions: Sequence[Mapping], references: Sequence[Mapping], protocol: str, meteor: bool = False
+) -> dict[str, float]:
     """`caption_at_iou_scores` of answers to questions that show boxes.
 
     Args:
         predictions (`Sequence[Mapping]`): `sample_id` and `answer` of each.
         references (`Sequence[Mapping]`): `sample_id`, `captions` and `iou`, that of the box that was shown, of each.
         protocol (`str`): `peer` or `standard`.
+        meteor (`bool`, *optional*, defaults to `False`): Also METEOR.
 
     Returns:
         `dict[str, float]`
@@ -87,7 +90,7 @@ def captions_at_iou(predictions: Sequence[Mapping], references: Sequence[Mapping
         {"sample_id": each["sample_id"], "caption": each["answer"], "iou": ious[each["sample_id"]]}
         for each in predictions
     ]
-    return caption_at_iou_scores(captions, references, protocol)
+    return caption_at_iou_scores(captions, references, protocol, meteor)
 
 
 class Scan2Cap(TextBenchmark):
@@ -133,6 +136,8 @@ def _shown_boxes(options: BenchmarkOptions) -> str:
 SCAN2CAP = Scan2Cap(
     "scan2cap",
     split="the validation split, 2068 objects",
-    scores=TextScores(captions_at_iou, ("peer", "standard"), lambda row: {"captions": row["answers"]}),
+    scores=TextScores(
+        captions_at_iou, ("peer", "standard"), lambda row: {"captions": row["answers"]}, has_meteor=True
+    ),
     max_new_tokens=128,
 )

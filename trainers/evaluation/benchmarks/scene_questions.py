@@ -10,6 +10,7 @@ from PIL import Image
 
 from igep.trainers.cards.run_data import named_dataset
 from igep.trainers.data.box_visibility import PosedCameras
+from igep.trainers.data.left_out_questions import left_out_of
 from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
 from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
 from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame
@@ -20,8 +21,14 @@ from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionGrou
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 
 
+COLUMN_OF = {"depth_metres": "depth"}  # of the scenes table, where it has another name than what is read from it
+
+
 class SceneQuestions(Sequence[QuestionGroup]):
     """The questions of each scene in table order, so many at a time; RGB frames are sampled evenly from the scene.
+
+    Attributes:
+        left_out (`LeftOutQuestions`, *optional*): Questions of the file that are not among them.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
@@ -47,6 +54,7 @@ class SceneQuestions(Sequence[QuestionGroup]):
         max_depth_metres: float = math.inf,
     ):
         self.scenes = SceneTable(scenes)
+        self.left_out = left_out_of(questions)
         self._max_depth_metres = max_depth_metres
         self._num_frames = num_frames
         self._reference_of = reference_of
@@ -73,6 +81,21 @@ class SceneQuestions(Sequence[QuestionGroup]):
     def __getitem__(self, number: int) -> QuestionGroup:
         scene, rows = self._groups[number]
         return self.group(scene, self._questions[rows].to_pylist())
+
+    def check(self, number: int, geometry: Sequence[str]) -> None:
+        """Reads a group without the frames that are shown.
+
+        Args:
+            number (`int`): Which.
+            geometry (`Sequence[str]`): What its scene must have: of `depth_metres`, `intrinsics` and `world_from_camera`.
+
+        Raises:
+            SpatialDataError: A question cannot be asked, its scene has too few frames, or lacks some of the geometry.
+        """
+        scene, _ = self._groups[number]
+        self.scenes.check_has(scene, [COLUMN_OF.get(name, name) for name in geometry], "the model is given it")
+        self.sampled_scene(scene)
+        self[number]
 
     def group(self, scene: int, rows: Sequence[dict[str, Any]]) -> QuestionGroup:
         """Some questions about one scene; a benchmark whose questions depend on its frames writes them here.

@@ -14,6 +14,7 @@ from igep.trainers.evaluation.benchmarks.scene_questions import (
     split_in_words,
 )
 from igep.trainers.metrics.figure import Figure, Scale
+from igep.trainers.metrics.meteor import MeteorMissingError
 
 
 PER_CENT = Scale("per cent", 0, 100, higher_is_better=True)
@@ -34,16 +35,19 @@ class TextScores:
     """A metric of texts and what is reported of it.
 
     Args:
-        metric (`Callable`): Takes predictions, references and a protocol, see `igep/trainers/metrics`.
+        metric (`Callable`): Takes predictions, references and a protocol, see `igep/trainers/metrics`; with `has_meteor` also
+            `meteor`.
         protocols (`tuple[str, ...]`): Those that are reported: the published evaluator's first, the plain one last.
         reference_of (`Callable[[dict], dict]`): A reference of the metric, without its id, from a row of the questions table.
         group_of (`Callable[[str], str]`): The question type whose number of questions stands behind a figure; empty for all.
+        has_meteor (`bool`, *optional*, defaults to `False`): Whether METEOR is one of its scores, where this machine has it.
     """
 
-    metric: Callable[[Sequence[Mapping], Sequence[Mapping], str], dict[str, float]]
+    metric: Callable[..., dict[str, float]]
     protocols: tuple[str, ...]
     reference_of: Callable[[dict[str, Any]], dict[str, Any]]
     group_of: Callable[[str], str] = lambda name: ""
+    has_meteor: bool = False
 
 
 class TextBenchmark(QuestionBenchmark):
@@ -76,7 +80,9 @@ class TextBenchmark(QuestionBenchmark):
         references = [{"sample_id": row["sample_id"], **row["reference"]} for row in rows]
         figures, facts, failures = {}, {}, {}
         for protocol in self._scores.protocols:
-            scores = self._scores.metric(predictions, references, protocol)
+            scores, without_meteor = self._scored(predictions, references, protocol)
+            if without_meteor is not None:
+                facts["not_computed"] = {"METEOR": without_meteor}
             for name, value in scores.items():
                 if name in COUNTS:
                     facts[f"{name}, {protocol}"] = value
@@ -88,6 +94,17 @@ class TextBenchmark(QuestionBenchmark):
                     measured = name.removesuffix("_25").removesuffix("_50")  # whatever IoU it counts from
                     figures[f"{name}, {protocol}"] = Figure(value, int(n), CAPTION_SCALES.get(measured, PER_CENT))
         return figures, facts | {"failures": failures}
+
+    def _scored(
+        self, predictions: Sequence[Mapping], references: Sequence[Mapping], protocol: str
+    ) -> tuple[dict[str, float], str | None]:
+        """The scores under a protocol, and why METEOR is not among them, if it should be."""
+        if not self._scores.has_meteor:
+            return self._scores.metric(predictions, references, protocol), None
+        try:
+            return self._scores.metric(predictions, references, protocol, meteor=True), None
+        except MeteorMissingError as error:
+            return self._scores.metric(predictions, references, protocol), str(error)
 
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
         return {

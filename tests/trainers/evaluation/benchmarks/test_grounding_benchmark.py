@@ -2,6 +2,9 @@
 
 import json
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,8 @@ import torch
 from datasets import Dataset
 from scannet_tree import OBJECTS, write_json, write_labels, write_scan
 from scene_folders import question_row, scene_row
-from scored_model import lines_of, predictions_of, save_tiny, scored_as
+from scored_model import lines_of, predictions_of, save_tiny, score_on_two_processes, scored_as
+from waiting import wait_until
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -17,10 +21,15 @@ from igep.trainers import score, sft
 from igep.trainers.cli import main
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.grounding_benchmark import INVALID, UNREADABLE, GroundingQuestions
+from igep.trainers.evaluation.benchmarks.grounding_benchmark import (
+    INVALID,
+    UNREADABLE,
+    GroundingBenchmark,
+    GroundingQuestions,
+)
 from igep.trainers.evaluation.benchmarks.multi3drefer import MULTI3DREFER
 from igep.trainers.evaluation.benchmarks.scanrefer import SCANREFER
-from igep.trainers.package_files import TINY_BASE
+from igep.trainers.package_files import PACKAGE, TINY_BASE
 
 
 SCANS = ("scene0000_00", "scene0001_00")
@@ -135,6 +144,60 @@ def test_predictions_alone_give_the_same_scores_and_a_run_goes_on(root, models, 
         score.main(flags(root, alone, "--predictions", str(predictions_of(output))))
 
 
+@pytest.fixture(scope="module")
+def many_asked(root, models, tmp_path_factory) -> tuple[list[str], Path]:
+    """Flags that ask 120 descriptions one by one, and the results file of an undisturbed run."""
+    folder = tmp_path_factory.mktemp("many")
+    words = ("red", "green", "blue")
+    one = [described(SCANS[0], (0, 1, 3)[number % 3], "chair", words[number % 3]) for number in range(60)]
+    some = [many(SCANS[number % 2], "mt", words[number % 3], 0, 3) for number in range(60)]
+    asked = [*flags(root, folder / "scores.json", "--model", str(models["pose"])), "--questions_per_pass", "1"]
+    asked += ["--label_file", str(root / "scannetv2-labels.combined.tsv")]
+    for name, entries in (("ScanRefer_filtered_val.json", one), ("multi3drefer_val.json", some)):
+        asked[asked.index(f"{name.split('_')[0].lower()}.annotation_file={root / name}")] = (
+            f"{name.split('_')[0].lower()}.annotation_file={write_json(folder / name, entries)}"
+        )
+    score.main(asked)
+    return asked, folder / "scores.json"
+
+
+@pytest.mark.slow
+def test_two_processes_ground_as_one(many_asked, tmp_path):
+    asked, whole = many_asked
+    output = tmp_path / "scores.json"
+    score_on_two_processes(asked, output)
+    assert scored_as(output) == scored_as(whole)
+    assert lines_of(output) == lines_of(whole)
+    assert json.loads(output.read_text())["facts"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_a_killed_run_asks_no_description_again(many_asked, tmp_path, monkeypatch):
+    asked, whole = many_asked
+    output = tmp_path / "scores.json"
+    part = tmp_path / "scores_predictions.0.jsonl"
+    command = [sys.executable, "trainers/score.py", *asked, "--output", str(output)]
+    with subprocess.Popen(command, cwd=PACKAGE, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: part.is_file() and part.read_bytes().count(b"\n") > 10, "some descriptions are answered")
+        process.send_signal(signal.SIGKILL)
+    assert not output.exists()
+    kept = part.read_bytes().count(b"\n")
+    assert 10 < kept < 120
+    answered = []
+    answers = GroundingBenchmark.answers
+
+    def counted(self, model, processor, groups, *others, **options):
+        for group, texts in answers(self, model, processor, groups, *others, **options):
+            answered.extend(each.sample_id for each in group.questions)
+            yield group, texts
+
+    monkeypatch.setattr(GroundingBenchmark, "answers", counted)
+    score.main([*asked, "--output", str(output)])
+    assert len(answered) == 120 - kept
+    assert scored_as(output) == scored_as(whole)
+    assert lines_of(output) == lines_of(whole)
+
+
 def test_figures_by_hand(root, tmp_path):
     """Of three descriptions one box is right, one is off by half its side, one is no JSON."""
     half = [TABLE[0] + TABLE[3] / 2, *TABLE[1:]]  # IoU 1/3
@@ -193,8 +256,9 @@ def box(x: float, **changes) -> dict:
     return {"label": "box", "centre_metres": [x, 0, 1], "size_metres": [1.0, 1, 1], "yaw_radians": 0.0} | changes
 
 
-def grounding_questions(questions: list[dict], boxes: list[dict], benchmark=MULTI3DREFER, **options):
+def grounding_questions(questions: list[dict], boxes: list[dict], benchmark=MULTI3DREFER, depth=None, **options):
     scene = {**scene_row(3), "boxes": boxes}
+    scene |= {} if depth is None else {"depth": depth}
     return GroundingQuestions(
         Dataset.from_list([scene], features=SCENE_FEATURES),
         Dataset.from_list(questions, features=QUESTION_FEATURES),
@@ -245,6 +309,10 @@ def test_scanrefer_means_one_object():
 
 def test_a_scene_without_what_the_setting_takes_is_named(models):
     groups = grounding_questions([ask(0, 0)], [box(0)])
+    groups.check(0, ("depth_metres", "world_from_camera", "intrinsics"))
+    without = grounding_questions([ask(0, 0)], [box(0)], depth=[])
+    with pytest.raises(SpatialDataError, match="'desk' has no `depth`: the model is given it"):
+        without.check(0, ("world_from_camera", "depth_metres"))
     group = groups[0]
     bare = type(group)(
         group.group_id,

@@ -52,6 +52,29 @@ def test_every_true_answer_of_the_file_counts(root, entry, name):
     assert found["facts"]["missing, peer"] == 0
 
 
+def test_questions_that_are_left_out_stand_with_the_scores(root, capsys):
+    (root / "given.jsonl").write_text(
+        json.dumps({"benchmark": "scanqa", "sample_id": ENTRY["question_id"], "prediction": "brown"}) + "\n"
+    )
+    lost = [ENTRY | {"question_id": f"lost-{number}", "scene_id": "scene0404_00"} for number in range(2)]
+    asked = flags(root, ENTRY, "--predictions", str(root / "given.jsonl"), "--geometry_inputs", "none")
+    write_json(root / "questions.json", [ENTRY, *lost])
+    with pytest.raises(SystemExit, match=r"2 of 3 questions cannot be used.*'lost-0'.*unusable_questions: leave_out"):
+        score.main(asked)
+    score.main([*asked, "--unusable_questions", "leave_out"])
+    found = json.loads((root / "scores.json").read_text())["benchmarks"]["scanqa"]
+    assert (found["facts"]["questions"], found["facts"]["left_out"]["count"], found["facts"]["left_out"]["of"]) == (
+        1,
+        2,
+        3,
+    )
+    ((reason, count),) = found["facts"]["left_out"]["reasons"].items()
+    assert count == 2
+    assert "scene0404_00" in reason
+    assert found["protocol"]["split"].endswith("; 2 of 3 left out")
+    assert "scanqa: 2 of 3 questions of the file are left out: 2 x scene 'scene0404_00'" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_model_answers_about_the_scan(root, tmp_path):
     score.main(flags(root, ENTRY, "--model", str(save_tiny(tmp_path / "tiny"))))
