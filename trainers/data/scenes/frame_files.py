@@ -48,7 +48,9 @@ def find_folder(folder: Path, name: str) -> Path:
         return folder / name
     found = sorted(path for path in folder.iterdir() if path.name.lower() == name and path.is_dir())
     if len(found) > 1:
-        raise SpatialDataError(f"{folder}: {found[0].name}/ and {found[1].name}/ are two folders of one name. Remove one.")
+        raise SpatialDataError(
+            f"{folder}: {found[0].name}/ and {found[1].name}/ are two folders of one name. Remove one."
+        )
     return found[0] if found else folder / name
 
 
