@@ -1,7 +1,8 @@
 """ScanNet-like folders as scenes: the exporter's layout, and frames, depth and poses in one folder.
 
 Exported layout: `color/*.jpg`, `depth/*.png`, `pose/*.txt` (4x4 camera to world) of the same names,
-`intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and `intrinsic/extrinsic_{color,depth}.txt`.
+`intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and `intrinsic/extrinsic_{color,depth}.txt`;
+the folders' names in either case.
 One folder: `00000.jpg`, `00000.png`, `00000.txt`, ..., `intrinsic.txt`, and where present `depth_intrinsic.txt`. Intrinsics are
 3x3 or 4x4. Depth is whole numbers of millimetres or floating-point metres unless said otherwise, in any of `DEPTH_SUFFIXES`;
 matrices may be `.npy`; suffixes of either case.
@@ -18,7 +19,7 @@ from datasets import Dataset
 
 from igep.trainers.data.dataset_options import DatasetPlace, depth_kind_field
 from igep.trainers.data.question_file import read_questions
-from igep.trainers.data.scenes.frame_files import find_frame_files, find_matrix_file, visible_files
+from igep.trainers.data.scenes.frame_files import find_folder, find_frame_files, find_matrix_file, visible_files
 from igep.trainers.data.scenes.frame_sampling import natural_order
 from igep.trainers.data.scenes.matrix_file import MATRIX_SUFFIXES, read_matrices, read_matrix
 from igep.trainers.data.scenes.scene_validation import lost_poses, validate_scene
@@ -144,12 +145,24 @@ def scene_images(folder: Path) -> list[Path]:
     Raises:
         SpatialDataError: There is none.
     """
-    exported = (folder / "color").is_dir()
-    return _colour_files(folder / "color" if exported else folder, exported)
+    exported = is_exported(folder)
+    return _colour_files(find_folder(folder, "color") if exported else folder, exported)
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder is in the exporter's layout.
+
+    Args:
+        folder (`Path`): The folder; it may be missing.
+
+    Returns:
+        `bool`
+    """
+    return find_folder(folder, "color").is_dir()
 
 
 def _is_scene(folder: Path) -> bool:
-    return (folder / "color").is_dir() or any((folder / f"intrinsic{suffix}").is_file() for suffix in MATRIX_SUFFIXES)
+    return is_exported(folder) or any((folder / f"intrinsic{suffix}").is_file() for suffix in MATRIX_SUFFIXES)
 
 
 def read_scene_folder(
@@ -172,10 +185,12 @@ def read_scene_folder(
     Raises:
         SpatialDataError: A missing or malformed file, or no valid frame.
     """
-    exported = (folder / "color").is_dir()
+    exported = is_exported(folder)
     if exported:
-        depth_folder, pose_folder = folder / "depth", folder / "pose"
-        camera_folder, colour_camera, depth_camera = folder / "intrinsic", "intrinsic_color", "intrinsic_depth"
+        depth_folder, pose_folder, camera_folder = (
+            find_folder(folder, name) for name in ("depth", "pose", "intrinsic")
+        )
+        colour_camera, depth_camera = "intrinsic_color", "intrinsic_depth"
     else:
         depth_folder = pose_folder = camera_folder = folder
         colour_camera, depth_camera = "intrinsic", "depth_intrinsic"
@@ -197,7 +212,8 @@ def read_scene_folder(
         lost = lost_poses(poses)
         if lost.all():
             raise SpatialDataError(
-                f"{folder}: none of its {len(poses)} poses is one: they are not finite, zero, or one number throughout. Remove this scene or its poses."
+                f"{folder}: none of its {len(poses)} poses is one: they are not finite, zero, one number throughout, or empty "
+                "files. Remove this scene or its poses."
             )
         if lost.any():
             logger.warning("%s: %d of %d frames have no valid pose and are left out.", folder, lost.sum(), len(lost))
@@ -307,7 +323,7 @@ def _read_poses(colour_files: Sequence[Path], names: Sequence[str], folder: Path
             f"{folder / colour_files[files.index(None)].stem}.txt: no such pose file, though {len(present)} of {len(files)} "
             "frames have one. Export it, or remove the frame."
         )
-    return read_matrices(present, ((4, 4),))
+    return read_matrices(present, ((4, 4),), lost_where_empty=True)
 
 
 def _read_extrinsics(folder: Path) -> tuple[np.ndarray, np.ndarray]:

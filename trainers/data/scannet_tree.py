@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from igep.trainers.data.ply_vertices import read_ply_vertices
-from igep.trainers.data.scannet import read_scene_folder, scene_images
+from igep.trainers.data.scannet import is_exported, read_scene_folder, scene_images
 from igep.trainers.data.scannet_geometry import (
     UNNAMED,
     ObjectBox,
@@ -201,4 +201,4 @@ def box_row(label: str, box: Sequence[float]) -> dict[str, Any]:
 
 
 def _has_frames(folder: Path) -> bool:
-    return (folder / "color").is_dir() or (folder / "intrinsic.txt").is_file()
+    return is_exported(folder) or (folder / "intrinsic.txt").is_file()

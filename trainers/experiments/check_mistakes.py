@@ -51,13 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--rooms", type=int, default=1, help="rendered rooms, where no scenes are given (default: 1)")
     parser.add_argument(
+        "--room_seed", type=int, default=FIRST_ROOM_SEED, help=f"seed of the first room (default: {FIRST_ROOM_SEED})"
+    )
+    parser.add_argument(
         "--metres_per_depth_unit",
         type=float,
         help="scale of the depth maps of --scenes (default: 0.001 for whole numbers, 1 for floating-point)",
     )
     parser.add_argument("--only", help="regular expression: the mistakes to make")
     options = parser.parse_args(arguments)
-    rows = [walked_room(FIRST_ROOM_SEED + room) for room in range(options.rooms)]
+    rows = [walked_room(options.room_seed + room) for room in range(options.rooms)]
     if options.scenes:
         tables = [
             load_scannet(path, metres_per_depth_unit=options.metres_per_depth_unit)[0] for path in options.scenes

@@ -18,6 +18,7 @@ BAD_SHARE = 0.75
 MAX_BAD_FRAMES = 0.25  # of a scene; with more, the poses are wrong as a whole
 USUAL_SHARE = 0.8
 MIN_CROSSING_PAIRS = 2
+MIN_USUAL_GAPS = 2  # at one alone, a single pair lies across a break
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,14 @@ class BrokenFrames:
         frames (`tuple[int, ...]`): Single frames that fit none of their neighbours.
         breaks (`tuple[int, ...]`): Frames from which on the poses do not fit those before.
         unjudged (`tuple[int, ...]`): Frames that share too little with any neighbour.
+        would_show (`bool`, *optional*, defaults to `True`): Whether a pose that is far off would show. Where right frames often
+            share nothing with the next ones, a wrong one that shares nothing is none the worse.
     """
 
     frames: tuple[int, ...]
     breaks: tuple[int, ...]
     unjudged: tuple[int, ...]
+    would_show: bool = True
 
     @property
     def any(self) -> bool:
@@ -74,7 +78,9 @@ def find_broken_frames(views: SceneViews, geometry: DepthGeometry) -> BrokenFram
             )
         ]
     )
-    is_bad, is_judged = _bad_pairs(error, colour, targets - sources)
+    gaps = targets - sources
+    is_bad, is_judged = _bad_pairs(error, colour, gaps)
+    usual_gaps = [gap for gap in np.unique(gaps) if _is_usual(error[gaps == gap])]
     frames: list[int] = []
     while True:
         kept = is_judged & ~np.isin(sources, frames) & ~np.isin(targets, frames)
@@ -99,7 +105,17 @@ def find_broken_frames(views: SceneViews, geometry: DepthGeometry) -> BrokenFram
         judged[side[is_judged]] = True
     if len(breaks) > MAX_BAD_FRAMES * count:
         return BrokenFrames((), (), ())
-    return BrokenFrames(tuple(sorted(frames)), tuple(breaks), tuple(np.flatnonzero(~judged).tolist()))
+    return BrokenFrames(
+        tuple(sorted(frames)),
+        tuple(breaks),
+        tuple(np.flatnonzero(~judged).tolist()),
+        would_show=len(usual_gaps) >= MIN_USUAL_GAPS,
+    )
+
+
+def _is_usual(error: np.ndarray) -> bool:
+    """Whether pairs of frames usually see something in common."""
+    return bool(np.isfinite(error).mean() >= USUAL_SHARE)
 
 
 def _bad_pairs(error: np.ndarray, colour: np.ndarray, gap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,7 +127,7 @@ def _bad_pairs(error: np.ndarray, colour: np.ndarray, gap: np.ndarray) -> tuple[
         if not seen.any():
             continue
         limit = max(BAD_ERROR, BAD_RATIO * np.median(error[here][seen]))
-        usual = seen.mean() >= USUAL_SHARE
+        usual = _is_usual(error[here])
         is_judged[here] = seen | usual
         is_bad[here] = np.where(seen, error[here] > limit, usual)
         coloured = here & np.isfinite(colour)

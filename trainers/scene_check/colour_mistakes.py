@@ -16,6 +16,7 @@ FOCAL_RATIOS = (0.5, 0.6, 0.7, 0.8, 0.87, 1.15, 1.25, 1.4, 1.6, 2.0)
 CROP_STEP = 2.5  # pixels of the thinned image: less than contrasts are wide
 MAX_OFF_CENTRE = 0.12  # share of the image by which a principal point may be off its middle in the uncut image
 LAGS = (-3, -2, -1, 1, 2, 3)
+SAME_CAMERA = 0.02  # by which a focal length and a principal point, over those of the other camera, may differ
 OFF_CENTRE = 0.06  # share of the image by which a principal point must be off to suggest a crop or another size
 
 
@@ -142,11 +143,18 @@ def camera_mistakes(views: SceneViews) -> Iterator[ColourMistake]:
         )
         yield from _crops(views, centre, width, height)
     own = resize_intrinsics(views.depth_intrinsics, views.inverse_depth.shape[1:], (height, width))
+    words = "are not its own: the depth camera's fit better (are the two mixed up?)"
+    ratios = own[:, [0, 0, 1, 1], [0, 2, 1, 2]].mean(0) / views.colour_intrinsics[:, [0, 0, 1, 1], [0, 2, 1, 2]].mean(
+        0
+    )
+    is_same_camera = np.abs(ratios[[0, 2]] / ratios[[1, 3]] - 1).max() < SAME_CAMERA
+    if is_same_camera:  # with one pair of matrices for images of two shapes
+        words = f"are those of an image of another size: multiply their first row by {ratios[0]:.3g} and their second by {ratios[2]:.3g}"
     yield ColourMistake(
         CAMERA,
-        "the intrinsics of the colour camera are not its own: the depth camera's fit better (are the two mixed up?)",
+        f"the intrinsics of the colour camera {words}",
         ColourGeometry(own, np.arange(len(views))),
-        "depth camera",
+        "image sides" if is_same_camera else "depth camera",
         is_large=False,
     )
     yield from (focal_mistake(views, ratio) for ratio in FOCAL_RATIOS)

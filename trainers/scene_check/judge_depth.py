@@ -193,6 +193,6 @@ def _not_testable(comparison: GeometryComparison, trials: list[Trial], broken: B
         for kind, families in REFUTED.items()
         if any(not named[family].gain.low > MIN_GAIN / 2 for family in families if family in named)
     ]
-    if len(broken.unjudged) > len(comparison.views) / 2:
+    if not broken.would_show:
         kinds.append(FRAMES)
     return tuple(kinds)

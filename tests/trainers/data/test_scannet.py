@@ -90,6 +90,8 @@ def test_frames_without_a_valid_pose_are_left_out_and_counted(
         "-1 -1 -1 -1\n" * 4,
         "-999 -999 -999 0\n-999 -999 -999 0\n-999 -999 -999 0\n0 0 0 1",
         "nan(ind) " * 4 + "\n0 1 0 0\n0 0 1 0\n0 0 0 1",
+        "",
+        "\n",
     ],
 )
 def test_lost_frames_in_any_spelling(tmp_path: Path, caplog: pytest.LogCaptureFixture, write, text: str) -> None:
@@ -97,6 +99,35 @@ def test_lost_frames_in_any_spelling(tmp_path: Path, caplog: pytest.LogCaptureFi
     next(folder.rglob("00001.txt")).write_text(text)
     assert load_scannet(folder)[0][0]["frame_ids"] == ["00000", "00002", "00003"]
     assert "1 of 4 frames have no valid pose" in caplog.text
+
+
+def test_empty_poses_in_npy_are_lost_frames(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(3))
+    for path in (folder / "pose").iterdir():
+        np.save(path.with_suffix(".npy"), np.loadtxt(path))
+        path.unlink()
+    (folder / "pose" / "00001.npy").write_bytes(b"")
+    assert load_scannet(folder)[0][0]["frame_ids"] == ["00000", "00002"]
+    assert "1 of 3 frames have no valid pose" in caplog.text
+
+
+def test_folders_in_capitals(tmp_path: Path) -> None:
+    row = scene_row(3, depth_intrinsics=np.array([[60.0, 0, 32.0], [0, 60.0, 24.0], [0, 0, 1]]))
+    right = load_scannet(write_exported(tmp_path / "right" / "scene", row))[0][0]
+    folder = write_exported(tmp_path / "scans" / "scene", row)
+    for name in ("color", "depth", "pose", "intrinsic"):
+        (folder / name).rename(folder / name.capitalize())
+    read = load_scannet(tmp_path / "scans")[0][0]
+    same = [name for name in read if name not in ("frames", "depth")]
+    assert [read[name] for name in same] == [right[name] for name in same]
+    assert len(read["depth"]) == 3
+
+
+def test_two_folders_of_one_name(tmp_path: Path) -> None:
+    folder = write_exported(tmp_path / "scene", scene_row(3))
+    (folder / "Pose").mkdir()
+    with pytest.raises(SpatialDataError, match="Pose/ and pose/ are two folders of one name. Remove one"):
+        load_scannet(folder)
 
 
 @pytest.mark.parametrize("write", [write_exported, write_flat])
@@ -282,7 +313,8 @@ def test_a_folder_of_scenes_and_their_questions(tmp_path: Path, caplog: pytest.L
         ("intrinsic/extrinsic_color.txt", "0 0 0 0\n" * 4, "singular"),
         ("pose/00001.txt", None, "no such pose file.*2 of 3"),
         ("pose/00001.txt", "1 0 0\n0 1 0\n0 0 1", "3x3 numbers, not 4x4"),
-        ("pose/00001.txt", "", "0x0 numbers, not 4x4"),
+        ("pose/00001.txt", "# 1 0 0 0\n", "0x0 numbers, not 4x4"),
+        ("intrinsic/intrinsic_color.txt", "", "0x0 numbers, not 3x3 or 4x4"),
         ("pose/00001.txt", "1 0 0 0\n0 1 0 0\n0 0 0 0\n0 0 0 1", "'00001'.*singular"),
     ],
 )

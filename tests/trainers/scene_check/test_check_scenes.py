@@ -69,6 +69,14 @@ def test_a_mistake_is_named(name: str) -> None:
     assert judged(MISTAKES[name], report) == "named", report.reason
 
 
+def test_frames_that_share_little_cannot_show_a_single_wrong_pose() -> None:
+    """Where right frames share nothing with the next but one, a frame that is elsewhere is none the worse."""
+    poses = np.tile(camera_path(1), (7, 1, 1))
+    poses[:, 0, 3] = np.linspace(-9, 9, 7)  # metres, along the wall
+    report = check_scene(scene_row(7, poses=poses))
+    assert "single frames" in report.not_testable, report.reason
+
+
 def test_the_error_that_remains_is_that_of_the_right_scene() -> None:
     right = check_scene(room_row())
     report = check_scene(spoiled("quaternions x y z w read as w x y z"))

@@ -31,6 +31,29 @@ def visible_files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names) if name.lower() not in COMPANIONS]
 
 
+def find_folder(folder: Path, name: str) -> Path:
+    """A folder by its name in any case: `Color/` is `color/`.
+
+    Args:
+        folder (`Path`): Where it lies; it may be missing.
+        name (`str`): Its name in lower case.
+
+    Returns:
+        `Path`: The folder, or where it would lie if there is none.
+
+    Raises:
+        SpatialDataError: There are two.
+    """
+    if not folder.is_dir():
+        return folder / name
+    found = sorted(path for path in folder.iterdir() if path.name.lower() == name and path.is_dir())
+    if len(found) > 1:
+        raise SpatialDataError(
+            f"{folder}: {found[0].name}/ and {found[1].name}/ are two folders of one name. Remove one."
+        )
+    return found[0] if found else folder / name
+
+
 def find_frame_files(
     folder: Path,
     names: Sequence[str],

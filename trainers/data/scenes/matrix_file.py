@@ -34,12 +34,16 @@ def read_matrix(path: Path, shapes: Sequence[tuple[int, int]]) -> np.ndarray:
     return read_matrices([path], shapes)[0]
 
 
-def read_matrices(paths: Sequence[Path], shapes: Sequence[tuple[int, int]]) -> np.ndarray:
+def read_matrices(
+    paths: Sequence[Path], shapes: Sequence[tuple[int, int]], *, lost_where_empty: bool = False
+) -> np.ndarray:
     """Read several matrices of one shape. Lines that are comments are passed over, which the log says once.
 
     Args:
         paths (`Sequence[Path]`): Files, at least one.
         shapes (`Sequence[tuple[int, int]]`): Shapes that they may have, all the same one.
+        lost_where_empty (`bool`, *optional*, defaults to `False`): An empty file stands for a matrix of NaN: exporters leave
+            one where they had none to write.
 
     Returns:
         `np.ndarray`: (files, rows, columns) float64; NaN where a file says that there is no number.
@@ -55,6 +59,8 @@ def read_matrices(paths: Sequence[Path], shapes: Sequence[tuple[int, int]]) -> n
             raise SpatialDataError(f"{path}: no such file. Export the scene again.") from error
         except (OSError, ValueError) as error:
             raise SpatialDataError(f"{path}: not a matrix of numbers ({error}). Export this file again.") from error
+        if lost_where_empty and not matrix.size and not comments:
+            matrix = np.full(shapes[0], np.nan)
         if matrix.shape not in shapes:
             wanted = " or ".join(f"{rows}x{columns}" for rows, columns in shapes)
             raise SpatialDataError(
@@ -72,6 +78,8 @@ def read_matrices(paths: Sequence[Path], shapes: Sequence[tuple[int, int]]) -> n
 
 
 def _read_npy(path: Path) -> tuple[np.ndarray, list[str]]:
+    if not path.stat().st_size:
+        return np.empty((0, 0)), []
     matrix = np.load(path, allow_pickle=False)
     if matrix.dtype.kind not in "iuf":
         raise ValueError(f"numbers of type {matrix.dtype}")
