@@ -128,12 +128,9 @@ class DepthLMDataset(WrittenRows):
             view = unify_focal_length(
                 frame,
                 intrinsics,
-                focal_pixels=options.focal_pixels,
-                mode=options.focal_mode,
-                max_pixels=options.max_image_pixels,
-                canvas_size=None if options.canvas_size is None else tuple(options.canvas_size),
                 pixels=pixels,
                 intrinsics_size=(int(camera[5]), int(camera[4])),
+                **options.unification,
             )
         except ValueError as error:
             self._fail(number, f"{error}")

@@ -89,7 +89,7 @@ class AskedAsTrained:
                 )
             return list(frames), list(questions)
         views = [self._unified(frame) for frame in frames]
-        if self.vlm3.focal_pixels is not None:
+        if self.vlm3.resizes:
             for size in {(view.frame.height, view.frame.width) for view in views}:
                 processor.check_unified_size(size)
         return [view.frame for view in views], [self._written(question, views[0]) for question in questions]
@@ -102,15 +102,7 @@ class AskedAsTrained:
             intrinsics = intrinsics_from_field_of_view(size, DEFAULT_FIELD_OF_VIEW_DEGREES)
         else:
             intrinsics = estimate_intrinsics(frame)
-        canvas = self.vlm3.canvas_size
-        return unify_focal_length(
-            frame,
-            intrinsics,
-            focal_pixels=self.vlm3.focal_pixels,
-            mode=self.vlm3.focal_mode,
-            max_pixels=self.vlm3.max_image_pixels,
-            canvas_size=None if canvas is None else tuple(canvas),
-        )
+        return unify_focal_length(frame, intrinsics, **self.vlm3.unification)
 
     def _written(self, question: str, view: UnifiedView) -> str:
         alone = PIXEL.fullmatch(question.strip())
@@ -125,7 +117,7 @@ class AskedAsTrained:
         )
 
     def _text_pixel(self, place: re.Match, view: UnifiedView) -> tuple[int, int]:
-        pixel = view.from_original(np.array([float(place[1]), float(place[2])]))
+        pixel = view.written_pixels(view.from_original(np.array([float(place[1]), float(place[2])])))
         try:
             return tuple(text_from_pixels(pixel, (view.frame.height, view.frame.width), self.vlm3.steps).tolist())
         except ValueError as error:

@@ -49,11 +49,8 @@ def posed_views(scene: ValidScene, options: VLM3Options) -> tuple[PosedView, ...
             unified = unify_focal_length(
                 frame,
                 scene.intrinsics[index],
-                focal_pixels=options.focal_pixels,
-                mode=options.focal_mode,
-                max_pixels=options.max_image_pixels,
-                canvas_size=None if options.canvas_size is None else tuple(options.canvas_size),
                 depth_metres=None if depth is None else depth[index],
+                **options.unification,
             )
         except ValueError as error:
             raise SpatialDataError(f"Scene {scene.scene_id!r}, frame {scene.frame_ids[index]!r}: {error}") from error
@@ -64,6 +61,7 @@ def posed_views(scene: ValidScene, options: VLM3Options) -> tuple[PosedView, ...
                 depth_metres=unified.depth_metres,
                 intrinsics=unified.intrinsics,
                 world_from_camera=None if scene.world_from_camera is None else scene.world_from_camera[index],
+                unified=unified,
             )
         )
     return tuple(views)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from igep.focal_unification import MODES
+from igep.focal_unification import MODES, PIXEL_MAPPINGS
 from igep.text_pixels import CORRESPONDENCE_STEPS, DEPTH_STEPS, OBJECT_STEPS
 
 
@@ -15,7 +15,8 @@ TASK_STEPS = {
     "objects": OBJECT_STEPS,
 }
 USAGE_FIELDS = (
-    *("focal_pixels", "focal_mode", "max_image_pixels", "canvas_size", "text_pixel_steps", "distance_kind", "think"),
+    *("focal_pixels", "focal_mode", "longest_side", "max_image_pixels", "canvas_size", "pixel_mapping"),
+    *("text_pixel_steps", "distance_kind", "think"),
 )
 
 
@@ -29,8 +30,13 @@ class VLM3Options:
         focal_pixels (`float`, *optional*, defaults to `1000.0`): Focal length that every image is resized to; `None` leaves it.
             The released pose checkpoint has 750.
         focal_mode (`str`, *optional*, defaults to `"both"`): `both` or `fx`, see `focal_unification`.
+        longest_side (`int`, *optional*): Then resize until the longer side has so many pixels; without
+            `focal_pixels` only so, as the released sample of correspondence (1024).
         max_image_pixels (`int`, *optional*): Crop unified images to so many pixels around their centre.
         canvas_size (`list[int]`, *optional*): Crop or pad unified images to this height and width.
+        pixel_mapping (`str`, *optional*, defaults to `"image"`): Where questions say that a pixel is: where the resized image
+            shows it; `truncate` as the released depth labels, `exact` as those of correspondence (see
+            `focal_unification.UnifiedView.written_pixels`).
         text_pixel_steps (`int`, *optional*): N of the text pixels; 2000 for `depth` and 1000 otherwise unless given.
         distance_kind (`str`, *optional*, defaults to `"euclidean"`): `depth`: distance from the camera's centre, as most of
             DepthLM's sets mean it, or `z` along its axis.
@@ -61,11 +67,22 @@ class VLM3Options:
         default="both",
         metadata={"help": "VLM3: resize each axis by its own factor, or both by that of fx.", "choices": list(MODES)},
     )
+    longest_side: int | None = field(
+        default=None,
+        metadata={"help": "VLM3: resize until the longer side has so many pixels, after focal_pixels if set."},
+    )
     max_image_pixels: int | None = field(
         default=None, metadata={"help": "VLM3: crop unified images to so many pixels around their centre."}
     )
     canvas_size: list[int] | None = field(
         default=None, metadata={"help": "VLM3: crop or pad unified images to this height and width."}
+    )
+    pixel_mapping: str = field(
+        default="image",
+        metadata={
+            "help": "VLM3: pixels are where the image shows them, or where the release's labels have them.",
+            "choices": list(PIXEL_MAPPINGS),
+        },
     )
     text_pixel_steps: int | None = field(
         default=None, metadata={"help": "VLM3: N of the text pixels (default: 2000 for depth, else 1000)."}
@@ -93,12 +110,13 @@ class VLM3Options:
     max_frame_gap: int = field(default=40, metadata={"help": "VLM3 pairs: farthest frames of a pair."})
 
     def __post_init__(self):
-        for name, choices in (("focal_mode", MODES), ("distance_kind", ("euclidean", "z"))):
+        choices_of = {"focal_mode": MODES, "pixel_mapping": PIXEL_MAPPINGS, "distance_kind": ("euclidean", "z")}
+        for name, choices in choices_of.items():
             if vars(self)[name] not in choices:
                 raise ValueError(f"{name}={vars(self)[name]!r} is unknown: use one of {', '.join(choices)}.")
         if self.task not in VLM3_TASKS:
             raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(VLM3_TASKS)}.")
-        for name in ("questions_per_image", "max_image_pixels", "text_pixel_steps", "max_frame_gap"):
+        for name in ("questions_per_image", "longest_side", "max_image_pixels", "text_pixel_steps", "max_frame_gap"):
             value = vars(self)[name]
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be at least 1.")
@@ -125,6 +143,23 @@ class VLM3Options:
     def steps(self) -> int:
         """N of the text pixels."""
         return TASK_STEPS[self.task] if self.text_pixel_steps is None else self.text_pixel_steps
+
+    @property
+    def resizes(self) -> bool:
+        """Whether images are brought to a size that the processor must leave."""
+        return self.focal_pixels is not None or self.longest_side is not None
+
+    @property
+    def unification(self) -> dict[str, Any]:
+        """Arguments of `unify_focal_length`."""
+        return {
+            "focal_pixels": self.focal_pixels,
+            "mode": self.focal_mode,
+            "longest_side": self.longest_side,
+            "max_pixels": self.max_image_pixels,
+            "canvas_size": None if self.canvas_size is None else tuple(self.canvas_size),
+            "pixel_mapping": self.pixel_mapping,
+        }
 
     @property
     def usage(self) -> dict[str, Any]:
