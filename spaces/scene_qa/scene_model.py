@@ -48,7 +48,10 @@ class Usage:
         frames_as (`str`): `video` or `images`.
         focal_pixels (`float` or `None`): Unified focal length of depth questions.
         focal_mode (`str`): How the axes are unified.
+        longest_side (`int` or `None`): Pixels of the longer side of images.
+        max_image_pixels (`int` or `None`): Pixels that images are cropped to.
         canvas_size (`tuple[int, int]` or `None`): Height and width that unified images are cropped or padded to.
+        pixel_mapping (`str`): How a pixel becomes text.
         text_pixel_steps (`int`): Numbers per axis of a text pixel.
         multi_turn (`bool`): It has seen conversations of several questions.
         where_questions (`tuple[str, ...]`): What "where is {object}?" becomes; the answers are joined.
@@ -60,7 +63,10 @@ class Usage:
     frames_as: str = "video"
     focal_pixels: float | None = 1000.0
     focal_mode: str = "both"
+    longest_side: int | None = None
+    max_image_pixels: int | None = None
     canvas_size: tuple[int, int] | None = None
+    pixel_mapping: str = "image"
     text_pixel_steps: int = 2000
     multi_turn: bool = True
     where_questions: tuple[str, ...] = (
@@ -233,7 +239,10 @@ class SceneModel:
                 intrinsics,
                 focal_pixels=self.usage.focal_pixels,
                 focal_mode=self.usage.focal_mode,
+                longest_side=self.usage.longest_side,
+                max_image_pixels=self.usage.max_image_pixels,
                 canvas_size=self.usage.canvas_size,
+                pixel_mapping=self.usage.pixel_mapping,
                 steps=self.usage.text_pixel_steps,
                 frames_as=self.usage.frames_as,
             )

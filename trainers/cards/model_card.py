@@ -55,7 +55,7 @@ def model_card(
 def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluation], licence: str | None) -> str:
     name = repo_id.split("/")[-1]
     base = run["base_model"]
-    usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None, "geometry_inputs": "none"} | run["usage"]
+    usage = AS_IT_IS | run["usage"]
     example = next((question for question in usage["examples"] if question.strip()), DEFAULT_QUESTION)
     found, licence_text = inherited_licence(run, licence)
     tags = {*run["tags"], "igep", "3d", "video-text-to-text", "vision-language"}
@@ -96,7 +96,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         written_tasks=written_tasks,
         taught_boxes=any(part["task"] == TEXT_BOXES for part in run["data"]),
         adapter_only=run["adapter_only"],
-        usage=usage | {"frames_as": json.dumps(usage["frames_as"]), "focal_mode": json.dumps(usage["focal_mode"])},
+        usage=usage | {name: json.dumps(usage[name]) for name in ("frames_as", "focal_mode", "pixel_mapping")},
         example=json.dumps(example, ensure_ascii=False),
         losses=[{"name": in_markdown(loss["name"]), "weight": float(loss["weight"])} for loss in run["losses"]],
         data=[
