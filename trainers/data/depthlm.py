@@ -7,6 +7,7 @@ be said. `pixel_coords` are columns and rows counted from 0.
 """
 
 import json
+import logging
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from igep.trainers.data.vlm3.spatial_question import distinct_questions
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 from igep.trainers.data.vlm3.written_rows import WrittenRows, turns_of
 
+
+logger = logging.getLogger(__name__)
 
 FIELDS = ("image", "intrinsics", "pixel_coords", "depth")
 
@@ -91,6 +94,7 @@ class DepthLMDataset(WrittenRows):
         if not starts:
             raise SpatialDataError(f"{self.file} has no line: write one JSON object per image.")
         self._starts = starts
+        self._said = False
 
     def __len__(self) -> int:
         return len(self._starts)
@@ -138,14 +142,22 @@ class DepthLMDataset(WrittenRows):
         if options.distance_kind != self.depth_kind:
             ray_lengths = np.linalg.norm(pixel_rays(pixels, intrinsics), axis=-1)
             metres = metres * ray_lengths if self.depth_kind == "z" else metres / ray_lengths
-        usable = np.flatnonzero(
-            view.inside & measured & (metres >= options.min_depth_metres) & (metres <= options.max_depth_metres)
-        )
+        nearest, farthest = options.depth_range
+        in_range = (metres >= nearest) & (metres <= farthest)
+        usable = np.flatnonzero(view.inside & measured & in_range)
         if not len(usable):
             self._fail(
                 number,
-                f"none of its {len(metres)} points is inside the unified image, measured and within {options.min_depth_metres:g} to "
-                f"{options.max_depth_metres:g} metres: leave the line out, or crop less.",
+                f"none of its {len(metres)} points is inside the unified image, measured and within {nearest:g} to "
+                f"{farthest:g} metres: leave the line out, or crop less.",
+            )
+        out_of_range = int((measured & ~in_range).sum())
+        if out_of_range and not self._said:
+            self._said = True
+            logger.warning(
+                "%s, line %d: %d of %d points lie outside min_depth_metres=%g to max_depth_metres=%g and are not asked about. Said "
+                "once.",
+                *(self.file, number, out_of_range, len(metres), nearest, farthest),
             )
         sample_id = f"{self.file.stem}/{number}"
         rng = np.random.default_rng([self.seed, zlib.crc32(sample_id.encode()), draw])

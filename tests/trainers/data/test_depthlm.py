@@ -1,5 +1,6 @@
 """DepthLM's lines: the right depth at the right pixel, and every broken line by its number."""
 
+import dataclasses
 import json
 import re
 
@@ -10,6 +11,7 @@ from PIL import Image
 from igep.text_pixels import pixels_from_text
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 
 
@@ -71,6 +73,17 @@ def test_points_outside_the_crop_and_the_range_are_left_out(folder):
     cropped = read(folder, line(), focal_pixels=None, canvas_size=[24, 32])[0]
     assert cropped.references == (2.0,)
     assert sorted(read(folder, line(), min_depth_metres=1.5, max_depth_metres=3.5)[0].references) == [2.0, 3.0]
+
+
+def test_labels_have_no_limit_but_one_that_is_set_and_what_it_leaves_out_is_said(folder, caplog):
+    file = write(folder, line(depth=[0.02, 2.0, 127.9, 124.3]))
+    whole = RowOptions(dataset="depthlm", dataset_path=str(file), depth_kind="euclidean", task="depth")
+    rows, _ = load_rows(whole, (8, 8), 0, SceneTableCache())
+    assert sorted(rows[0].references) == [0.02, 2.0, 124.3, 127.9]
+    assert not caplog.text
+    limited, _ = load_rows(dataclasses.replace(whole, max_depth_metres=100.0), (8, 8), 0, SceneTableCache())
+    assert len(limited[0].references) == len(limited[0].references) == 2
+    assert caplog.text.count("line 1: 2 of 4 points lie outside min_depth_metres=0 to max_depth_metres=100") == 1
 
 
 def test_sentinels_are_not_asked_about(folder):

@@ -41,7 +41,7 @@ def posed_views(scene: ValidScene, options: VLM3Options) -> tuple[PosedView, ...
         )
     assert_principal_point(scene, "intrinsics", scene.intrinsics, "colour frames", size)
     depth = (
-        None if scene.depth is None else depth_in_colour_camera(scene, indices, size, None, options.max_depth_metres)
+        None if scene.depth is None else depth_in_colour_camera(scene, indices, size, None, options.depth_range[1])
     )
     views = []
     for index, frame in enumerate(frames):
@@ -115,7 +115,8 @@ def surface_pixels(view: PosedView, options: VLM3Options) -> np.ndarray:
     if min(depth.shape) < 3:
         return surface
     inverse, known = surface_inverse_depth(depth)
-    asked = np.isfinite(depth) & (depth >= options.min_depth_metres) & (depth <= options.max_depth_metres)
+    nearest, farthest = options.depth_range
+    asked = np.isfinite(depth) & (depth >= nearest) & (depth <= farthest)
     inner = slice(1, -1)
     centre = inverse[inner, inner]
     surface[inner, inner] = asked[inner, inner]

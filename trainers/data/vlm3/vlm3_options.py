@@ -14,6 +14,7 @@ TASK_STEPS = {
     "pose": CORRESPONDENCE_STEPS,
     "objects": OBJECT_STEPS,
 }
+DEPTH_RANGE = (0.05, 100.0)  # metres
 USAGE_FIELDS = (
     *("focal_pixels", "focal_mode", "longest_side", "max_image_pixels", "canvas_size", "pixel_mapping"),
     *("text_pixel_steps", "distance_kind", "think"),
@@ -41,9 +42,10 @@ class VLM3Options:
         distance_kind (`str`, *optional*, defaults to `"euclidean"`): `depth`: distance from the camera's centre, as most of
             DepthLM's sets mean it, or `z` along its axis.
         think (`bool`, *optional*, defaults to `False`): `correspondence`: ask for and write the reasoning.
-        min_depth_metres (`float`, *optional*, defaults to `0.05`): Nearest surface that is asked about.
-        max_depth_metres (`float`, *optional*, defaults to `100.0`): Farther depth is no measurement, for questions and for
-            the geometry losses.
+        min_depth_metres (`float`, *optional*): Nearest surface that is asked about: the least that the sensor measures. By
+            default that of the dataset, see `DEPTH_RANGE` and `training_rows.DEPTH_RANGES`.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement, for questions and for the geometry losses. By
+            default likewise.
         depth_edge_tolerance (`float`, *optional*, defaults to `0.05`): Share of the inverse depth by which a pixel may leave
             the plane of its neighbours before it counts as an edge, about which nothing is asked.
         min_covisibility (`float`, *optional*, defaults to `0.1`): Pairs: least share of either frame's surface that the other
@@ -95,10 +97,16 @@ class VLM3Options:
         },
     )
     think: bool = field(default=False, metadata={"help": "VLM3 correspondence: ask for and write the reasoning."})
-    min_depth_metres: float = field(default=0.05, metadata={"help": "VLM3: nearest surface that is asked about."})
-    max_depth_metres: float = field(
-        default=100.0,
-        metadata={"help": "Farther depth is no measurement: no loss sees it, and no question of VLM3 asks about it."},
+    min_depth_metres: float | None = field(
+        default=None,
+        metadata={"help": "VLM3: nearest surface that is asked about (default: 0.2 of scannet, 0.05 of others; depthlm: 0)."},
+    )
+    max_depth_metres: float | None = field(
+        default=None,
+        metadata={
+            "help": "Farther depth is no measurement: no loss sees it, and no question of VLM3 asks about it (default: 100; "
+            "depthlm: no limit)."
+        },
     )
     depth_edge_tolerance: float = field(
         default=0.05, metadata={"help": "VLM3: share of the inverse depth beyond which a pixel counts as an edge."}
@@ -126,11 +134,9 @@ class VLM3Options:
             raise ValueError(f"canvas_size={self.canvas_size} must be a height and a width, such as [768, 1024].")
         if self.canvas_size is not None and self.max_image_pixels is not None:
             raise ValueError("canvas_size and max_image_pixels exclude each other: give one.")
-        if not 0 < self.min_depth_metres < self.max_depth_metres:
-            raise ValueError(
-                f"min_depth_metres={self.min_depth_metres} and max_depth_metres={self.max_depth_metres} must satisfy "
-                "0 < min < max."
-            )
+        nearest, farthest = self.depth_range
+        if not 0 <= nearest < farthest:
+            raise ValueError(f"min_depth_metres={nearest} and max_depth_metres={farthest} must satisfy 0 <= min < max.")
         if not self.depth_edge_tolerance > 0:
             raise ValueError(f"depth_edge_tolerance={self.depth_edge_tolerance} must be positive.")
         if not 0 <= self.min_covisibility <= self.max_covisibility <= 1:
@@ -143,6 +149,15 @@ class VLM3Options:
     def steps(self) -> int:
         """N of the text pixels."""
         return TASK_STEPS[self.task] if self.text_pixel_steps is None else self.text_pixel_steps
+
+    @property
+    def depth_range(self) -> tuple[float, float]:
+        """Nearest and farthest depth in metres that is asked about."""
+        nearest, farthest = DEPTH_RANGE
+        return (
+            nearest if self.min_depth_metres is None else self.min_depth_metres,
+            farthest if self.max_depth_metres is None else self.max_depth_metres,
+        )
 
     @property
     def resizes(self) -> bool:

@@ -381,7 +381,7 @@ def test_nothing_to_ask_is_an_error_with_a_remedy():
         ({"canvas_size": [3, 3], "max_image_pixels": 9}, "exclude"),
         ({"text_pixel_steps": 0}, "text_pixel_steps=0"),
         ({"distance_kind": "y"}, "distance_kind='y'"),
-        ({"min_depth_metres": 3.0, "max_depth_metres": 2.0}, "0 < min < max"),
+        ({"min_depth_metres": 3.0, "max_depth_metres": 2.0}, "0 <= min < max"),
         ({"min_covisibility": 0.9, "max_covisibility": 0.2}, "min <= max"),
         ({"max_frame_gap": 0}, "max_frame_gap=0"),
         ({"depth_edge_tolerance": 0.0}, "depth_edge_tolerance=0"),
