@@ -14,9 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from PIL import Image
-from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from .text_pixels import inside_image
@@ -93,6 +91,19 @@ class UnifiedView:
         if self.pixel_mapping == "truncate":
             written = np.floor(written + WHOLE_INDEX)
         return np.clip(written + 0.5 - self.offset, 0, (self.frame.width, self.frame.height))
+
+    def read_pixels(self, written: np.ndarray) -> np.ndarray:
+        """Which points of the original image an answer means: the inverse of `written_pixels`, as far as it has one.
+
+        Args:
+            written (`np.ndarray`): (..., 2) in pixels of `frame`, as they are written.
+
+        Returns:
+            `np.ndarray`: (..., 2) in pixels of the original image.
+        """
+        if self.pixel_mapping == "image":
+            return self.to_original(written)
+        return (np.asarray(written, dtype=np.float64) + self.offset - 0.5) / self.scale + 0.5
 
 
 def unify_focal_length(
@@ -233,7 +244,7 @@ def checked_intrinsics(
     """Checks that intrinsics can be those of an image.
 
     Args:
-        intrinsics (`np.ndarray`): (3, 3).
+        intrinsics (`np.ndarray`): (3, 3); fy = 0 stands for fx.
         size (`tuple[int, int]`): Height and width of the image.
         intrinsics_size (`tuple[int, int]`, *optional*): Height and width that the intrinsics were written for.
 
@@ -243,7 +254,7 @@ def checked_intrinsics(
     Raises:
         ValueError: They cannot; the message says why.
     """
-    intrinsics = np.asarray(intrinsics, dtype=np.float64)
+    intrinsics = np.array(intrinsics, dtype=np.float64)
     height, width = size
     if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all():
         raise ValueError(f"intrinsics={intrinsics.tolist()} must be nine finite numbers, a 3 x 3 matrix.")
@@ -252,6 +263,8 @@ def checked_intrinsics(
             f"intrinsics are for an image of {intrinsics_size[1]} x {intrinsics_size[0]} pixels (width x height), this one "
             f"has {width} x {height}: scale them to it."
         )
+    if intrinsics[1, 1] == 0:
+        intrinsics[1, 1] = intrinsics[0, 0]
     if not (intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0):
         raise ValueError(f"intrinsics: focal lengths {intrinsics[0, 0]:g} and {intrinsics[1, 1]:g} must be positive.")
     if not (0 < intrinsics[0, 2] < width and 0 < intrinsics[1, 2] < height):
@@ -300,38 +313,10 @@ def estimate_intrinsics(frame: Image.Image, calibrator: Calibrator | None = None
     if calibrator is None:
         logger.warning_once(
             f"No intrinsics and no calibrator: taking a horizontal field of view of {DEFAULT_FIELD_OF_VIEW_DEGREES:g} degrees. "
-            "Metric answers scale with the focal length: give intrinsics or a field of view where they matter."
+            "Metric answers scale with the focal length: give intrinsics, a field of view or a calibrator where they matter."
         )
         return intrinsics_from_field_of_view((frame.height, frame.width), DEFAULT_FIELD_OF_VIEW_DEGREES)
     return intrinsics_from_field_of_view((frame.height, frame.width), float(calibrator(frame)))
-
-
-def depth_model_calibrator(model: PreTrainedModel, image_processor: Callable) -> Calibrator:
-    """Makes a calibrator of a depth model that estimates the field of view, such as DepthPro.
-
-    Args:
-        model (`PreTrainedModel`): An `AutoModelForDepthEstimation` whose output has `field_of_view` in degrees.
-        image_processor (`Callable`): Its image processor.
-
-    Returns:
-        `Calibrator`
-
-    Raises:
-        ValueError: Of the calibrator: the model returns no field of view.
-    """
-
-    def field_of_view_degrees(frame: Image.Image) -> float:
-        inputs = image_processor(images=frame, return_tensors="pt").to(model.device, model.dtype)
-        with torch.inference_mode():
-            outputs = model(**inputs)
-        if outputs.get("field_of_view") is None:
-            raise ValueError(
-                f"{type(model).__name__} estimates no field of view: use a model that does, such as DepthPro with "
-                "use_fov_model=True, or give the field of view."
-            )
-        return float(outputs["field_of_view"].flatten()[0])
-
-    return field_of_view_degrees
 
 
 def _resizing(

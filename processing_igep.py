@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
 
+from .calibrator import calibrator_of
 from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
 from .spatial_prompts import GROUND_TOKEN, depth_question, parse_depth
 from .text_boxes import BoxAnswer, box_question, parse_boxes
@@ -17,7 +18,7 @@ from .text_pixels import DEPTH_STEPS, text_from_pixels
 
 FRAMES_AS_CHOICES = ("video", "images")
 CODE = (  # what loads this class
-    *("processing_igep.py", "focal_unification.py", "spatial_prompts.py"),
+    *("processing_igep.py", "calibrator.py", "focal_unification.py", "spatial_prompts.py"),
     *("text_boxes.py", "text_pixels.py"),
 )
 FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times
@@ -321,7 +322,7 @@ class IGEPProcessor(ProcessorMixin):
         pixel: tuple[float, float],
         intrinsics: np.ndarray | None = None,
         *,
-        calibrator: Calibrator | None = None,
+        calibrator: Calibrator | str | None = None,
         focal_pixels: float | None = FOCAL_PIXELS,
         focal_mode: str = "both",
         longest_side: int | None = None,
@@ -340,7 +341,8 @@ class IGEPProcessor(ProcessorMixin):
             pixel (`tuple[float, float]`): x and y in pixels of `frame`, pixel centres at +0.5.
             intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of `frame`. If unknown, the calibrator's, or a default
                 with a warning (see `focal_unification.estimate_intrinsics`).
-            calibrator (`Calibrator`, *optional*): Tells the field of view of an image without intrinsics.
+            calibrator (`Calibrator` or `str`, *optional*): Tells the field of view of an image without intrinsics; or the id of a
+                depth model that does, such as `apple/DepthPro-hf` (see `calibrator.calibrator_of`).
             focal_pixels (`float`, *optional*, defaults to `1000.0`): As in training; `None` leaves the image.
             focal_mode (`str`, *optional*, defaults to `"both"`): As in training; see `focal_unification`.
             longest_side (`int`, *optional*): As in training: resize until the longer side has so many pixels.
@@ -358,6 +360,8 @@ class IGEPProcessor(ProcessorMixin):
                 that would resize the unified image.
         """
         if intrinsics is None and focal_pixels is not None:
+            if isinstance(calibrator, str):
+                calibrator = calibrator_of(calibrator)
             intrinsics = estimate_intrinsics(frame, calibrator)
         elif intrinsics is None:
             # Nothing is resized to a focal length: any camera will do.

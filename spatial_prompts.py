@@ -345,6 +345,18 @@ def parse_clock(text: str) -> int | None:
     return int(hour) if hour.is_integer() and 1 <= hour <= 12 else None
 
 
+def longest_answer(question: str) -> int:
+    """How many tokens an answer may need.
+
+    Args:
+        question (`str`): As the model is asked.
+
+    Returns:
+        `int`: 256 where the prompt asks for thinking, as the authors decode the released checkpoints, else 64.
+    """
+    return 256 if "<think>" in question else 64
+
+
 def _without_thought(text: str) -> str | None:
     """What follows the reasoning; `None` if that is not closed, or the answer is no text at all."""
     if not isinstance(text, str):

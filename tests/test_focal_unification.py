@@ -6,13 +6,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import DepthProConfig, DepthProForDepthEstimation, DepthProImageProcessor
-from transformers.modeling_outputs import DepthEstimatorOutput
 
 from igep import focal_unification
 from igep.camera_geometry import project
 from igep.focal_unification import (
-    depth_model_calibrator,
     estimate_intrinsics,
     intrinsics_from_field_of_view,
     unified_size,
@@ -87,6 +84,9 @@ def test_pixels_as_the_release_writes_them():
         assert view.frame.size == (1143, 857)
         np.testing.assert_allclose(view.pixels - 0.5, wanted.clip(max=np.array(view.frame.size) - 0.5), atol=1e-6)
         assert view.inside.all()
+        lost = 1 / factor if mapping == "truncate" else 1e-9
+        inner = (index < np.array(size) - 1).all(1)
+        assert np.abs(view.read_pixels(view.pixels) - index - 0.5)[inner].max() < lost
     with pytest.raises(ValueError, match="pixel_mapping='round' is unknown"):
         unify_focal_length(Image.new("RGB", size), intrinsics, pixel_mapping="round")
 
@@ -224,56 +224,6 @@ def test_without_a_calibrator_one_warning(monkeypatch):
     assert intrinsics[0, 0] == pytest.approx(300 * 3**0.5)
     (warning,) = said
     assert "60 degrees" in warning
-
-
-def tiny_depth_pro(use_fov_model):
-    vision = {
-        "model_type": "dinov2",
-        "num_hidden_layers": 2,
-        "hidden_size": 16,
-        "num_attention_heads": 2,
-        "patch_size": 4,
-        "mlp_ratio": 2,
-        "use_mask_token": False,
-    }
-    config = DepthProConfig(
-        patch_size=16,
-        fusion_hidden_size=16,
-        intermediate_hook_ids=[1, 0],
-        intermediate_feature_dims=[10, 8],
-        scaled_images_ratios=[0.5, 1.0],
-        scaled_images_overlap_ratios=[0.0, 0.2],
-        scaled_images_feature_dims=[12, 12],
-        use_fov_model=use_fov_model,
-        image_model_config=vision | {"image_size": 16},
-        patch_model_config=vision | {"image_size": 16},
-        fov_model_config=vision | {"image_size": 16},
-        num_fov_head_layers=0,
-    )
-    torch.manual_seed(0)
-    return DepthProForDepthEstimation(config).eval()
-
-
-def test_depth_pro_calibrates():
-    model = tiny_depth_pro(use_fov_model=True)
-    processor = DepthProImageProcessor(size={"height": 32, "width": 32})
-    calibrator = depth_model_calibrator(model, processor)
-    frame = gradient(64, 48)
-    with torch.no_grad():
-        expected = model(**processor(images=frame, return_tensors="pt")).field_of_view.item()
-    assert calibrator(frame) == pytest.approx(expected)
-
-
-def test_a_depth_model_without_field_of_view_is_named():
-    class Plain(torch.nn.Module):
-        device, dtype = torch.device("cpu"), torch.float32
-
-        def forward(self, pixel_values):
-            return DepthEstimatorOutput(predicted_depth=pixel_values[:, 0])
-
-    processor = DepthProImageProcessor(size={"height": 32, "width": 32})
-    with pytest.raises(ValueError, match="Plain estimates no field of view"):
-        depth_model_calibrator(Plain(), processor)(gradient(64, 48))
 
 
 # ---- Cameras that cannot be

@@ -74,6 +74,12 @@ class Usage:
     )
     examples: tuple[str, ...] = ()
 
+    @property
+    def newer_depth_options(self) -> dict:
+        """Options of depth questions that a processor of an older model does not take, and such a model does not name."""
+        newer = {"longest_side": None, "max_image_pixels": None, "pixel_mapping": "image"}
+        return {name: vars(self)[name] for name, unset in newer.items() if vars(self)[name] != unset}
+
     @classmethod
     def read(cls, fields: dict) -> "Usage":
         """Takes what it knows from `training_run.json`'s `usage`."""
@@ -239,12 +245,10 @@ class SceneModel:
                 intrinsics,
                 focal_pixels=self.usage.focal_pixels,
                 focal_mode=self.usage.focal_mode,
-                longest_side=self.usage.longest_side,
-                max_image_pixels=self.usage.max_image_pixels,
                 canvas_size=self.usage.canvas_size,
-                pixel_mapping=self.usage.pixel_mapping,
                 steps=self.usage.text_pixel_steps,
                 frames_as=self.usage.frames_as,
+                **self.usage.newer_depth_options,
             )
         except ValueError as error:
             logger.warning("a distance cannot be asked for: %s", error)

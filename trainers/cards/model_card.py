@@ -18,6 +18,12 @@ from igep.trainers.package_files import CARD_TEMPLATES
 
 PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub finds videos by the tag
 TASKS = ("depth", "correspondence", "pose", "objects")  # whose questions VLM3 worded
+AS_IT_IS = {  # usage of a model that was trained on images as they are, or before these options
+    **{name: None for name in ("focal_pixels", "longest_side", "max_image_pixels", "canvas_size")},
+    "focal_mode": "both",
+    "pixel_mapping": "image",
+    "geometry_inputs": "none",
+}
 DEFAULT_QUESTION = "How far is the chair?"
 LOCAL_PATH = re.compile(r"(?<!name_or)_(path|file|folder|dir|root): (?!null)")
 HEADS = {  # by how the names of their losses begin

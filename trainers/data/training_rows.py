@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from igep.calibrator import calibrator_of
 from igep.trainers.data.conversations import ConversationDataset, ConversationOptions
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.held_out_frames import HeldOutFrames
@@ -229,4 +230,5 @@ def _depthlm_rows(options: RowOptions, seed: int) -> DepthLMDataset:
         depth_kind=options.depth_kind,
         image_root=options.image_folder,
         seed=seed,
+        calibrator=None if options.calibrator is None else calibrator_of(options.calibrator),
     )

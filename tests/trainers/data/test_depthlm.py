@@ -93,6 +93,46 @@ def test_sentinels_are_not_asked_about(folder):
     assert list(example.references) == [1.0]
 
 
+def test_sizes_of_every_camera_without_reading_images_or_points(folder):
+    other = [60.0, 50.0, 32.0, 24.0, 64, 48]
+    rows = read(folder, line(image="gone.png"), line(intrinsics=other, depth=["?"]), line(intrinsics=other))
+    sizes = dict(rows.unified_sizes())
+    assert sizes == {"val/1": (1200, 1280), "val/2": (960, 1066)}
+    assert rows[2].frames[0].size == (1066, 960)
+    with pytest.raises(SpatialDataError, match="line 2: intrinsics: the principal point"):
+        list(read(folder, line(), line(intrinsics=[60, 50, 99, 24, 64, 48])).unified_sizes())
+
+
+def test_fy_of_zero_is_fx(folder):
+    example = read(folder, line(intrinsics=[50.0, 0.0, 32.0, 24.0, 64, 48]))[0]
+    assert example.frames[0].size == (1280, 960)
+
+
+def test_lines_without_intrinsics_are_calibrated(folder, caplog):
+    unknown = line()
+    del unknown["intrinsics"]
+    lines = (line(), unknown, line(intrinsics=None))
+    asked = []
+
+    def ninety(frame):
+        asked.append(frame.size)
+        return 90.0
+
+    rows = DepthLMDataset(write(folder, *lines), VLM3Options(), depth_kind="euclidean", calibrator=ninety)
+    assert asked == [(64, 48)] * 2
+    assert rows[1].frames[0].size == rows[2].frames[0].size == (2000, 1500)
+    assert answers(rows[1]).keys() == answers(rows[0]).keys()
+    assert dict(rows.unified_sizes()) == {"val/1": (1200, 1280), "val/2": (1500, 2000)}
+    assert (
+        "2 of 3 lines have no intrinsics: the calibrator estimates a horizontal field of view of 90.0 to"
+        in caplog.text
+    )
+    with pytest.raises(
+        SpatialDataError, match="line 2: no `intrinsics`.*set calibrator to a depth model such as apple"
+    ):
+        read(folder, *lines)[1]
+
+
 def test_draws(folder):
     rows = read(folder, line(), questions_per_image=2)
     assert len(rows[0].conversation) == 2
@@ -118,7 +158,7 @@ def test_image_root(folder):
     [
         ("{", "line 2: no JSON"),
         ("[1]", "line 2: no field 'image'"),
-        ({"image": "rgb/a.png"}, "line 2: no field 'intrinsics'"),
+        ({"image": "rgb/a.png"}, "line 2: no field 'pixel_coords'"),
         (line(image="rgb/b.png"), "line 2: .*b.png.*no such file.*image_root"),
         (line(image="rgb/\0.png"), "line 2: "),
         (line(image="rgb/deep.png"), "line 2: .*8-bit"),

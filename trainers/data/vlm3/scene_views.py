@@ -40,9 +40,7 @@ def posed_views(scene: ValidScene, options: VLM3Options) -> tuple[PosedView, ...
             f"Scene {scene.scene_id!r}: VLM3's questions need `intrinsics`: add them to the scene, or leave it out."
         )
     assert_principal_point(scene, "intrinsics", scene.intrinsics, "colour frames", size)
-    depth = (
-        None if scene.depth is None else depth_in_colour_camera(scene, indices, size, None, options.depth_range[1])
-    )
+    depth = None if scene.depth is None else depth_in_colour_camera(scene, indices, size, None, options.depth_range[1])
     views = []
     for index, frame in enumerate(frames):
         try:

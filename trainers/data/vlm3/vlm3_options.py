@@ -99,7 +99,9 @@ class VLM3Options:
     think: bool = field(default=False, metadata={"help": "VLM3 correspondence: ask for and write the reasoning."})
     min_depth_metres: float | None = field(
         default=None,
-        metadata={"help": "VLM3: nearest surface that is asked about (default: 0.2 of scannet, 0.05 of others; depthlm: 0)."},
+        metadata={
+            "help": "VLM3: nearest surface that is asked about (default: 0.2 of scannet, 0.05 of others; depthlm: 0)."
+        },
     )
     max_depth_metres: float | None = field(
         default=None,
@@ -136,7 +138,9 @@ class VLM3Options:
             raise ValueError("canvas_size and max_image_pixels exclude each other: give one.")
         nearest, farthest = self.depth_range
         if not 0 <= nearest < farthest:
-            raise ValueError(f"min_depth_metres={nearest} and max_depth_metres={farthest} must satisfy 0 <= min < max.")
+            raise ValueError(
+                f"min_depth_metres={nearest} and max_depth_metres={farthest} must satisfy 0 <= min < max."
+            )
         if not self.depth_edge_tolerance > 0:
             raise ValueError(f"depth_edge_tolerance={self.depth_edge_tolerance} must be positive.")
         if not 0 <= self.min_covisibility <= self.max_covisibility <= 1:

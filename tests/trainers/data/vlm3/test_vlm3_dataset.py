@@ -252,6 +252,18 @@ def test_pose_without_bounds_needs_no_depth():
     assert rows[0].depth_metres is None
 
 
+def test_sizes_of_every_camera_without_unifying_images():
+    other = scene_row(3, "other")
+    other["intrinsics"][2] = (np.array(other["intrinsics"][2]) * [[1.25], [1.25], [1]]).tolist()
+    other["intrinsics"][2][0][2], other["intrinsics"][2][1][2] = 32.0, 24.0
+    rows = dataset("depth", [scene_row(2), other])
+    sizes = dict(rows.unified_sizes())
+    first, second, third = sizes
+    assert (first[:4], second[:5], third[:5]) == ("desk", "other", "other")
+    assert sizes[first] == sizes[second] == rows[0].frames[0].size[::-1]
+    assert sizes[third] == rows[4].frames[0].size[::-1] != sizes[first]
+
+
 def test_a_row_survives_a_worker():
     rows = pickle.loads(pickle.dumps(dataset("depth")))
     assert rows[1].conversation == dataset("depth")[1].conversation
