@@ -19,7 +19,7 @@ from igep.trainers.package_files import CARD_TEMPLATES
 PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub finds videos by the tag
 TASKS = ("depth", "correspondence", "pose", "objects")  # whose questions VLM3 worded
 AS_IT_IS = {  # usage of a model that was trained on images as they are, or before these options
-    **{name: None for name in ("focal_pixels", "longest_side", "max_image_pixels", "canvas_size")},
+    **dict.fromkeys(("focal_pixels", "longest_side", "max_image_pixels", "canvas_size")),
     "focal_mode": "both",
     "pixel_mapping": "image",
     "geometry_inputs": "none",

@@ -5,6 +5,8 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+
 
 SPATIAL_OPTIONS = ("intrinsics", "field_of_view", "calibrator", "focal", "canvas", "steps")
 
@@ -133,12 +135,10 @@ def _ask_spatial(options: argparse.Namespace) -> int:
     return 0
 
 
-def _matrix(camera: Sequence[float] | None) -> "np.ndarray | None":
+def _matrix(camera: Sequence[float] | None) -> np.ndarray | None:
     """(3, 3) of fx, fy, cx and cy; fy = 0 stands for fx."""
     if camera is None:
         return None
-    import numpy as np
-
     fx, fy, cx, cy = camera
     return np.array([[fx, 0, cx], [0, fy or fx, cy], [0, 0, 1]])
 
