@@ -280,9 +280,10 @@ def region(text_box: tuple[int, int, int, int]) -> str:
     return "bounding box region ({}, {}, {}, {})".format(*text_box)
 
 
-def confirm_question(first: str, relation: str, second: str) -> str:
-    """Asks whether one region stands in a relation ("smaller than", "to the left of") to another."""
-    return f"Can you confirm if {first} is {relation} {second}?"
+def confirm_question(first: str, relation: str, second: str, meant: str = "") -> str:
+    """Asks whether one region stands in a relation ("smaller than", "to the left of") to another, in the frame that is meant
+    ("in the image")."""
+    return f"Can you confirm if {first} is {relation} {second}{' ' if meant else ''}{meant}?"
 
 
 def confirm_answer(first: str, relation: str, second: str, holds: bool) -> str:
@@ -310,9 +311,10 @@ def measure_answer(quantity: str, metres: float) -> str:
     return f"{quantity[0].upper()}{quantity[1:]} is {metres:.2f} meters."
 
 
-def clock_question(start: str, target: str) -> str:
-    """Asks where one region is as seen from another, on a clock face on the ground with 12 away from the camera."""
-    return f"If you are at {start}, facing away from the camera, in which clock direction is {target}?"
+def clock_question(start: str, target: str, facing: str) -> str:
+    """Asks where one region is as seen from another, on a clock face on the ground, 12 being where one faces ("as the camera
+    does")."""
+    return f"If you are at {start}, facing {facing}, in which clock direction is {target}?"
 
 
 def clock_answer(start: str, target: str, hour: int) -> str:

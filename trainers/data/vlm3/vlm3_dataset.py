@@ -174,11 +174,7 @@ class VLM3Dataset(WrittenRows):
             views = posed_views(scene, options)
             if options.task == "depth":
                 return scene, views, ask_about_depth(views[0], options, rng)
-            return (
-                scene,
-                views,
-                ask_about_objects(views[0], scene.boxes, options.questions_per_image, rng, options.steps),
-            )
+            return scene, views, ask_about_objects(views[0], scene.boxes, options, rng)
         write = {"correspondence": ask_about_correspondence, "pose": ask_about_pose}[options.task]
         asked: list[WrittenQuestion] = []
         for partner in rng.permutation(self._partners(number, frame))[:PARTNERS_TRIED].tolist():

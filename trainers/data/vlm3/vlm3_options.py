@@ -14,10 +14,13 @@ TASK_STEPS = {
     "pose": CORRESPONDENCE_STEPS,
     "objects": OBJECT_STEPS,
 }
+CLOCK_FACING = ("axis", "ray")
+ABOVE_BELOW_IN = ("world", "image")
+LEFT_RIGHT_IN = ("metres", "image")
 DEPTH_RANGE = (0.05, 100.0)  # metres
 USAGE_FIELDS = (
     *("focal_pixels", "focal_mode", "longest_side", "max_image_pixels", "canvas_size", "pixel_mapping"),
-    *("text_pixel_steps", "distance_kind", "think"),
+    *("text_pixel_steps", "distance_kind", "think", "clock_facing", "above_below_in", "left_right_in"),
 )
 
 
@@ -42,6 +45,11 @@ class VLM3Options:
         distance_kind (`str`, *optional*, defaults to `"euclidean"`): `depth`: distance from the camera's centre, as most of
             DepthLM's sets mean it, or `z` along its axis.
         think (`bool`, *optional*, defaults to `False`): `correspondence`: ask for and write the reasoning.
+        clock_facing (`str`, *optional*, defaults to `"axis"`): `objects`: 12 o'clock is along the camera's optical axis, or `ray`:
+            from the camera through the object that one stands at. The question says which; so with the next two.
+        above_below_in (`str`, *optional*, defaults to `"world"`): `objects`: higher in the `world`, or in the `image`.
+        left_right_in (`str`, *optional*, defaults to `"metres"`): `objects`: to the right by `metres` along the camera's x axis,
+            or in the `image`.
         min_depth_metres (`float`, *optional*): Nearest surface that is asked about: the least that the sensor measures. By
             default that of the dataset, see `DEPTH_RANGE` and `training_rows.DEPTH_RANGES`.
         max_depth_metres (`float`, *optional*): Farther depth is no measurement, for questions and for the geometry losses. By
@@ -97,6 +105,19 @@ class VLM3Options:
         },
     )
     think: bool = field(default=False, metadata={"help": "VLM3 correspondence: ask for and write the reasoning."})
+    clock_facing: str = field(
+        default="axis",
+        metadata={
+            "help": "VLM3 objects: 12 o'clock is along the optical axis, or from the camera through the object.",
+            "choices": list(CLOCK_FACING),
+        },
+    )
+    above_below_in: str = field(
+        default="world", metadata={"help": "VLM3 objects: what above and below mean.", "choices": list(ABOVE_BELOW_IN)}
+    )
+    left_right_in: str = field(
+        default="metres", metadata={"help": "VLM3 objects: what left and right mean.", "choices": list(LEFT_RIGHT_IN)}
+    )
     min_depth_metres: float | None = field(
         default=None,
         metadata={
@@ -121,6 +142,11 @@ class VLM3Options:
 
     def __post_init__(self):
         choices_of = {"focal_mode": MODES, "pixel_mapping": PIXEL_MAPPINGS, "distance_kind": ("euclidean", "z")}
+        choices_of |= {
+            "clock_facing": CLOCK_FACING,
+            "above_below_in": ABOVE_BELOW_IN,
+            "left_right_in": LEFT_RIGHT_IN,
+        }
         for name, choices in choices_of.items():
             if vars(self)[name] not in choices:
                 raise ValueError(f"{name}={vars(self)[name]!r} is unknown: use one of {', '.join(choices)}.")
