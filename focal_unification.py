@@ -2,7 +2,9 @@
 
 The size of a thing in an image says how far it is only for a known focal length. Resizing every image until its focal
 length in pixels is the same takes that ambiguity out of the image, with no change to the model. Each axis has its own
-factor, so that fx = fy; the released checkpoints resize both axes by the factor of fx (`mode="fx"`).
+factor, so that fx = fy. Of the released samples, that of the camera pose is resized so as well, and that of the objects by
+the factor of fx on both axes (`mode="fx"`), as DepthLM's code does; that of the correspondence only until its longer side
+has 1024 pixels (`longest_side`).
 
 The model must see the image at this size: see `IGEPProcessor.check_unified_size`.
 """
@@ -12,9 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from PIL import Image
-from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from .text_pixels import inside_image
@@ -24,7 +24,9 @@ logger = logging.get_logger(__name__)
 
 FOCAL_PIXELS = 1000.0  # of the released depth, correspondence and object checkpoints; 750 for camera pose
 MODES = ("both", "fx")
+PIXEL_MAPPINGS = ("image", "exact", "truncate")
 ROUNDING_PIXELS = 1e-3  # a side that misses a whole number by the rounding of a float32 focal length keeps its pixel
+WHOLE_INDEX = 1e-6  # by which rounding may make a whole number of pixels too small
 LARGEST_IMAGE = 50_000_000  # pixels; a focal length of a few pixels asks for more than any memory holds
 DEFAULT_FIELD_OF_VIEW_DEGREES = 60.0  # horizontal: between a phone's main camera (65) and a 35 mm lens (54)
 
@@ -38,15 +40,18 @@ class UnifiedView:
 
     Args:
         frame (`PIL.Image.Image`): The image.
-        intrinsics (`np.ndarray`): (3, 3) float64 in pixels of `frame`.
+        intrinsics (`np.ndarray`): (3, 3) float64 in pixels of `frame`: they are scaled as the image was, to whole pixels, so
+            that focal lengths may miss the wanted one by a pixel in the image's width.
         depth_metres (`np.ndarray`, *optional*): (h, w) z-depth of what `frame` shows; 0 = invalid. Resizing an image moves
             no surface, so the values are unchanged, and so is the resolution but for what a crop cuts off.
-        pixels (`np.ndarray`, *optional*): (..., 2) float64.
+        pixels (`np.ndarray`, *optional*): (..., 2) float64, as they are written where `inside`.
         inside (`np.ndarray`, *optional*): (...) bool, the points that `frame` still shows.
         boxes (`np.ndarray`, *optional*): (..., 4) float64 x1, y1, x2, y2, clipped to `frame`; without area where it shows
             nothing of them.
         factors (`tuple[float, float]`): Width and height of the resized image over those of the original.
         offset (`tuple[float, float]`): Left and top edge of `frame` in the resized image; negative = padding.
+        scale (`tuple[float, float]`): The factors before the sides became whole.
+        pixel_mapping (`str`): How places are written, see `written_pixels`.
     """
 
     frame: Image.Image
@@ -57,6 +62,8 @@ class UnifiedView:
     boxes: np.ndarray | None
     factors: tuple[float, float]
     offset: tuple[float, float]
+    scale: tuple[float, float]
+    pixel_mapping: str
 
     def from_original(self, pixels: np.ndarray) -> np.ndarray:
         """Maps points (..., 2) of the original image into `frame`."""
@@ -66,6 +73,38 @@ class UnifiedView:
         """Maps points (..., 2) of `frame` into the original image."""
         return (np.asarray(pixels, dtype=np.float64) + self.offset) / self.factors
 
+    def written_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Where points of `frame` are said to be in questions and answers.
+
+        Args:
+            pixels (`np.ndarray`): (..., 2) where they are.
+
+        Returns:
+            `np.ndarray`: (..., 2). With `pixel_mapping` `image` the same. `exact`: column and row of the original image,
+            counted from 0, times the factors before the sides became whole; `truncate`: the whole numbers below those. Clipped
+            to the edges, which such numbers may pass.
+        """
+        pixels = np.asarray(pixels, dtype=np.float64)
+        if self.pixel_mapping == "image":
+            return pixels
+        written = (self.to_original(pixels) - 0.5) * self.scale
+        if self.pixel_mapping == "truncate":
+            written = np.floor(written + WHOLE_INDEX)
+        return np.clip(written + 0.5 - self.offset, 0, (self.frame.width, self.frame.height))
+
+    def read_pixels(self, written: np.ndarray) -> np.ndarray:
+        """Which points of the original image an answer means: the inverse of `written_pixels`, as far as it has one.
+
+        Args:
+            written (`np.ndarray`): (..., 2) in pixels of `frame`, as they are written.
+
+        Returns:
+            `np.ndarray`: (..., 2) in pixels of the original image.
+        """
+        if self.pixel_mapping == "image":
+            return self.to_original(written)
+        return (np.asarray(written, dtype=np.float64) + self.offset - 0.5) / self.scale + 0.5
+
 
 def unify_focal_length(
     frame: Image.Image,
@@ -73,8 +112,10 @@ def unify_focal_length(
     *,
     focal_pixels: float | None = FOCAL_PIXELS,
     mode: str = "both",
+    longest_side: int | None = None,
     max_pixels: int | None = None,
     canvas_size: tuple[int, int] | None = None,
+    pixel_mapping: str = "image",
     depth_metres: np.ndarray | None = None,
     pixels: np.ndarray | None = None,
     boxes: np.ndarray | None = None,
@@ -82,18 +123,23 @@ def unify_focal_length(
 ) -> UnifiedView:
     """Resizes an image to a focal length, then crops it around its centre if it has to be smaller.
 
-    The new sides are truncated to whole pixels, the intrinsics scaled by the exact factors; points and boxes move with the
-    image.
+    The new sides are truncated to whole pixels; intrinsics, points and boxes move with the image. The authors of the release
+    move points by the factors before truncation instead, which is up to a pixel off: `pixel_mapping` writes them so.
 
     Args:
         frame (`PIL.Image.Image`): RGB image.
         intrinsics (`np.ndarray`): (3, 3) in pixels of `frame`.
         focal_pixels (`float`, *optional*, defaults to `1000.0`): The focal length to have; `None` = leave the size.
         mode (`str`, *optional*, defaults to `"both"`): `"both"` = each axis by its own factor; `"fx"` = both by that of fx,
-            as the released checkpoints were trained.
+            as in the released sample of objects and in DepthLM's code.
+        longest_side (`int`, *optional*): Then resize, or instead with `focal_pixels=None`, until the longer side has so many
+            pixels; the other is rounded. 1024 in the released sample of correspondence.
         max_pixels (`int`, *optional*): Crop to at most so many pixels, keeping the shape: what bounds the tokens.
         canvas_size (`tuple[int, int]`, *optional*): Crop, or pad with black, to exactly this height and width: for encoders
             of one size.
+        pixel_mapping (`str`, *optional*, defaults to `"image"`): How points are written, see `UnifiedView.written_pixels`:
+            `"image"` = where the image shows them; `"truncate"` as in the released depth labels, `"exact"` as in those of
+            correspondence.
         depth_metres (`np.ndarray`, *optional*): (h, w) z-depth of the same view at any resolution.
         pixels (`np.ndarray`, *optional*): (..., 2) points in pixels of `frame`.
         boxes (`np.ndarray`, *optional*): (..., 4) x1, y1, x2, y2 in pixels of `frame`.
@@ -108,25 +154,9 @@ def unify_focal_length(
     """
     size = (frame.height, frame.width)
     intrinsics = checked_intrinsics(intrinsics, size, intrinsics_size)
-    if mode not in MODES:
-        raise ValueError(f"mode={mode!r} is unknown: use one of {', '.join(MODES)}.")
-    if max_pixels is not None and canvas_size is not None:
-        raise ValueError(f"max_pixels={max_pixels} and canvas_size={canvas_size} exclude each other: give one.")
-
-    # The factor of each axis (x, y), and the size it makes.
-    scale = np.ones(2)
-    if focal_pixels is not None:
-        if not 0 < focal_pixels < math.inf:
-            raise ValueError(f"focal_pixels={focal_pixels} must be a positive number of pixels, such as 1000.")
-        focal = np.array([intrinsics[0, 0], intrinsics[0, 0] if mode == "fx" else intrinsics[1, 1]])
-        scale = focal_pixels / focal
-    width, height = (int(side * factor + ROUNDING_PIXELS) for side, factor in zip(frame.size, scale, strict=True))
-    if min(width, height) < 1 or width * height > LARGEST_IMAGE:
-        raise ValueError(
-            f"focal_pixels={focal_pixels} makes an image of {frame.width} x {frame.height} pixels with fx "
-            f"{intrinsics[0, 0]:g} and fy {intrinsics[1, 1]:g} one of {width} x {height}: check the intrinsics, or lower "
-            "focal_pixels."
-        )
+    if pixel_mapping not in PIXEL_MAPPINGS:
+        raise ValueError(f"pixel_mapping={pixel_mapping!r} is unknown: use one of {', '.join(PIXEL_MAPPINGS)}.")
+    scale, (height, width) = _resizing(size, intrinsics, focal_pixels, mode, longest_side)
 
     # The image: resized, then the centred part that is kept.
     # The reducing gap of PIL stays off: the authors' images are plain bicubic.
@@ -135,12 +165,12 @@ def unify_focal_length(
     if (left, top, right, bottom) != (0, 0, width, height):
         resized = resized.crop((left, top, right, bottom))  # what lies outside comes out black
 
-    # The camera (3, 3): scaled by the exact factors, its origin at the corner of what is kept.
+    # All moves with the pixels, so by the factors of the whole sides. The camera (3, 3) has its origin at the corner of what
+    # is kept.
+    factors = (width / frame.width, height / frame.height)
     unified = intrinsics.copy()
-    unified[:2] *= scale[:, None]
+    unified[:2] *= np.array(factors)[:, None]
     unified[:2, 2] -= (left, top)
-
-    # Points and boxes move with the pixels, so by the factors of the truncated size.
     view = UnifiedView(
         frame=resized,
         intrinsics=unified,
@@ -148,8 +178,10 @@ def unify_focal_length(
         pixels=None,
         inside=None,
         boxes=None,
-        factors=(width / frame.width, height / frame.height),
+        factors=factors,
         offset=(left, top),
+        scale=tuple(scale.tolist()),
+        pixel_mapping=pixel_mapping,
     )
     moved = {}
     new_size = (resized.height, resized.width)
@@ -164,6 +196,7 @@ def unify_focal_length(
         for edge in (np.zeros(2), np.array(new_size[::-1])):  # a point on an edge stays on it, whatever is rounded
             moved["pixels"] = np.where(np.isclose(moved["pixels"], edge, rtol=0, atol=1e-9), edge, moved["pixels"])
         moved["inside"] = inside_image(moved["pixels"], new_size)
+        moved["pixels"] = view.written_pixels(moved["pixels"])
     if boxes is not None:
         corners = np.asarray(boxes, dtype=np.float64)
         wrong = ~((corners[..., 0] < corners[..., 2]) & (corners[..., 1] < corners[..., 3]))
@@ -174,13 +207,44 @@ def unify_focal_length(
     return replace(view, **moved)
 
 
+def unified_size(
+    size: tuple[int, int],
+    intrinsics: np.ndarray,
+    *,
+    focal_pixels: float | None = FOCAL_PIXELS,
+    mode: str = "both",
+    longest_side: int | None = None,
+    max_pixels: int | None = None,
+    canvas_size: tuple[int, int] | None = None,
+    pixel_mapping: str = "image",
+) -> tuple[int, int]:
+    """The size that `unify_focal_length` makes of an image, without the image.
+
+    Args:
+        size (`tuple[int, int]`): Height and width of the image.
+        intrinsics (`np.ndarray`): (3, 3) in pixels of the image.
+        focal_pixels (`float`, *optional*, defaults to `1000.0`): As there, and so are the others; `pixel_mapping` changes no
+            size.
+
+    Returns:
+        `tuple[int, int]`: Height and width.
+
+    Raises:
+        ValueError: As there.
+    """
+    intrinsics = checked_intrinsics(intrinsics, size)
+    _, resized = _resizing(size, intrinsics, focal_pixels, mode, longest_side)
+    left, top, right, bottom = _window(resized, max_pixels, canvas_size)
+    return bottom - top, right - left
+
+
 def checked_intrinsics(
     intrinsics: np.ndarray, size: tuple[int, int], intrinsics_size: tuple[int, int] | None = None
 ) -> np.ndarray:
     """Checks that intrinsics can be those of an image.
 
     Args:
-        intrinsics (`np.ndarray`): (3, 3).
+        intrinsics (`np.ndarray`): (3, 3); fy = 0 stands for fx.
         size (`tuple[int, int]`): Height and width of the image.
         intrinsics_size (`tuple[int, int]`, *optional*): Height and width that the intrinsics were written for.
 
@@ -190,7 +254,7 @@ def checked_intrinsics(
     Raises:
         ValueError: They cannot; the message says why.
     """
-    intrinsics = np.asarray(intrinsics, dtype=np.float64)
+    intrinsics = np.array(intrinsics, dtype=np.float64)
     height, width = size
     if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all():
         raise ValueError(f"intrinsics={intrinsics.tolist()} must be nine finite numbers, a 3 x 3 matrix.")
@@ -199,6 +263,8 @@ def checked_intrinsics(
             f"intrinsics are for an image of {intrinsics_size[1]} x {intrinsics_size[0]} pixels (width x height), this one "
             f"has {width} x {height}: scale them to it."
         )
+    if intrinsics[1, 1] == 0:
+        intrinsics[1, 1] = intrinsics[0, 0]
     if not (intrinsics[0, 0] > 0 and intrinsics[1, 1] > 0):
         raise ValueError(f"intrinsics: focal lengths {intrinsics[0, 0]:g} and {intrinsics[1, 1]:g} must be positive.")
     if not (0 < intrinsics[0, 2] < width and 0 < intrinsics[1, 2] < height):
@@ -247,38 +313,38 @@ def estimate_intrinsics(frame: Image.Image, calibrator: Calibrator | None = None
     if calibrator is None:
         logger.warning_once(
             f"No intrinsics and no calibrator: taking a horizontal field of view of {DEFAULT_FIELD_OF_VIEW_DEGREES:g} degrees. "
-            "Metric answers scale with the focal length: give intrinsics or a field of view where they matter."
+            "Metric answers scale with the focal length: give intrinsics, a field of view or a calibrator where they matter."
         )
         return intrinsics_from_field_of_view((frame.height, frame.width), DEFAULT_FIELD_OF_VIEW_DEGREES)
     return intrinsics_from_field_of_view((frame.height, frame.width), float(calibrator(frame)))
 
 
-def depth_model_calibrator(model: PreTrainedModel, image_processor: Callable) -> Calibrator:
-    """Makes a calibrator of a depth model that estimates the field of view, such as DepthPro.
-
-    Args:
-        model (`PreTrainedModel`): An `AutoModelForDepthEstimation` whose output has `field_of_view` in degrees.
-        image_processor (`Callable`): Its image processor.
-
-    Returns:
-        `Calibrator`
-
-    Raises:
-        ValueError: Of the calibrator: the model returns no field of view.
-    """
-
-    def field_of_view_degrees(frame: Image.Image) -> float:
-        inputs = image_processor(images=frame, return_tensors="pt").to(model.device, model.dtype)
-        with torch.inference_mode():
-            outputs = model(**inputs)
-        if outputs.get("field_of_view") is None:
-            raise ValueError(
-                f"{type(model).__name__} estimates no field of view: use a model that does, such as DepthPro with "
-                "use_fov_model=True, or give the field of view."
-            )
-        return float(outputs["field_of_view"].flatten()[0])
-
-    return field_of_view_degrees
+def _resizing(
+    size: tuple[int, int], intrinsics: np.ndarray, focal_pixels: float | None, mode: str, longest_side: int | None
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The factor of each axis (x, y), and the height and width that it makes."""
+    if mode not in MODES:
+        raise ValueError(f"mode={mode!r} is unknown: use one of {', '.join(MODES)}.")
+    if longest_side is not None and longest_side < 1:
+        raise ValueError(f"longest_side={longest_side} must be at least 1 pixel.")
+    sides = np.array(size[::-1], dtype=np.float64)
+    scale = np.ones(2)
+    if focal_pixels is not None:
+        if not 0 < focal_pixels < math.inf:
+            raise ValueError(f"focal_pixels={focal_pixels} must be a positive number of pixels, such as 1000.")
+        scale = focal_pixels / np.array([intrinsics[0, 0], intrinsics[0, 0] if mode == "fx" else intrinsics[1, 1]])
+    if longest_side is None:
+        width, height = (int(side) for side in sides * scale + ROUNDING_PIXELS)
+    else:
+        scale = scale * longest_side / (sides * scale).max()
+        width, height = (round(side) for side in (sides * scale).tolist())
+    if min(width, height) < 1 or width * height > LARGEST_IMAGE:
+        raise ValueError(
+            f"focal_pixels={focal_pixels} and longest_side={longest_side} make an image of {size[1]} x {size[0]} pixels with "
+            f"fx {intrinsics[0, 0]:g} and fy {intrinsics[1, 1]:g} one of {width} x {height}: check the intrinsics, or correct "
+            "these options."
+        )
+    return scale, (height, width)
 
 
 def _window(
@@ -286,6 +352,8 @@ def _window(
 ) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of the centred part that is kept."""
     height, width = kept = size
+    if max_pixels is not None and canvas_size is not None:
+        raise ValueError(f"max_pixels={max_pixels} and canvas_size={canvas_size} exclude each other: give one.")
     if max_pixels is not None:
         if max_pixels < 1:
             raise ValueError(f"max_pixels={max_pixels} must be at least 1.")

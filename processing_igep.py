@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
 
+from .calibrator import calibrator_of
 from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
 from .spatial_prompts import GROUND_TOKEN, depth_question, parse_depth
 from .text_boxes import BoxAnswer, box_question, parse_boxes
@@ -17,7 +18,7 @@ from .text_pixels import DEPTH_STEPS, text_from_pixels
 
 FRAMES_AS_CHOICES = ("video", "images")
 CODE = (  # what loads this class
-    *("processing_igep.py", "focal_unification.py", "spatial_prompts.py"),
+    *("processing_igep.py", "calibrator.py", "focal_unification.py", "spatial_prompts.py"),
     *("text_boxes.py", "text_pixels.py"),
 )
 FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times
@@ -322,10 +323,13 @@ class IGEPProcessor(ProcessorMixin):
         pixel: tuple[float, float],
         intrinsics: np.ndarray | None = None,
         *,
-        calibrator: Calibrator | None = None,
+        calibrator: Calibrator | str | None = None,
         focal_pixels: float | None = FOCAL_PIXELS,
         focal_mode: str = "both",
+        longest_side: int | None = None,
+        max_image_pixels: int | None = None,
         canvas_size: tuple[int, int] | None = None,
+        pixel_mapping: str = "image",
         steps: int = DEPTH_STEPS,
         frames_as: str = "images",
     ) -> BatchFeature:
@@ -338,10 +342,14 @@ class IGEPProcessor(ProcessorMixin):
             pixel (`tuple[float, float]`): x and y in pixels of `frame`, pixel centres at +0.5.
             intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of `frame`. If unknown, the calibrator's, or a default
                 with a warning (see `focal_unification.estimate_intrinsics`).
-            calibrator (`Calibrator`, *optional*): Tells the field of view of an image without intrinsics.
+            calibrator (`Calibrator` or `str`, *optional*): Tells the field of view of an image without intrinsics; or the id of a
+                depth model that does, such as `apple/DepthPro-hf` (see `calibrator.calibrator_of`).
             focal_pixels (`float`, *optional*, defaults to `1000.0`): As in training; `None` leaves the image.
-            focal_mode (`str`, *optional*, defaults to `"both"`): As in training; `"fx"` for the released checkpoints.
+            focal_mode (`str`, *optional*, defaults to `"both"`): As in training; see `focal_unification`.
+            longest_side (`int`, *optional*): As in training: resize until the longer side has so many pixels.
+            max_image_pixels (`int`, *optional*): As in training: crop to so many pixels around the centre.
             canvas_size (`tuple[int, int]`, *optional*): As in training: height and width to crop or pad to.
+            pixel_mapping (`str`, *optional*, defaults to `"image"`): As in training; `"truncate"` for the released checkpoint.
             steps (`int`, *optional*, defaults to `2000`): As in training: N of the text pixels.
             frames_as (`str`, *optional*, defaults to `"images"`): As in training: `"images"` or `"video"`.
 
@@ -349,10 +357,12 @@ class IGEPProcessor(ProcessorMixin):
             The model's inputs, a batch of one.
 
         Raises:
-            ValueError: A pixel outside the image or what the canvas keeps of it, intrinsics that cannot be, or a processor
+            ValueError: A pixel outside the image or what canvas or crop keep of it, intrinsics that cannot be, or a processor
                 that would resize the unified image.
         """
         if intrinsics is None and focal_pixels is not None:
+            if isinstance(calibrator, str):
+                calibrator = calibrator_of(calibrator)
             intrinsics = estimate_intrinsics(frame, calibrator)
         elif intrinsics is None:
             # Nothing is resized to a focal length: any camera will do.
@@ -362,15 +372,19 @@ class IGEPProcessor(ProcessorMixin):
             intrinsics,
             focal_pixels=focal_pixels,
             mode=focal_mode,
+            longest_side=longest_side,
+            max_pixels=max_image_pixels,
             canvas_size=canvas_size,
+            pixel_mapping=pixel_mapping,
             pixels=np.array(pixel, dtype=np.float64),
         )
         size = (view.frame.height, view.frame.width)
         if not view.inside:
             raise ValueError(
-                f"pixel={tuple(pixel)} is outside the {size[1]} x {size[0]} pixels that canvas_size={canvas_size} keeps."
+                f"pixel={tuple(pixel)} is outside the {size[1]} x {size[0]} pixels that canvas_size={canvas_size} and "
+                f"max_image_pixels={max_image_pixels} keep."
             )
-        if focal_pixels is not None:
+        if focal_pixels is not None or longest_side is not None:
             self.check_unified_size(size)
         text = text_from_pixels(view.pixels, size, steps)
         return self.question_inputs([view.frame], depth_question(tuple(text), steps), frames_as=frames_as)

@@ -11,18 +11,58 @@ Masks are added to the attention scores, the form that both `sdpa` and `eager` a
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
-from transformers import DynamicCache, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel
+from transformers.utils import ModelOutput, logging
 
 from .base_vlm import cache_argument, has_three_axes
 
 
+logger = logging.get_logger(__name__)
+
 PADDING = -1  # set of a token that belongs to none
 PREFIX = 0  # block of the tokens that all questions of a set share; questions count from 1
+# Settings of `generate` that change which token greedy decoding takes, with the value that changes nothing.
+BEYOND_GREEDY = {
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "num_beams": 1,
+    "guidance_scale": 1.0,
+    "bad_words_ids": None,
+    "sequence_bias": None,
+    "suppress_tokens": None,
+    "begin_suppress_tokens": None,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "exponential_decay_length_penalty": None,
+    "stop_strings": None,
+    "watermarking_config": None,
+}
+
+
+def beyond_greedy(settings: GenerationConfig) -> dict[str, Any]:
+    """Settings of a model under which `generate(do_sample=False)` may take another token than the likeliest.
+
+    Args:
+        settings (`GenerationConfig`): The model's.
+
+    Returns:
+        `dict[str, Any]`: Those of `BEYOND_GREEDY` that are not neutral.
+    """
+    stated = settings.to_dict()
+    return {name: stated[name] for name, neutral in BEYOND_GREEDY.items() if stated.get(name) not in (None, neutral)}
+
+
+def _in_words(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def may_attend(query_set: Tensor, query_block: Tensor, key_set: Tensor, key_block: Tensor) -> Tensor:
@@ -216,7 +256,9 @@ def answer_questions(
     """Answers many questions about one set of images greedily: one prefill, one cache, one sequence.
 
     The prefix is encoded and cached once. All questions are read in the same pass, and every further step adds one token
-    to each answer that is not finished. Answers are those of `generate(do_sample=False)` on each question alone.
+    to each answer that is not finished. The likeliest token is taken: answers are those of `generate(do_sample=False)` on each
+    question alone, unless the model's `generation_config` has a setting of `BEYOND_GREEDY`, which is not followed; a warning
+    names it once.
 
     Args:
         vlm (`PreTrainedModel`): The base VLM in eval mode, with `sdpa` or `eager` attention.
@@ -232,6 +274,12 @@ def answer_questions(
     Raises:
         ValueError: No question, an empty question, or a prefix of more than one row.
     """
+    ignored = beyond_greedy(vlm.generation_config)
+    if ignored:
+        logger.warning_once(
+            f"Questions of one prefix take the likeliest token; the model's {_in_words(ignored)} in generation_config is not "
+            "followed. Ask them one by one with `generate` to follow it."
+        )
     device = prefix["input_ids"].device
     running = torch.arange(1, len(questions) + 1, device=device)  # (K,) blocks of the answers that are not finished
     input_ids, key_block, inputs = join_prefix(prefix, questions)

@@ -6,10 +6,10 @@ axis when its component is at least `NAMED_COMPONENT`; how strict the parsers ar
 the release shows one question and answer, in the style of SpatialRGPT with boxes written into the text ("Can you confirm if
 bounding box region ... is smaller than bounding box region ...?"), which the others follow.
 
-Parsers take any text and return `None` for what is no answer: nothing is evaluated, nothing raises. A number is at most
-seven digits, a point and twelve digits. Reasoning in `<think>` is cut off before, and thinking that is not closed has no
-answer; only answers about objects are read whole. Where an answer is given several times, the last one counts, but the first
-yes or no and the first box.
+Parsers take any text and return `None` for what is no answer: nothing is evaluated, nothing raises. A number has any length,
+with or without a point and an exponent (`2`, `2.5`, `.5`, `1e1`), and is finite. Reasoning in `<think>` is cut off before, and
+thinking that is not closed has no answer. Where an answer is given several times, the last one counts, but the first yes or no
+and the first box.
 """
 
 import math
@@ -76,14 +76,16 @@ METRES_PER_UNIT = {
     "inche": 0.0254,  # "inches" without its s
 }
 
-_NUMBER = r"(?<![\w.+-])([+-]?[0-9]{1,7}(?:\.[0-9]{1,12})?)(?![\w.]*\d)"
+# Possessive, as all that repeats: no text takes more than linear time.
+_DIGITS = r"[+-]?(?:[0-9]++(?:\.[0-9]++)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
+_NUMBER = rf"(?<![\w.+-])((?>{_DIGITS}))(?![\w.]*\d)"
 _GAP = r"[ \t\n]{0,8}"
-_BARE_NUMBER = re.compile(rf"{_GAP}([+-]?[0-9]{{1,7}}(?:\.[0-9]{{1,12}})?){_GAP}")
+_BARE_NUMBER = re.compile(rf"{_GAP}({_DIGITS}){_GAP}")
 _PAIR = re.compile(rf"\({_GAP}{_NUMBER}{_GAP},{_GAP}{_NUMBER}{_GAP}\)")
 _ANGLE = re.compile(rf"{_NUMBER}{_GAP}(?:degrees?\b|deg\b|°)", re.IGNORECASE)
 _YAW, _PITCH, _ROLL = (
     re.compile(
-        rf"\b{name}{_GAP}={_GAP}([+-]?[0-9]{{1,7}}(?:\.[0-9]{{1,12}})?)(?![\w.]*\d){_GAP}(?:°|degrees?\b|deg\b|,|;|\.|$)",
+        rf"\b{name}{_GAP}={_GAP}((?>{_DIGITS}))(?![\w.]*\d){_GAP}(?:°|degrees?\b|deg\b|,|;|\.|$)",
         re.IGNORECASE,
     )
     for name in ("yaw", "pitch", "roll")
@@ -95,7 +97,7 @@ _LENGTH = re.compile(
 )
 _CLOCK = re.compile(rf"{_NUMBER}{_GAP}o['’]{_GAP}clock\b", re.IGNORECASE)
 _POLARITY = re.compile(r"\b(?:(yes|correct|true|indeed)|(no|not|incorrect|wrong|false))\b", re.IGNORECASE)
-_BOX = re.compile(r"\([ ]{0,4}" + r"[ ]{0,4},[ ]{0,4}".join([r"([0-9]{1,7})"] * 4) + r"[ ]{0,4}\)")
+_BOX = re.compile(r"\([ ]{0,4}" + r"[ ]{0,4},[ ]{0,4}".join([r"([0-9]++)"] * 4) + r"[ ]{0,4}\)")
 
 
 def depth_question(text_xy: tuple[int, int], steps: int = 2000) -> str:
@@ -147,7 +149,7 @@ def parse_depth(text: str) -> float | None:
         return None
     found = _BARE_NUMBER.fullmatch(answer[start + len("<answer>") : end])
     metres = None if found is None else float(found.group(1))
-    return metres if metres is not None and metres > 0 else None
+    return metres if metres is not None and 0 < metres < math.inf else None
 
 
 def correspondence_question(text_xy: tuple[int, int], think: bool = False) -> str:
@@ -254,8 +256,12 @@ def parse_translation_direction(text: str) -> tuple[float, float, float] | None:
     found = _last(_VECTOR, text)
     if found is None:
         return None
+    largest = max(map(abs, found))  # of numbers of any length, whose squares may be beyond floating point
+    if not largest > 1e-6:
+        return None
+    found = [component / largest for component in found]
     length = math.hypot(*found)
-    return tuple(component / length for component in found) if length > 1e-6 else None
+    return tuple(component / length for component in found)
 
 
 def translation_distance_answer(metres: float) -> str:
@@ -274,9 +280,10 @@ def region(text_box: tuple[int, int, int, int]) -> str:
     return "bounding box region ({}, {}, {}, {})".format(*text_box)
 
 
-def confirm_question(first: str, relation: str, second: str) -> str:
-    """Asks whether one region stands in a relation ("smaller than", "to the left of") to another."""
-    return f"Can you confirm if {first} is {relation} {second}?"
+def confirm_question(first: str, relation: str, second: str, meant: str = "") -> str:
+    """Asks whether one region stands in a relation ("smaller than", "to the left of") to another, in the frame that is meant
+    ("in the image")."""
+    return f"Can you confirm if {first} is {relation} {second}{' ' if meant else ''}{meant}?"
 
 
 def confirm_answer(first: str, relation: str, second: str, holds: bool) -> str:
@@ -304,9 +311,10 @@ def measure_answer(quantity: str, metres: float) -> str:
     return f"{quantity[0].upper()}{quantity[1:]} is {metres:.2f} meters."
 
 
-def clock_question(start: str, target: str) -> str:
-    """Asks where one region is as seen from another, on a clock face on the ground with 12 away from the camera."""
-    return f"If you are at {start}, facing away from the camera, in which clock direction is {target}?"
+def clock_question(start: str, target: str, facing: str) -> str:
+    """Asks where one region is as seen from another, on a clock face on the ground, 12 being where one faces ("as the camera
+    does")."""
+    return f"If you are at {start}, facing {facing}, in which clock direction is {target}?"
 
 
 def clock_answer(start: str, target: str, hour: int) -> str:
@@ -316,33 +324,51 @@ def clock_answer(start: str, target: str, hour: int) -> str:
 
 def parse_polarity(text: str) -> bool | None:
     """Whether an answer affirms: the first word that says so, or denies, decides."""
-    found = _POLARITY.search(text) if isinstance(text, str) else None
+    answer = _without_thought(text)
+    found = None if answer is None else _POLARITY.search(answer)
     return None if found is None else found.group(1) is not None
 
 
 def parse_choice(text: str) -> tuple[int, int, int, int] | None:
     """The first box that an answer names, in text steps."""
-    found = _BOX.search(text) if isinstance(text, str) else None
-    return None if found is None else tuple(int(number) for number in found.groups())
+    answer = _without_thought(text)
+    found = None if answer is None else _BOX.search(answer)
+    if found is None:
+        return None
+    numbers = [float(number) for number in found.groups()]  # `int` refuses thousands of digits
+    return tuple(map(int, numbers)) if all(map(math.isfinite, numbers)) else None
 
 
 def parse_length(text: str) -> float | None:
     """The last length of an answer in metres: a number with its unit, metric or feet and inches; not negative."""
-    found = _LENGTH.findall(text) if isinstance(text, str) else []
+    answer = _without_thought(text)
+    found = [] if answer is None else _LENGTH.findall(answer)
     if not found:
         return None
     number, unit = found[-1]
     metres = float(number) * METRES_PER_UNIT[unit.lower()]
-    return metres if metres >= 0 else None
+    return metres if 0 <= metres < math.inf else None
 
 
 def parse_clock(text: str) -> int | None:
     """The last hour of an answer, 1 to 12."""
-    found = _CLOCK.findall(text) if isinstance(text, str) else []
-    if not found:
+    found = _last(_CLOCK, text)
+    if found is None:
         return None
-    hour = float(found[-1])
+    (hour,) = found
     return int(hour) if hour.is_integer() and 1 <= hour <= 12 else None
+
+
+def longest_answer(question: str) -> int:
+    """How many tokens an answer may need.
+
+    Args:
+        question (`str`): As the model is asked.
+
+    Returns:
+        `int`: 256 where the prompt asks for thinking, as the authors decode the released checkpoints, else 64.
+    """
+    return 256 if "<think>" in question else 64
 
 
 def _without_thought(text: str) -> str | None:
@@ -361,7 +387,8 @@ def _last(pattern: re.Pattern, text: str) -> tuple[float, ...] | None:
     found = pattern.findall(answer)
     if not found:
         return None
-    return tuple(float(number) for number in ([found[-1]] if isinstance(found[-1], str) else found[-1]))
+    numbers = tuple(float(number) for number in ([found[-1]] if isinstance(found[-1], str) else found[-1]))
+    return numbers if all(map(math.isfinite, numbers)) else None
 
 
 def _finite(value: float) -> float:

@@ -6,15 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import DepthProConfig, DepthProForDepthEstimation, DepthProImageProcessor
-from transformers.modeling_outputs import DepthEstimatorOutput
 
 from igep import focal_unification
 from igep.camera_geometry import project
 from igep.focal_unification import (
-    depth_model_calibrator,
     estimate_intrinsics,
     intrinsics_from_field_of_view,
+    unified_size,
     unify_focal_length,
 )
 
@@ -37,17 +35,60 @@ RELEASED = camera(902.4662475585938, 901.3929443359375, 511.38848876953125, 383.
 def test_released_reference_case():
     view = unify_focal_length(Image.new("RGB", (1024, 768)), RELEASED, mode="fx")
     assert view.frame.size == (1134, 851)
-    np.testing.assert_allclose(
-        view.intrinsics, camera(1000, 998.8106998731977, 566.6566369135359, 425.2090168765644), rtol=1e-12
-    )
+    # The release's intrinsics are those before the sides became whole.
+    released = camera(1000, 998.8106998731977, 566.6566369135359, 425.2090168765644)
+    np.testing.assert_allclose(np.diag([*view.scale, 1]) @ RELEASED, released, rtol=1e-12)
+    np.testing.assert_allclose(view.intrinsics, released, rtol=1e-3)
+    np.testing.assert_allclose(view.intrinsics, np.diag([*view.factors, 1]) @ RELEASED, rtol=1e-12)
 
 
 def test_each_axis_by_its_own_factor():
     view = unify_focal_length(Image.new("RGB", (1024, 768)), RELEASED)
     assert view.frame.size == (1134, 852)
-    assert view.intrinsics[0, 0] == pytest.approx(1000)
-    assert view.intrinsics[1, 1] == pytest.approx(1000)
-    assert view.intrinsics[1, 2] == pytest.approx(383.7367858886719 * 1000 / 901.3929443359375)
+    assert view.intrinsics[0, 0] == pytest.approx(1000, abs=1)
+    assert view.intrinsics[1, 1] == pytest.approx(1000, abs=1)
+    assert view.scale == pytest.approx((1000 / 902.4662475585938, 1000 / 901.3929443359375))
+
+
+def test_the_sizes_of_the_released_samples():
+    """What the authors' label files say of their images; the camera of the pose sample is worked out from both sizes."""
+    pose = camera(750 * 1752 / 2830.5, 750 * 1168 / 1884.5, 876, 584)
+    depth = {"size": (1168, 1752), "intrinsics": pose}
+    assert unified_size(**depth, focal_pixels=750) == (1884, 2830)
+    assert unified_size(**depth, focal_pixels=750, mode="fx") != (1884, 2830)  # so not by fx alone
+    assert unified_size((768, 1024), RELEASED, mode="fx") == (851, 1134)
+    eth3d = camera(500, 500, 300, 200)
+    assert unified_size((400, 600), eth3d, focal_pixels=None, longest_side=1024) == (683, 1024)
+    assert unified_size((400, 600), eth3d, longest_side=1024) == (683, 1024)
+    with pytest.raises(ValueError, match="longest_side=0 must be at least 1"):
+        unified_size((400, 600), eth3d, longest_side=0)
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "fx"}, {"longest_side": 37}, {"max_pixels": 200}])
+def test_size_without_the_image(options):
+    for width, height, focal in ((40, 31, 37.0), (17, 60, 23.0)):
+        intrinsics = camera(focal, focal * 1.07, width / 2.1, height / 1.9)
+        view = unify_focal_length(Image.new("RGB", (width, height)), intrinsics, focal_pixels=41, **options)
+        assert unified_size((height, width), intrinsics, focal_pixels=41, **options) == view.frame.size[::-1]
+
+
+def test_pixels_as_the_release_writes_them():
+    """Depth labels: `int(u s)`; correspondence: `u s`; both of 0-based columns and rows, over the whole size of the image."""
+    intrinsics, size = camera(559.62, 558.14, 361.87, 241.99), (640, 480)
+    index = np.stack(np.meshgrid([0, 1, 17, 318, 639], [0, 2, 55, 479]), -1).reshape(-1, 2)
+    factor = 1000 / 559.62
+    for mapping, wanted in (("exact", index * factor), ("truncate", np.floor(index * factor))):
+        view = unify_focal_length(
+            Image.new("RGB", size), intrinsics, mode="fx", pixel_mapping=mapping, pixels=index + 0.5
+        )
+        assert view.frame.size == (1143, 857)
+        np.testing.assert_allclose(view.pixels - 0.5, wanted.clip(max=np.array(view.frame.size) - 0.5), atol=1e-6)
+        assert view.inside.all()
+        lost = 1 / factor if mapping == "truncate" else 1e-9
+        inner = (index < np.array(size) - 1).all(1)
+        assert np.abs(view.read_pixels(view.pixels) - index - 0.5)[inner].max() < lost
+    with pytest.raises(ValueError, match="pixel_mapping='round' is unknown"):
+        unify_focal_length(Image.new("RGB", size), intrinsics, pixel_mapping="round")
 
 
 def test_pose_focal_length_and_no_change():
@@ -79,7 +120,7 @@ def test_sides_that_are_whole_lose_no_pixel_to_rounding():
     st.data(),
 )
 def test_points_and_rays_move_together(width, height, fx, fy, focal, mode, data):
-    """A 3D point projects to the same content before and after, to the fraction of a pixel that truncation takes."""
+    """A 3D point projects to the same content before and after, exactly, however the sides were truncated."""
     intrinsics = camera(fx, fy, width / 2, height / 2)
     x, y = (data.draw(st.floats(0, side)) for side in (width, height))
     view = unify_focal_length(
@@ -87,7 +128,7 @@ def test_points_and_rays_move_together(width, height, fx, fy, focal, mode, data)
     )
     point = np.array([(x - width / 2) / fx, (y - height / 2) / fy, 1.0])
     projected, _ = project(torch.from_numpy(point)[None].float(), torch.from_numpy(view.intrinsics).float())
-    assert np.abs(projected[0].numpy() - view.pixels).max() < 1.01
+    assert np.abs(projected[0].numpy() - view.pixels).max() < 1e-3
     assert view.inside
     np.testing.assert_allclose(view.to_original(view.pixels), [x, y], atol=1e-9)
 
@@ -183,56 +224,6 @@ def test_without_a_calibrator_one_warning(monkeypatch):
     assert intrinsics[0, 0] == pytest.approx(300 * 3**0.5)
     (warning,) = said
     assert "60 degrees" in warning
-
-
-def tiny_depth_pro(use_fov_model):
-    vision = {
-        "model_type": "dinov2",
-        "num_hidden_layers": 2,
-        "hidden_size": 16,
-        "num_attention_heads": 2,
-        "patch_size": 4,
-        "mlp_ratio": 2,
-        "use_mask_token": False,
-    }
-    config = DepthProConfig(
-        patch_size=16,
-        fusion_hidden_size=16,
-        intermediate_hook_ids=[1, 0],
-        intermediate_feature_dims=[10, 8],
-        scaled_images_ratios=[0.5, 1.0],
-        scaled_images_overlap_ratios=[0.0, 0.2],
-        scaled_images_feature_dims=[12, 12],
-        use_fov_model=use_fov_model,
-        image_model_config=vision | {"image_size": 16},
-        patch_model_config=vision | {"image_size": 16},
-        fov_model_config=vision | {"image_size": 16},
-        num_fov_head_layers=0,
-    )
-    torch.manual_seed(0)
-    return DepthProForDepthEstimation(config).eval()
-
-
-def test_depth_pro_calibrates():
-    model = tiny_depth_pro(use_fov_model=True)
-    processor = DepthProImageProcessor(size={"height": 32, "width": 32})
-    calibrator = depth_model_calibrator(model, processor)
-    frame = gradient(64, 48)
-    with torch.no_grad():
-        expected = model(**processor(images=frame, return_tensors="pt")).field_of_view.item()
-    assert calibrator(frame) == pytest.approx(expected)
-
-
-def test_a_depth_model_without_field_of_view_is_named():
-    class Plain(torch.nn.Module):
-        device, dtype = torch.device("cpu"), torch.float32
-
-        def forward(self, pixel_values):
-            return DepthEstimatorOutput(predicted_depth=pixel_values[:, 0])
-
-    processor = DepthProImageProcessor(size={"height": 32, "width": 32})
-    with pytest.raises(ValueError, match="Plain estimates no field of view"):
-        depth_model_calibrator(Plain(), processor)(gradient(64, 48))
 
 
 # ---- Cameras that cannot be

@@ -8,6 +8,7 @@ from tiny_checkpoints import random_frames, save_checkpoint
 from tiny_training import SlantedWalls, make_trainer, weights
 from torch.nn.functional import cross_entropy
 
+from igep import question_packing
 from igep.base_vlm import cache_argument
 from igep.question_packing import (
     additive_mask,
@@ -368,6 +369,22 @@ def test_the_prefix_is_read_once_and_cached_once():
     answer_questions(model.vlm, prefix, ids, max_new_tokens=3, eos_token_ids=[-1])
     assert calls == ["encoder"]
     assert widths == [(1, prefix["input_ids"].shape[1] + sum(map(len, ids))), (1, 4), (1, 4)]
+
+
+def test_settings_that_it_does_not_follow_are_said_once(monkeypatch):
+    model, processor = build("llava_onevision")
+    prefix, ids = processor.packed_question_inputs(random_frames(2), ["a"])
+    said = []
+    monkeypatch.setattr(question_packing.logger, "warning", said.append)
+    question_packing.logger.warning_once.cache_clear()
+    options = {"max_new_tokens": 1, "eos_token_ids": [0]}
+    answer_questions(model.vlm, prefix, ids, **options)
+    assert said == []
+    model.vlm.generation_config.repetition_penalty = 1.3
+    for _ in range(2):
+        answer_questions(model.vlm, prefix, ids, **options)
+    (warning,) = said
+    assert "repetition_penalty=1.3 in generation_config is not followed" in warning
 
 
 def test_bad_questions_are_errors():

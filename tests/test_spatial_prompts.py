@@ -136,6 +136,12 @@ def test_direction_comes_back(vector):
         ("<think> about 9 </think> <answer> 1.5 </answer> meters", 1.5),
         ("<answer>1</answer> no, <answer>3.5</answer>", 3.5),
         ("<answer>+2</answer>", 2.0),
+        ("<answer>.5</answer>", 0.5),
+        ("<answer>1e1</answer>", 10.0),
+        ("<answer>1.25E-1</answer>", 0.125),
+        ("<answer>12345678</answer>", 12345678.0),
+        ("<answer>2.3456789012345678</answer>", 2.345678901234568),
+        ("<answer>" + "0" * 5000 + "2</answer>", 2.0),
     ],
 )
 def test_depths_that_count(text, metres):
@@ -145,14 +151,29 @@ def test_depths_that_count(text, metres):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "about two metres", "2.37", "<answer>1.2.3</answer>", "<answer>NaN</answer>", "<answer>1e400</answer>"),
-        *("<answer>inf</answer>", "<answer>1e3</answer>", "<answer> 2.37", "2.37</answer>", "<answer>-2</answer>"),
+        *(
+            "",
+            "about two metres",
+            "2.37",
+            "<answer>1.2.3</answer>",
+            "<answer>NaN</answer>",
+            "<answer>1e400</answer>",
+            "<answer>" + "9" * 5000 + "</answer>",
+        ),
+        *(
+            "<answer>inf</answer>",
+            "<answer>e3</answer>",
+            "<answer>1e</answer>",
+            "<answer>.</answer>",
+            "<answer> 2.37",
+            "2.37</answer>",
+            "<answer>-2</answer>",
+        ),
         *("<answer>0</answer>", "<answer></answer>", "<answer>2 meters</answer>", "<answer>1 2</answer>"),
         *(
             "<think> <answer>2</answer>",
             "<answer>2</answer><answer>3",
             "<answer>٣</answer>",
-            "<answer>12345678</answer>",
         ),
         *("<think><answer>2</answer></think>", "<answer>0x10</answer>", "<answer>1_0</answer>", "</answer><answer>"),
     ],
@@ -174,7 +195,9 @@ def test_depths_that_do_not(text):
         ("(1000, 52)", None),
         ("(-1, 52)", None),
         ("(1.2.3, 4)", None),
-        ("(1e2, 4)", None),
+        ("(1e2, 4)", (100, 4)),
+        ("(.5, 4)", (0.5, 4)),
+        ("(1e400, 4)", None),
         ("(1, 2, 3)", None),
         ("(nan, 4)", None),
     ],
@@ -204,6 +227,9 @@ def test_places(text, place):
         (parse_translation_direction, "(1, 2)", None),
         (parse_translation_distance, "Translation distance: 1.98 meters", 1.98),
         (parse_translation_distance, "1.98 m", 1.98),
+        (parse_translation_distance, ".5 m", 0.5),
+        (parse_translation_distance, "1e1 meters", 10.0),
+        (parse_translation_direction, "(0, 1e300, 0)", (0, 1, 0)),
         (parse_translation_distance, "1.98 metres", 1.98),
         (parse_translation_distance, "-1.98 meters", None),
         (parse_translation_distance, "1.98 miles", None),
@@ -230,7 +256,26 @@ def test_what_is_no_text_is_no_answer(parser, text):
 
 @pytest.mark.parametrize("parser", PARSERS)
 @pytest.mark.parametrize(
-    "piece", ["(", "1", "1.", " ", "(1, ", "<answer>", "<think>", "Yaw=", "1 ", "+", "1.1", "(1,1,", "yaw  ", "a1"]
+    "piece",
+    [
+        "(",
+        "1",
+        "1.",
+        " ",
+        "(1, ",
+        "<answer>",
+        "<think>",
+        "Yaw=",
+        "1 ",
+        "+",
+        "1.1",
+        "(1,1,",
+        "yaw  ",
+        "a1",
+        "1e1",
+        ".1",
+        "e",
+    ],
 )
 def test_parsers_take_linear_time(parser, piece):
     assert grows_linearly(parser, piece)

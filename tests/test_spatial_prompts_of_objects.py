@@ -60,6 +60,17 @@ def test_answers_come_back(holds, metres, hour, box):
         (parse_polarity, "to the right", None),
         (parse_polarity, "", None),
         (parse_polarity, "Notable", None),
+        (parse_polarity, "<think> No, wait. </think> Yes.", True),
+        (parse_polarity, "<think> Yes", None),
+        (parse_choice, "<think> (5, 6, 7, 8)? </think> Region (1, 2, 3, 4)", (1, 2, 3, 4)),
+        (parse_length, "<think> 9 m </think> 2 m", 2.0),
+        (parse_length, "<think> 9 m", None),
+        (parse_clock, "<think> 3 o'clock </think> 4 o'clock", 4),
+        (parse_length, ".5 m", 0.5),
+        (parse_length, "1e1 cm", 0.1),
+        (parse_length, "123456789 mm", 123456.789),
+        (parse_choice, "(12345678, 2, 3, 4)", (12345678, 2, 3, 4)),
+        (parse_choice, "(" + "9" * 5000 + ", 2, 3, 4)", None),
         (parse_length, "about 1.5 meters", 1.5),
         (parse_length, "150 cm", 1.5),
         (parse_length, "10 feet", 3.048),
@@ -104,6 +115,6 @@ def test_what_is_no_text_is_no_answer(parser, text):
 
 
 @pytest.mark.parametrize("parser", PARSERS)
-@pytest.mark.parametrize("piece", ["(", "1", "1.", " ", "(1, ", "1 m", "1 o'", "no", "a1"])
+@pytest.mark.parametrize("piece", ["(", "1", "1.", " ", "(1, ", "1 m", "1 o'", "no", "a1", "1e1", ".1"])
 def test_parsers_take_linear_time(parser, piece):
     assert grows_linearly(parser, piece)

@@ -24,6 +24,7 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.centre_square import crop_to_centre
 from igep.trainers.data.mixture import MixtureDataset
 from igep.trainers.data.row_texts import add_words, row_texts, unknown_words
+from igep.trainers.data.vlm3.written_rows import WrittenRows
 from igep.trainers.evaluation.depth_baselines import baselines_of_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.loop.load_rows import MixedRowOptions, load_datasets
@@ -220,20 +221,28 @@ def check_image_sizes(mixture: MixtureDataset, processor: IGEPProcessor) -> None
     """Raises where the processor would resize images of a unified focal length, which undoes it.
 
     Args:
-        mixture (`MixtureDataset`): What is trained on; the first row of each part that unifies is looked at.
+        mixture (`MixtureDataset`): What is trained on; every camera of the parts that unify is looked at.
         processor (`IGEPProcessor`): Processor of the model.
 
     Raises:
         ValueError: The processor resizes by more than whole patches; the message names the part and the remedy.
     """
+    right: set[tuple[int, int]] = set()
     for part in mixture.parts:
-        if part.dataset.usage.get("focal_pixels") is None:
+        rows = part.dataset
+        if rows.usage.get("focal_pixels") is None and rows.usage.get("longest_side") is None:
             continue
-        for frame in part.dataset.example(0, 0).frames:
-            try:
-                processor.check_unified_size((frame.height, frame.width))
-            except ValueError as error:
-                raise ValueError(f"mixture entry {part.name!r}: {error}") from error
+        if isinstance(rows, WrittenRows):
+            sizes = rows.unified_sizes()
+        else:  # a class of the user's, which must be read to be known
+            sizes = ((rows.sample_ids[0], (frame.height, frame.width)) for frame in rows.example(0, 0).frames)
+        for name, size in sizes:
+            if size not in right:
+                try:
+                    processor.check_unified_size(size)
+                except ValueError as error:
+                    raise ValueError(f"mixture entry {part.name!r}, {name}: {error}") from error
+                right.add(size)
 
 
 def summary(log_history: Sequence[dict[str, float]], compared: Mapping[str, Mapping[str, float]] | None = None) -> str:

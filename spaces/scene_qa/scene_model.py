@@ -48,7 +48,10 @@ class Usage:
         frames_as (`str`): `video` or `images`.
         focal_pixels (`float` or `None`): Unified focal length of depth questions.
         focal_mode (`str`): How the axes are unified.
+        longest_side (`int` or `None`): Pixels of the longer side of images.
+        max_image_pixels (`int` or `None`): Pixels that images are cropped to.
         canvas_size (`tuple[int, int]` or `None`): Height and width that unified images are cropped or padded to.
+        pixel_mapping (`str`): How a pixel becomes text.
         text_pixel_steps (`int`): Numbers per axis of a text pixel.
         multi_turn (`bool`): It has seen conversations of several questions.
         where_questions (`tuple[str, ...]`): What "where is {object}?" becomes; the answers are joined.
@@ -60,13 +63,22 @@ class Usage:
     frames_as: str = "video"
     focal_pixels: float | None = 1000.0
     focal_mode: str = "both"
+    longest_side: int | None = None
+    max_image_pixels: int | None = None
     canvas_size: tuple[int, int] | None = None
+    pixel_mapping: str = "image"
     text_pixel_steps: int = 2000
     multi_turn: bool = True
     where_questions: tuple[str, ...] = (
         'Locate the {object} and report its bounding box coordinates as JSON: [{{"bbox_2d": [x1, y1, x2, y2]}}].',
     )
     examples: tuple[str, ...] = ()
+
+    @property
+    def newer_depth_options(self) -> dict:
+        """Options of depth questions that a processor of an older model does not take, and such a model does not name."""
+        newer = {"longest_side": None, "max_image_pixels": None, "pixel_mapping": "image"}
+        return {name: vars(self)[name] for name, unset in newer.items() if vars(self)[name] != unset}
 
     @classmethod
     def read(cls, fields: dict) -> "Usage":
@@ -236,6 +248,7 @@ class SceneModel:
                 canvas_size=self.usage.canvas_size,
                 steps=self.usage.text_pixel_steps,
                 frames_as=self.usage.frames_as,
+                **self.usage.newer_depth_options,
             )
         except ValueError as error:
             logger.warning("a distance cannot be asked for: %s", error)

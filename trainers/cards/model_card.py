@@ -20,6 +20,12 @@ from igep.trainers.package_files import CARD_TEMPLATES
 
 PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub finds videos by the tag
 TASKS = ("depth", "correspondence", "pose", "objects")  # whose questions VLM3 worded
+AS_IT_IS = {  # usage of a model that was trained on images as they are, or before these options
+    **dict.fromkeys(("focal_pixels", "longest_side", "max_image_pixels", "canvas_size")),
+    "focal_mode": "both",
+    "pixel_mapping": "image",
+    "geometry_inputs": "none",
+}
 DEFAULT_QUESTION = "How far is the chair?"
 LOCAL_PATH = re.compile(r"(?<!name_or)_(path|file|folder|dir|root): (?!null)")
 OF_ANSWERS = ("cross-entropy of the answers", "grounding among boxes")  # how the names of their losses begin
@@ -58,7 +64,7 @@ def model_card(
 def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluation], licence: str | None) -> str:
     name = repo_id.split("/")[-1]
     base = run["base_model"]
-    usage = {"focal_pixels": None, "focal_mode": "both", "canvas_size": None, "geometry_inputs": "none"} | run["usage"]
+    usage = AS_IT_IS | run["usage"]
     ground_inputs = usage.get("ground_geometry_inputs")
     example = next((question for question in usage["examples"] if question.strip()), DEFAULT_QUESTION)
     found, licence_text = inherited_licence(run, licence)
@@ -102,7 +108,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         ground_question=json.dumps(GROUND_ONE.format(description="The chair at the window."), ensure_ascii=False),
         taught_boxes=any(part["task"] == TEXT_BOXES for part in run["data"]),
         adapter_only=run["adapter_only"],
-        usage=usage | {"frames_as": json.dumps(usage["frames_as"]), "focal_mode": json.dumps(usage["focal_mode"])},
+        usage=usage | {name: json.dumps(usage[name]) for name in ("frames_as", "focal_mode", "pixel_mapping")},
         example=json.dumps(example, ensure_ascii=False),
         losses=[{"name": in_markdown(loss["name"]), "weight": float(loss["weight"])} for loss in run["losses"]],
         data=[

@@ -19,7 +19,10 @@ from igep.trainers.data.vlm3.vlm3_options import USAGE_FIELDS, VLM3Options
 
 
 RUN_FILE = "training_run.json"
-OF_DEPTH = ("focal_pixels", "focal_mode", "canvas_size", "text_pixel_steps")  # which the Space and the card show
+OF_DEPTH = (  # arguments of `depth_question_inputs`, which the Space and the card show
+    *("focal_pixels", "focal_mode", "longest_side", "max_image_pixels", "canvas_size", "pixel_mapping"),
+    "text_pixel_steps",
+)
 LOOKED_AT_ROWS = 24  # for example questions
 NUM_EXAMPLES = 6
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from igep.focal_unification import FOCAL_PIXELS, checked_intrinsics, intrinsics_from_field_of_view
-from igep.spatial_prompts import parse_depth
+from igep.spatial_prompts import DEPTH_QUESTION, longest_answer, parse_depth
 from igep.text_pixels import DEPTH_STEPS
 from igep.trainers.cards.usage import read_usage, task_options
 from igep.trainers.data.row_source import RowText
@@ -90,11 +90,15 @@ def ask_depth(
     *,
     intrinsics: np.ndarray | None = None,
     field_of_view_degrees: float | None = None,
+    calibrator: str | None = None,
     focal_pixels: float | None = FOCAL_PIXELS,
     focal_mode: str = "both",
+    longest_side: int | None = None,
+    max_image_pixels: int | None = None,
     canvas_size: tuple[int, int] | None = None,
+    pixel_mapping: str = "image",
     steps: int = DEPTH_STEPS,
-    max_new_tokens: int = 128,
+    max_new_tokens: int | None = None,
     device: str | None = None,
     frames_as: Literal["video", "images"] = "images",
 ) -> float:
@@ -106,11 +110,15 @@ def ask_depth(
         pixel (`tuple[int, int]`): Column and row, counted from 0.
         intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of the image.
         field_of_view_degrees (`float`, *optional*): Horizontal field of view, where intrinsics are unknown.
+        calibrator (`str`, *optional*): Id of a depth model that estimates the camera where neither is given.
         focal_pixels (`float`, *optional*, defaults to `1000.0`): As in training; `None` leaves the image.
         focal_mode (`str`, *optional*, defaults to `"both"`): As in training.
+        longest_side (`int`, *optional*): As in training.
+        max_image_pixels (`int`, *optional*): As in training.
         canvas_size (`tuple[int, int]`, *optional*): As in training: height and width to crop or pad to.
+        pixel_mapping (`str`, *optional*, defaults to `"image"`): As in training.
         steps (`int`, *optional*, defaults to `2000`): As in training: N of the text pixels.
-        max_new_tokens (`int`, *optional*, defaults to `128`): Longest answer in tokens.
+        max_new_tokens (`int`, *optional*): Longest answer in tokens; by default as the prompt wants.
         device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
         frames_as (`str`, *optional*, defaults to `"images"`): As in training: `"images"` or `"video"`.
 
@@ -123,7 +131,8 @@ def ask_depth(
         VideoError: An image that cannot be used.
         OSError: No model at `model_dir`.
     """
-    if max_new_tokens < 1:
+    longest = longest_answer(DEPTH_QUESTION) if max_new_tokens is None else max_new_tokens
+    if longest < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens}: give 1 or more.")
     frames = read_frames(image, None)
     if len(frames) != 1:
@@ -144,13 +153,17 @@ def ask_depth(
         frame,
         (column + 0.5, row + 0.5),
         intrinsics,
+        calibrator=calibrator,
         focal_pixels=focal_pixels,
         focal_mode=focal_mode,
+        longest_side=longest_side,
+        max_image_pixels=max_image_pixels,
         canvas_size=canvas_size,
+        pixel_mapping=pixel_mapping,
         steps=steps,
         frames_as=frames_as,
     )
-    (answer,) = generate_texts(model, processor, inputs, max_new_tokens)
+    (answer,) = generate_texts(model, processor, inputs, longest)
     metres = parse_depth(answer)
     if metres is None:
         raise UnparsedAnswerError(
@@ -175,7 +188,8 @@ def depth_options(model_dir: str | Path) -> dict[str, Any]:
     trained = task_options(usage, "depth")
     if not trained:
         return {}
-    options = {name: trained[name] for name in ("focal_pixels", "focal_mode") if name in trained}
+    unchanged = ("focal_pixels", "focal_mode", "longest_side", "max_image_pixels", "pixel_mapping")
+    options = {name: trained[name] for name in unchanged if name in trained}
     if trained.get("canvas_size") is not None:
         options["canvas_size"] = tuple(trained["canvas_size"])
     if "text_pixel_steps" in trained:

@@ -5,8 +5,10 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+import numpy as np
 
-PIXEL_OPTIONS = ("intrinsics", "field_of_view", "focal", "canvas", "steps", "output")
+
+SPATIAL_OPTIONS = ("intrinsics", "field_of_view", "calibrator", "focal", "canvas", "steps")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,11 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         OSError: There is no model of the name.
     """
     options = _parser().parse_args(arguments)
+    if options.second is not None or (options.question is not None and "<box " in options.question):
+        return _ask_spatial(options)
     if options.pixel is not None:
         return _ask_pixel(options)
-    given = [name for name in PIXEL_OPTIONS if vars(options)[name] is not None]
+    given = [name for name in (*SPATIAL_OPTIONS, "output") if vars(options)[name] is not None]
     if given:
-        raise ValueError(f"--{given[0].replace('_', '-')} is about a pixel: give --pixel X Y.")
+        raise ValueError(
+            f"--{given[0].replace('_', '-')} is about a pixel, two images or boxes: give --pixel X Y, --second IMAGE, or a "
+            "question with <box X1 Y1 X2 Y2>."
+        )
     if options.question is None:
         raise ValueError("there is nothing to answer: give a question, or --pixel X Y.")
     # Imported here: loading transformers takes seconds, and neither `--help` nor a wrong option needs it.
@@ -53,15 +60,9 @@ def _ask_pixel(options: argparse.Namespace) -> int:
         raise ValueError(f"a question ({options.question!r}) and --pixel: give one of them.")
     if options.frames is not None:
         raise ValueError("--frames is about videos: a pixel is asked about in one image.")
-    import numpy as np
-
     from igep.trainers.commands.ask import ask_depth, depth_options
     from igep.trainers.commands.point_picture import save_point_picture
 
-    intrinsics = None
-    if options.intrinsics is not None:
-        fx, fy, cx, cy = options.intrinsics
-        intrinsics = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     # What is not given is as the model was trained or, where it does not say, the default of `ask_depth`.
     given = {
         "focal_pixels": options.focal,
@@ -73,13 +74,16 @@ def _ask_pixel(options: argparse.Namespace) -> int:
     given = depth_options(options.model) | {name: value for name, value in given.items() if value is not None}
     if options.focal == 0:
         given["focal_pixels"] = None
+    if options.canvas is not None:
+        given["max_image_pixels"] = None  # the two exclude each other
     with contextlib.redirect_stdout(sys.stderr):
         metres = ask_depth(
             options.model,
             options.video,
             tuple(options.pixel),
-            intrinsics=intrinsics,
+            intrinsics=_matrix(options.intrinsics),
             field_of_view_degrees=options.field_of_view,
+            calibrator=options.calibrator,
             device=options.device,
             **given,
         )
@@ -89,29 +93,92 @@ def _ask_pixel(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ask_spatial(options: argparse.Namespace) -> int:
+    """Two images, or boxes in one."""
+    if options.output is not None:
+        raise ValueError("--output draws a distance: it goes with --pixel and one image.")
+    if options.frames is not None:
+        raise ValueError("--frames is about videos: these questions are about images.")
+    if options.pixel is not None and options.question is not None:
+        raise ValueError(f"a question ({options.question!r}) and --pixel: give one of them.")
+    from igep.trainers.commands.ask_spatial import ask_correspondence, ask_objects, ask_pose, spatial_asking
+
+    task = "objects" if options.second is None else "pose" if options.pixel is None else "correspondence"
+    if task == "pose" and options.question is not None:
+        raise ValueError(
+            f"a question ({options.question!r}) about two images: give --pixel X Y for where it is in the second, or neither "
+            "for the camera's motion."
+        )
+    changes = {"focal_pixels": options.focal, "canvas_size": options.canvas, "text_pixel_steps": options.steps}
+    asking = spatial_asking(
+        options.model,
+        task,
+        {name: value for name, value in changes.items() if value is not None},
+        frames_as=options.frames_as,
+        intrinsics=_matrix(options.intrinsics),
+        field_of_view_degrees=options.field_of_view,
+        calibrator=options.calibrator,
+    )
+    decoding = {"max_new_tokens": options.max_new_tokens, "device": options.device}
+    with contextlib.redirect_stdout(sys.stderr):
+        if task == "objects":
+            lines = [ask_objects(options.model, options.video, options.question, asking, **decoding)]
+        elif task == "correspondence":
+            place = ask_correspondence(
+                options.model, options.video, options.second, tuple(options.pixel), asking, **decoding
+            )
+            lines = ["{:.1f} {:.1f}".format(*place)]
+        else:
+            motion = ask_pose(options.model, options.video, options.second, asking, **decoding)
+            lines = [f"{name} " + " ".join(f"{value:g}" for value in values) for name, values in motion.items()]
+    print("\n".join(lines))
+    return 0
+
+
+def _matrix(camera: Sequence[float] | None) -> np.ndarray | None:
+    """(3, 3) of fx, fy, cx and cy; fy = 0 stands for fx."""
+    if camera is None:
+        return None
+    fx, fy, cx, cy = camera
+    return np.array([[fx, 0, cx], [0, fy or fx, cy], [0, 0, 1]])
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="igep ask",
-        description="Answer a question about a video, or how far a pixel of an image is, from RGB. The answer alone goes "
-        "to standard output; of a pixel, the metres.",
+        description="Answer a question about a video from RGB, or ask what VLM3's tasks ask: how far a pixel is, where it is in "
+        "a second image, how the camera moved between the two, or about objects in boxes. The answer alone goes to standard "
+        "output: of a pixel the metres or the pixel of the second image, of the camera a line for each quantity.",
         allow_abbrev=False,
     )
-    parser.add_argument("question", nargs="?", help="the question, in quotes; not with --pixel")
+    parser.add_argument(
+        "question",
+        nargs="?",
+        help="the question, in quotes; about objects with <box X1 Y1 X2 Y2> in pixels of the image",
+    )
     parser.add_argument("--model", required=True, help="directory or Hub id of a saved model; code it brings is run")
     parser.add_argument("--video", required=True, help="video (mp4, mov, gif, ...), folder of images, or an image")
     parser.add_argument("--frames", type=int, help="frames to look at, spread evenly (default: as trained, or all)")
     parser.add_argument(
         "--frames-as", choices=("video", "images"), help="how the model sees the frames (default: as trained)"
     )
-    parser.add_argument("--max-new-tokens", type=int, help="longest answer in tokens (default: 64; 128 of a pixel)")
+    parser.add_argument("--max-new-tokens", type=int, help="longest answer in tokens (default: as the prompt wants)")
     parser.add_argument("--device", help="torch device (default: cuda if there is one, else cpu)")
-    pixel = parser.add_argument_group("how far a pixel is", "with VLM3's prompt; the model must have learned it")
+    pixel = parser.add_argument_group("VLM3's tasks", "with VLM3's prompts; the model must have learned them")
     pixel.add_argument("--pixel", type=int, nargs=2, metavar=("X", "Y"), help="column and row, counted from 0")
+    pixel.add_argument(
+        "--second",
+        metavar="IMAGE",
+        help="a second image: where the pixel is in it or, without --pixel, the camera's motion",
+    )
     camera = pixel.add_mutually_exclusive_group()
     camera.add_argument(
         "--intrinsics", type=float, nargs=4, metavar=("FX", "FY", "CX", "CY"), help="camera, in pixels of the image"
     )
     camera.add_argument("--field-of-view", type=float, metavar="DEGREES", help="horizontal; 60 unless given")
+    camera.add_argument(
+        "--calibrator", metavar="ID", help="depth model that estimates the camera, such as apple/DepthPro-hf"
+    )
     pixel.add_argument("--focal", type=float, help="unified focal length (default: as trained; 0 = none)")
     pixel.add_argument(
         "--canvas", type=int, nargs=2, metavar=("H", "W"), help="crop or pad to this (default: as trained)"

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from datasets import Dataset, concatenate_datasets
 
+from igep.calibrator import calibrator_of
+from igep.trainers.data.calibrated_scenes import CalibrationOptions, calibrated_scenes
 from igep.trainers.data.dataset_options import DATASETS, DatasetKind
 from igep.trainers.data.depthlm import DepthLMOptions
 from igep.trainers.data.hub_tables import HubOptions, load_hub_tables
@@ -74,6 +76,7 @@ class SceneSource(
     HeldOutOptions,
     SyntheticRoomsOptions,
     ClipOptions,
+    CalibrationOptions,
     DepthLMOptions,
     ScanNetOptions,
     HubOptions,
@@ -97,7 +100,15 @@ def load_scenes(source: SceneSource) -> SceneTables:
     Raises:
         ValueError: An option is unknown or missing.
         SpatialDataError: The files or tables break the row schema.
+        OSError: There is no calibrator of the name, and some scene has no intrinsics.
     """
+    scenes, questions = _stored_scenes(source)
+    if source.calibrator is not None:
+        scenes = calibrated_scenes(scenes, calibrator_of(source.calibrator))
+    return scenes, questions
+
+
+def _stored_scenes(source: SceneSource) -> SceneTables:
     if source.dataset == "synthetic_rooms":
         return rendered_rooms(source)
     if source.dataset not in DATASETS:
@@ -117,6 +128,7 @@ def load_scenes(source: SceneSource) -> SceneTables:
             frame_stride=source.frame_stride,
             metres_per_depth_unit=source.metres_per_depth_unit,
             depth_kind=source.depth_kind or "z",
+            may_lack_intrinsics=source.calibrator is not None,
         )
     if source.dataset in SCANNET_BENCHMARK_LOADERS:
         return SCANNET_BENCHMARK_LOADERS[source.dataset](source)

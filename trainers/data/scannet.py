@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
+from igep.calibrator import EXAMPLE
 from igep.trainers.data.dataset_options import DatasetPlace, depth_kind_field
 from igep.trainers.data.question_file import read_questions
 from igep.trainers.data.scenes.frame_files import find_folder, find_frame_files, find_matrix_file, visible_files
@@ -67,6 +68,7 @@ def load_scannet(
     frame_stride: int = 1,
     metres_per_depth_unit: float | None = None,
     depth_kind: str = "z",
+    may_lack_intrinsics: bool = False,
 ) -> tuple[Dataset, Dataset | None]:
     """Read one scene folder, or every scene folder in a folder. Images stay files: none is decoded here.
 
@@ -81,6 +83,8 @@ def load_scannet(
         metres_per_depth_unit (`float`, *optional*): Scale of the depth maps. By default whole numbers are millimetres and
             floating-point numbers metres.
         depth_kind (`str`, *optional*, defaults to `"z"`): `"z"`, or `"euclidean"` for distances to the camera.
+        may_lack_intrinsics (`bool`, *optional*, defaults to `False`): Read exported scenes without intrinsics too: a calibrator
+            will estimate them.
 
     Returns:
         `tuple[Dataset, Dataset | None]`: Scenes and questions; `None` when no scene has a question.
@@ -91,7 +95,10 @@ def load_scannet(
     if frame_stride < 1:
         raise ValueError(f"frame_stride={frame_stride}: give 1 or more.")
     folders = scene_folders(root)
-    rows = [read_scene_folder(folder, frame_stride, metres_per_depth_unit, depth_kind) for folder in folders]
+    rows = [
+        read_scene_folder(folder, frame_stride, metres_per_depth_unit, depth_kind, may_lack_intrinsics)
+        for folder in folders
+    ]
     scenes = Dataset.from_list(rows, features=SCENE_FEATURES)
     scene_ids = [folder.name for folder in folders]
     if questions is not None:
@@ -170,6 +177,7 @@ def read_scene_folder(
     frame_stride: int = 1,
     metres_per_depth_unit: float | None = None,
     depth_kind: str = "z",
+    may_lack_intrinsics: bool = False,
 ) -> dict[str, Any]:
     """Read one scene folder of either layout.
 
@@ -178,6 +186,7 @@ def read_scene_folder(
         frame_stride (`int`, *optional*, defaults to `1`): Keep every n-th frame.
         metres_per_depth_unit (`float`, *optional*): Scale of the depth maps, see `load_scannet`.
         depth_kind (`str`, *optional*, defaults to `"z"`): `"z"` or `"euclidean"`.
+        may_lack_intrinsics (`bool`, *optional*, defaults to `False`): Whether there may be none.
 
     Returns:
         `dict`: Row of `SCENE_FEATURES` without boxes; images are paths.
@@ -235,7 +244,13 @@ def read_scene_folder(
         raise SpatialDataError(
             f"{camera_folder / depth_camera}.txt: no such file, but the extrinsics tell of a second camera."
         )
-    colour_intrinsics_file = find_matrix_file(camera_folder, colour_camera) or camera_folder / f"{colour_camera}.txt"
+    colour_intrinsics_file = find_matrix_file(camera_folder, colour_camera)
+    if colour_intrinsics_file is None and not may_lack_intrinsics:
+        raise SpatialDataError(
+            f"{camera_folder / colour_camera}.txt: no such file. Export it, or set calibrator to a depth model that estimates "
+            f"the field of view, such as {EXAMPLE}."
+        )
+    intrinsics = [] if colour_intrinsics_file is None else [_read_intrinsics(colour_intrinsics_file)]
     row = {
         "scene_id": folder.name,
         "frame_ids": [path.stem for path in colour_files],
@@ -243,7 +258,7 @@ def read_scene_folder(
         "depth": depth if has_depth else [],
         "metres_per_depth_unit": metres_per_depth_unit,
         "depth_kind": depth_kind,
-        "intrinsics": [_read_intrinsics(colour_intrinsics_file)] * len(colour_files),
+        "intrinsics": intrinsics * len(colour_files),
         "depth_intrinsics": [_read_intrinsics(depth_intrinsics_file)] * len(colour_files) if has_depth_camera else [],
         "colour_from_depth": colour_from_depth.tolist() if has_depth_camera else [],
         "world_from_camera": [] if poses is None else poses.tolist(),

@@ -1,9 +1,11 @@
 """From options to rows to train on: questions that come with the scenes, or those that VLM3's tasks write."""
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from igep.calibrator import calibrator_of
 from igep.trainers.data.conversations import ConversationDataset, ConversationOptions
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.held_out_frames import HeldOutFrames
@@ -16,10 +18,14 @@ from igep.trainers.data.shown_box_dataset import ShownBoxDataset
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.text_box_dataset import TEXT_BOXES, TextBoxDataset, TextBoxOptions, asks_for_any_number
 from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
-from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
+from igep.trainers.data.vlm3.vlm3_options import DEPTH_RANGE, VLM3_TASKS, VLM3Options
 from igep.trainers.data.vsi_bench import VSIBenchDataset, VSIBenchOptions
 
 
+DEPTH_RANGES = {  # metres
+    "scannet": (0.2, 100.0),  # no depth camera of a room measures nearer: what such maps say below is noise
+    "depthlm": (0.0, math.inf),  # labels: those of a car's lidar go beyond 100
+}
 TASKS = ("questions", *VLM3_TASKS, TEXT_BOXES)
 
 
@@ -65,14 +71,26 @@ class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, TextBoxOptio
         if self.task not in TASKS:
             raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(TASKS)}.")
         TextBoxOptions.__post_init__(self)
-        if not self.max_depth_metres > 0:
+        if not self.depth_range[1] > 0:
             raise ValueError(f"max_depth_metres={self.max_depth_metres} must be positive: 10 is usual for rooms.")
         if self.task in VLM3_TASKS:
             self.vlm3_options()
 
     def vlm3_options(self) -> VLM3Options:
         """The options of VLM3's questions alone, checked."""
-        return VLM3Options(**values_of(VLM3Options, self))
+        values = values_of(VLM3Options, self)
+        if self.dataset in DEPTH_RANGES:
+            values["min_depth_metres"], values["max_depth_metres"] = self.depth_range
+        return VLM3Options(**values)
+
+    @property
+    def depth_range(self) -> tuple[float, float]:
+        """Nearest and farthest depth in metres: those given, else those of the dataset."""
+        nearest, farthest = DEPTH_RANGES.get(self.dataset, DEPTH_RANGE)
+        return (
+            nearest if self.min_depth_metres is None else self.min_depth_metres,
+            farthest if self.max_depth_metres is None else self.max_depth_metres,
+        )
 
     def scene_source(self) -> SceneSource:
         """The options about scenes alone."""
@@ -147,7 +165,7 @@ def load_rows(
             f"clip_frames={options.clip_frames} is fewer than num_frames={options.num_frames}, the frames of a row: raise "
             "clip_frames, or lower num_frames."
         )
-    train, held_out = tables.load(options.scene_source(), options.max_depth_metres)
+    train, held_out = tables.load(options.scene_source(), options.depth_range[1])
     if options.task in VLM3_TASKS:
         vlm3 = options.vlm3_options()
         datasets = [
@@ -160,7 +178,7 @@ def load_rows(
         "geometry_size": geometry_size,
         "questions_per_row": options.questions_per_row,
         "seed": seed,
-        "max_depth_metres": options.max_depth_metres,
+        "max_depth_metres": options.depth_range[1],
     }
     kind = ShownBoxDataset if options.box_prompt == "frame" else SpatialDataset
     if options.task == TEXT_BOXES:
@@ -174,7 +192,7 @@ def load_rows(
             held_out[0],
             num_frames=options.num_frames,
             geometry_size=geometry_size,
-            max_depth_metres=options.max_depth_metres,
+            max_depth_metres=options.depth_range[1],
         )
     return train_rows, kind(*held_out, **rows)
 
@@ -212,4 +230,5 @@ def _depthlm_rows(options: RowOptions, seed: int) -> DepthLMDataset:
         depth_kind=options.depth_kind,
         image_root=options.image_folder,
         seed=seed,
+        calibrator=None if options.calibrator is None else calibrator_of(options.calibrator),
     )

@@ -19,30 +19,8 @@ from transformers import BatchFeature, GenerationConfig, PreTrainedModel
 
 from igep.base_vlm import PIXELS
 from igep.processing_igep import IGEPProcessor
-from igep.question_packing import answer_questions
+from igep.question_packing import answer_questions, beyond_greedy
 from igep.trainers.evaluation.load_vlm import reads_positions, vlm_of
-
-
-# Settings of `generate` that change which token greedy decoding takes, with the value that changes nothing.
-BEYOND_GREEDY = {
-    "repetition_penalty": 1.0,
-    "encoder_repetition_penalty": 1.0,
-    "no_repeat_ngram_size": 0,
-    "encoder_no_repeat_ngram_size": 0,
-    "min_length": 0,
-    "min_new_tokens": 0,
-    "num_beams": 1,
-    "guidance_scale": 1.0,
-    "bad_words_ids": None,
-    "sequence_bias": None,
-    "suppress_tokens": None,
-    "begin_suppress_tokens": None,
-    "forced_bos_token_id": None,
-    "forced_eos_token_id": None,
-    "exponential_decay_length_penalty": None,
-    "stop_strings": None,
-    "watermarking_config": None,
-}
 
 
 @dataclass(frozen=True)
@@ -275,8 +253,7 @@ def _texts(processor: IGEPProcessor, answers: torch.Tensor | list[list[int]]) ->
 
 def _decodes_greedily(settings: GenerationConfig) -> bool:
     """Whether `generate(do_sample=False)` takes the likeliest token, as answers from one prefix do."""
-    stated = settings.to_dict()
-    others = {name: stated[name] for name, neutral in BEYOND_GREEDY.items() if stated.get(name) not in (None, neutral)}
+    others = beyond_greedy(settings)
     if others:
         named = ", ".join(f"{name}={value}" for name, value in others.items())
         warnings.warn(

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from igep.calibrator import calibrator_of
 from igep.focal_unification import (
     DEFAULT_FIELD_OF_VIEW_DEGREES,
     UnifiedView,
@@ -16,8 +17,8 @@ from igep.focal_unification import (
     unify_focal_length,
 )
 from igep.processing_igep import IGEPProcessor
-from igep.spatial_prompts import correspondence_question, depth_question
-from igep.text_pixels import text_from_pixels
+from igep.spatial_prompts import correspondence_question, depth_question, region
+from igep.text_pixels import text_from_boxes, text_from_pixels
 from igep.trainers.cards.usage import read_usage, task_options
 from igep.trainers.data.scenes.video_frames import DEFAULT_NUM_FRAMES, read_frames, read_image
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
@@ -26,6 +27,7 @@ from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS, VLM3Options
 QUESTIONS = "questions"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 PIXEL = re.compile(rf"<pixel ({_NUMBER}) ({_NUMBER})>")
+BOX = re.compile(rf"<box ({_NUMBER}) ({_NUMBER}) ({_NUMBER}) ({_NUMBER})>")
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,18 @@ class AskedAsTrained:
         video_frames_as (`str`): Show the frames of a video as one `"video"` or as `"images"`.
         vlm3 (`VLM3Options`, *optional*): Ask as VLM3 does: every image at one focal length, pixels as text. `None` = images
             and questions stay as they are.
-        field_of_view_degrees (`float`, *optional*): Horizontal, of every image; a default with a warning unless given. VLM3's
-            tasks alone need it.
+        field_of_view_degrees (`float`, *optional*): Horizontal, of every image. VLM3's tasks alone need it.
+        intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of the images, which one camera took.
+        calibrator (`str`, *optional*): Id of a depth model that estimates what neither of them tells; a default with a warning
+            unless given.
     """
 
     num_frames: int
     video_frames_as: str
     vlm3: VLM3Options | None = None
     field_of_view_degrees: float | None = None
+    intrinsics: np.ndarray | None = None
+    calibrator: str | None = None
 
     def frames(self, video: str | Path) -> list[Image.Image]:
         """Reads the frames of a video that the model is shown.
@@ -67,6 +73,7 @@ class AskedAsTrained:
 
         With a task of VLM3, `<pixel 120.5 80.5>` in a question, x and y in pixels of the first frame with pixel centres at
         +0.5, becomes the two numbers of its text pixels. A question that is nothing else is asked in the task's own words.
+        `<box 10 20 110 220>`, left, top, right and bottom edge, becomes a region as questions about objects name it.
 
         Args:
             frames (`Sequence[PIL.Image.Image]`): RGB images.
@@ -81,40 +88,53 @@ class AskedAsTrained:
                 that would resize unified images.
         """
         if self.vlm3 is None:
-            named = [question for question in questions if PIXEL.search(question)]
+            named = [question for question in questions if PIXEL.search(question) or BOX.search(question)]
             if named:
                 raise ValueError(
-                    f"{named[0]!r} names a pixel, which only VLM3's tasks write as text: give task={VLM3_TASKS[0]} or another "
+                    f"{named[0]!r} names a pixel or a box, which only VLM3's tasks write as text: give task={VLM3_TASKS[0]} or another "
                     f"of {', '.join(VLM3_TASKS)}."
                 )
             return list(frames), list(questions)
+        views = self.views(frames, processor)
+        return [view.frame for view in views], [self._written(question, views[0]) for question in questions]
+
+    def views(self, frames: Sequence[Image.Image], processor: IGEPProcessor) -> list[UnifiedView]:
+        """Unifies images for a task of VLM3.
+
+        Args:
+            frames (`Sequence[PIL.Image.Image]`): RGB images.
+            processor (`IGEPProcessor`): The model's.
+
+        Returns:
+            `list[UnifiedView]`: One per image.
+
+        Raises:
+            ValueError: A camera that cannot be, or a processor that would resize unified images.
+        """
         views = [self._unified(frame) for frame in frames]
-        if self.vlm3.focal_pixels is not None:
+        if self.vlm3.resizes:
             for size in {(view.frame.height, view.frame.width) for view in views}:
                 processor.check_unified_size(size)
-        return [view.frame for view in views], [self._written(question, views[0]) for question in questions]
+        return views
 
     def _unified(self, frame: Image.Image) -> UnifiedView:
         size = (frame.height, frame.width)
-        if self.field_of_view_degrees is not None:
+        if self.intrinsics is not None:
+            intrinsics = self.intrinsics
+        elif self.field_of_view_degrees is not None:
             intrinsics = intrinsics_from_field_of_view(size, self.field_of_view_degrees)
         elif self.vlm3.focal_pixels is None:  # nothing is resized to a focal length: any camera will do
             intrinsics = intrinsics_from_field_of_view(size, DEFAULT_FIELD_OF_VIEW_DEGREES)
         else:
-            intrinsics = estimate_intrinsics(frame)
-        canvas = self.vlm3.canvas_size
-        return unify_focal_length(
-            frame,
-            intrinsics,
-            focal_pixels=self.vlm3.focal_pixels,
-            mode=self.vlm3.focal_mode,
-            max_pixels=self.vlm3.max_image_pixels,
-            canvas_size=None if canvas is None else tuple(canvas),
-        )
+            intrinsics = estimate_intrinsics(
+                frame, None if self.calibrator is None else calibrator_of(self.calibrator)
+            )
+        return unify_focal_length(frame, intrinsics, **self.vlm3.unification)
 
     def _written(self, question: str, view: UnifiedView) -> str:
         alone = PIXEL.fullmatch(question.strip())
         if alone is None:
+            question = BOX.sub(lambda place: self._region(place, view), question)
             return PIXEL.sub(lambda place: "({}, {})".format(*self._text_pixel(place, view)), question)
         if self.vlm3.task == "depth":
             return depth_question(self._text_pixel(alone, view), self.vlm3.steps)
@@ -124,8 +144,18 @@ class AskedAsTrained:
             f"{question!r} is a pixel alone, about which task={self.vlm3.task} asks nothing: write the question."
         )
 
+    def _region(self, place: re.Match, view: UnifiedView) -> str:
+        corners = view.from_original(np.array([float(number) for number in place.groups()]).reshape(2, 2))
+        size = (view.frame.height, view.frame.width)
+        box = corners.clip(0, size[::-1]).reshape(4)
+        if not (box[0] < box[2] and box[1] < box[3]):
+            raise ValueError(
+                f"{place[0]} has nothing in what is shown of the first image: give left, top, right, bottom."
+            )
+        return region(tuple(text_from_boxes(box, size, self.vlm3.steps).tolist()))
+
     def _text_pixel(self, place: re.Match, view: UnifiedView) -> tuple[int, int]:
-        pixel = view.from_original(np.array([float(place[1]), float(place[2])]))
+        pixel = view.written_pixels(view.from_original(np.array([float(place[1]), float(place[2])])))
         try:
             return tuple(text_from_pixels(pixel, (view.frame.height, view.frame.width), self.vlm3.steps).tolist())
         except ValueError as error:

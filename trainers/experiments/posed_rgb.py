@@ -117,7 +117,7 @@ def compare(arguments: Sequence[str]) -> list[list[str]]:
         load_scenes(script_args)[0],
         num_frames=script_args.num_frames,
         geometry_size=training_args.geometry_size,
-        max_depth_metres=script_args.max_depth_metres,
+        max_depth_metres=script_args.depth_range[1],
     )
     processor, model = load_processor(script_args, model_args), load_model(model_args, training_args)
     set_seed(training_args.seed)

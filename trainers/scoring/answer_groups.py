@@ -1,9 +1,11 @@
 """Asks a model the questions of groups, in the order of the groups."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
+from PIL import Image
 from transformers import PreTrainedModel
 
 from igep.processing_igep import IGEPProcessor
@@ -67,6 +69,32 @@ def answer_groups(
     )
     for sample, texts in answer_samples(model, processor, samples, options, progress=progress, total=total):
         yield sample.group, texts
+
+
+def unified_groups(groups: Iterable[QuestionGroup], processor: IGEPProcessor) -> Iterator[QuestionGroup]:
+    """Groups whose frames are checked when they are read: the processor must leave unified images at their size.
+
+    Args:
+        groups (`Iterable[QuestionGroup]`): Of one of VLM3's tasks.
+        processor (`IGEPProcessor`): The model's.
+
+    Yields:
+        `QuestionGroup`: Each of them. Reading its frames raises a `ValueError` where the processor would resize one.
+    """
+    right: set[tuple[int, int]] = set()
+
+    def checked_frames(group: QuestionGroup) -> Sequence[Image.Image]:
+        frames = group.read_frames()
+        for size in {(frame.height, frame.width) for frame in frames} - right:
+            try:
+                processor.check_unified_size(size)
+            except ValueError as error:
+                raise ValueError(f"{group.group_id}: {error}") from error
+            right.add(size)
+        return frames
+
+    for group in groups:
+        yield replace(group, read_frames=partial(checked_frames, group))
 
 
 def _geometry(

@@ -37,7 +37,7 @@ from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptio
 from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingBenchmark
 from igep.trainers.evaluation.benchmarks.paper_figures import NOT_STATED
 from igep.trainers.evaluation.load_vlm import load_for_answers, reads_positions
-from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups, check_knows_positions
+from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups, check_knows_positions, unified_groups
 from igep.trainers.scoring.output_file import check_output_file, says_answers_are_kept
 from igep.trainers.scoring.prediction_files import PredictionFiles, Predictions, append_lines, read_predictions
 from igep.trainers.scoring.score_options import ScoreOptions
@@ -182,7 +182,7 @@ class _Scoring:
             check_knows_positions(first)
             needed = GEOMETRY_OF["depth+pose"]
         self.groups[name].check(needed)
-        if asked.task in VLM3_TASKS and asked.focal_pixels is not None:
+        if asked.task in VLM3_TASKS and asked.resizes:
             for frame in first.read_frames():
                 self.loaded[1].check_unified_size((frame.height, frame.width))
 
@@ -202,6 +202,8 @@ class _Scoring:
         title = f"answering {name}" if self.state.is_main_process else None
         bar = {"progress": title, "total": mine - (len(self.read_groups[name]) - 1)}
         benchmark, to_answer = BENCHMARKS[name], _chained(first, left)
+        if asked.task in VLM3_TASKS and asked.resizes:
+            to_answer = unified_groups(to_answer, processor)
         if isinstance(benchmark, GroundingBenchmark):
             share_prefix = self.options.share_prefix
             stream = benchmark.answers(model, processor, to_answer, asked, share_prefix=share_prefix, **bar)

@@ -168,7 +168,7 @@ def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, B
             by_model = model_options(usage, benchmark.task)
             values |= {option: value for option, value in by_model.items() if option not in set_by_user}
             values |= {"task": benchmark.task}
-            values["max_new_tokens"] = values["max_new_tokens"] or benchmark.max_new_tokens
+            values["max_new_tokens"] = values["max_new_tokens"] or benchmark.longest_answer(values["think"])
             values["frames_as"] = values["frames_as"] or benchmark.frames_as
             if isinstance(benchmark, GroundingBenchmark):
                 values |= benchmark.stated_options(values, options.model)

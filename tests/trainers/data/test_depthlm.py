@@ -1,5 +1,6 @@
 """DepthLM's lines: the right depth at the right pixel, and every broken line by its number."""
 
+import dataclasses
 import json
 import re
 
@@ -10,6 +11,7 @@ from PIL import Image
 from igep.text_pixels import pixels_from_text
 from igep.trainers.data.depthlm import DepthLMDataset
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 
 
@@ -73,11 +75,62 @@ def test_points_outside_the_crop_and_the_range_are_left_out(folder):
     assert sorted(read(folder, line(), min_depth_metres=1.5, max_depth_metres=3.5)[0].references) == [2.0, 3.0]
 
 
+def test_labels_have_no_limit_but_one_that_is_set_and_what_it_leaves_out_is_said(folder, caplog):
+    file = write(folder, line(depth=[0.02, 2.0, 127.9, 124.3]))
+    whole = RowOptions(dataset="depthlm", dataset_path=str(file), depth_kind="euclidean", task="depth")
+    rows, _ = load_rows(whole, (8, 8), 0, SceneTableCache())
+    assert sorted(rows[0].references) == [0.02, 2.0, 124.3, 127.9]
+    assert not caplog.text
+    limited, _ = load_rows(dataclasses.replace(whole, max_depth_metres=100.0), (8, 8), 0, SceneTableCache())
+    assert len(limited[0].references) == len(limited[0].references) == 2
+    assert caplog.text.count("line 1: 2 of 4 points lie outside min_depth_metres=0 to max_depth_metres=100") == 1
+
+
 def test_sentinels_are_not_asked_about(folder):
     depths = [1.0, 65535.0, 65.535, float("nan"), -1.0, 0.0]
     pixels = [[2 * number, 3] for number in range(len(depths))]
     example = read(folder, line(pixel_coords=pixels, depth=depths), depth_kind="euclidean")[0]
     assert list(example.references) == [1.0]
+
+
+def test_sizes_of_every_camera_without_reading_images_or_points(folder):
+    other = [60.0, 50.0, 32.0, 24.0, 64, 48]
+    rows = read(folder, line(image="gone.png"), line(intrinsics=other, depth=["?"]), line(intrinsics=other))
+    sizes = dict(rows.unified_sizes())
+    assert sizes == {"val/1": (1200, 1280), "val/2": (960, 1066)}
+    assert rows[2].frames[0].size == (1066, 960)
+    with pytest.raises(SpatialDataError, match="line 2: intrinsics: the principal point"):
+        list(read(folder, line(), line(intrinsics=[60, 50, 99, 24, 64, 48])).unified_sizes())
+
+
+def test_fy_of_zero_is_fx(folder):
+    example = read(folder, line(intrinsics=[50.0, 0.0, 32.0, 24.0, 64, 48]))[0]
+    assert example.frames[0].size == (1280, 960)
+
+
+def test_lines_without_intrinsics_are_calibrated(folder, caplog):
+    unknown = line()
+    del unknown["intrinsics"]
+    lines = (line(), unknown, line(intrinsics=None))
+    asked = []
+
+    def ninety(frame):
+        asked.append(frame.size)
+        return 90.0
+
+    rows = DepthLMDataset(write(folder, *lines), VLM3Options(), depth_kind="euclidean", calibrator=ninety)
+    assert asked == [(64, 48)] * 2
+    assert rows[1].frames[0].size == rows[2].frames[0].size == (2000, 1500)
+    assert answers(rows[1]).keys() == answers(rows[0]).keys()
+    assert dict(rows.unified_sizes()) == {"val/1": (1200, 1280), "val/2": (1500, 2000)}
+    assert (
+        "2 of 3 lines have no intrinsics: the calibrator estimates a horizontal field of view of 90.0 to"
+        in caplog.text
+    )
+    with pytest.raises(
+        SpatialDataError, match="line 2: no `intrinsics`.*set calibrator to a depth model such as apple"
+    ):
+        read(folder, *lines)[1]
 
 
 def test_draws(folder):
@@ -105,7 +158,7 @@ def test_image_root(folder):
     [
         ("{", "line 2: no JSON"),
         ("[1]", "line 2: no field 'image'"),
-        ({"image": "rgb/a.png"}, "line 2: no field 'intrinsics'"),
+        ({"image": "rgb/a.png"}, "line 2: no field 'pixel_coords'"),
         (line(image="rgb/b.png"), "line 2: .*b.png.*no such file.*image_root"),
         (line(image="rgb/\0.png"), "line 2: "),
         (line(image="rgb/deep.png"), "line 2: .*8-bit"),

@@ -152,3 +152,23 @@ def test_a_clip_holds_the_frames_of_a_row(tmp_path):
     with pytest.raises(ValueError, match=r"clip_frames=2 is fewer than num_frames=3.*raise clip_frames"):
         load(num_frames=3, **options)
     assert len(load(num_frames=2, **options)[0]) == 3
+
+
+def test_depth_nearer_than_a_sensor_measures_is_not_asked_about(tmp_path):
+    """Each dataset has a range of its own, and a recipe's or an entry's own value wins."""
+    row = scene_row(2, "near")
+    for number, depth in enumerate(row["depth"]):
+        values = np.asarray(depth).copy()
+        values[:, : values.shape[1] // 2] = 150  # millimetres: no depth camera of a room measures this
+        row["depth"][number] = Image.fromarray(values)
+    near = write_exported(tmp_path / "near", row)
+    options = {"dataset": "scannet", "dataset_path": str(near), "task": "depth", "focal_pixels": None}
+    options |= {"questions_per_image": 2000, "distance_kind": "z"}
+    least = [
+        min(load_rows(RowOptions(**options, **own), (8, 8), 0, SceneTableCache())[0][0].references)
+        for own in ({}, {"min_depth_metres": 0.1})
+    ]
+    assert least[0] > 0.2
+    assert least[1] == pytest.approx(0.15)
+    assert RowOptions().depth_range == (0.05, 100.0)
+    assert RowOptions(dataset="depthlm").depth_range == (0.0, np.inf)

@@ -192,3 +192,14 @@ DEPTH_OF_M = ("--model", "m", "--output", "o", "--benchmark", "depth")
 def test_bad_options_end_with_a_message(flags, message):
     with pytest.raises(SystemExit, match=message):
         main(flags)
+
+
+def test_the_longest_answer_follows_the_prompt():
+    """64 tokens would cut an answer that thinks first, which then counts as unparsed."""
+    names = ["depth", "correspondence", "pose", "scanqa"]
+    flags = ["--output", "o", "--predictions", "p.jsonl", "--benchmark", *names]
+    longest = {name: one.max_new_tokens for name, one in parse(flags)[1].items()}
+    assert longest == {"depth": 256, "correspondence": 64, "pose": 64, "scanqa": 64}
+    _, thinking = parse([*flags, "--data", "correspondence.think=true", "depth.max_new_tokens=16"])
+    longest = {name: one.max_new_tokens for name, one in thinking.items()}
+    assert longest == {"depth": 16, "correspondence": 256, "pose": 64, "scanqa": 64}

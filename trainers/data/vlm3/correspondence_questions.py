@@ -44,10 +44,11 @@ def ask_about_correspondence(
     kept = np.flatnonzero(kept)[: options.questions_per_image]
     places, _ = depth_rays(first)
     steps = options.steps
-    asked = text_from_pixels(places[rows[kept], columns[kept]], first.size, steps).tolist()
-    answered = text_from_pixels(carried.pixels[kept], second.size, steps).tolist()
-    extent = np.array(second.frame.size)
-    exact = np.clip((carried.pixels[kept] - 0.5) * steps / extent, 0, None).tolist()
+    asked_pixels = first.written_pixels(places[rows[kept], columns[kept]])
+    answered_pixels = second.written_pixels(carried.pixels[kept])
+    asked = text_from_pixels(asked_pixels, first.size, steps).tolist()
+    answered = text_from_pixels(answered_pixels, second.size, steps).tolist()
+    exact = np.clip((answered_pixels - 0.5) * steps / np.array(second.frame.size), 0, None).tolist()
     written = [
         WrittenQuestion(
             correspondence_question(tuple(start), options.think),

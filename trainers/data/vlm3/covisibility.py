@@ -7,6 +7,7 @@ import numpy as np
 from igep.trainers.data.scenes.camera_arrays import camera_from_world_points, project, relative_pose
 from igep.trainers.data.vlm3.scene_views import depth_rays, surface_inverse_depth
 from igep.trainers.data.vlm3.spatial_question import PosedView
+from igep.trainers.data.vlm3.surface_normals import away_normals
 
 
 class SeenPixels(NamedTuple):
@@ -14,7 +15,8 @@ class SeenPixels(NamedTuple):
 
     Args:
         pixels (`np.ndarray`): (K, 2) where they land, in pixels of the second frame.
-        seen (`np.ndarray`): (K,) bool: in front of the second camera, in its frame, and not hidden there.
+        seen (`np.ndarray`): (K,) bool: in front of the second camera, in its frame, not hidden there, and of the side of a
+            surface that it looks at.
     """
 
     pixels: np.ndarray
@@ -25,6 +27,9 @@ def carry_pixels(
     first: PosedView, second: PosedView, rows: np.ndarray, columns: np.ndarray, tolerance: float = 0.05
 ) -> SeenPixels:
     """Carries measured pixels of one view into another and says which of them it sees.
+
+    Depth tells the two sides of a thin wall apart no more than its noise; their normals do. A point is seen from before its
+    surface only, and what the second view measured there must be turned the same way.
 
     Args:
         first (`PosedView`): View with depth, intrinsics and pose.
@@ -47,8 +52,13 @@ def carry_pixels(
     landing = np.where(seen[:, None], pixels, 0)
     inverse, known = surface_inverse_depth(second.depth_metres)
     cell = (landing[:, 1] * stored_height / height).astype(int), (landing[:, 0] * stored_width / width).astype(int)
-    agrees = np.abs(depth * inverse[cell] - 1) <= tolerance
-    return SeenPixels(pixels, seen & known[cell] & agrees)
+    seen = seen & known[cell] & (np.abs(depth * inverse[cell] - 1) <= tolerance)
+    kept = np.flatnonzero(seen)
+    away = away_normals(first, rows[kept], columns[kept])
+    before = ((points[kept] - first_from_second[:3, 3]) * away).sum(-1) > 0
+    other = away_normals(second, cell[0][kept], cell[1][kept]) @ first_from_second[:3, :3].T
+    seen[kept] = before & ((away * other).sum(-1) > 0)  # comparisons with what is not known are false
+    return SeenPixels(pixels, seen)
 
 
 def covisibility(first: PosedView, second: PosedView, grid: int = 32) -> float:

@@ -31,7 +31,7 @@ def ask_about_depth(view: PosedView, options: VLM3Options, rng: np.random.Genera
     metres = view.depth_metres[chosen].astype(np.float64)
     if options.distance_kind == "euclidean":
         metres = metres * np.linalg.norm(rays[chosen], axis=-1)
-    return distinct_questions(questions_at(places[chosen], metres, view.size, options.steps))
+    return distinct_questions(questions_at(view.written_pixels(places[chosen]), metres, view.size, options.steps))
 
 
 def questions_at(pixels: np.ndarray, metres: np.ndarray, size: tuple[int, int], steps: int) -> list[WrittenQuestion]:

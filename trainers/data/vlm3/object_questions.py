@@ -1,7 +1,8 @@
 """Questions about the objects of a view, each with its exact answer from the scene's 3D boxes (SpatialRGPT's families).
 
-Left, right, behind and in front are as the camera sees it. Up is the z axis of the scene's world. Width is the larger of an
-object's two horizontal extents, size its box's volume, and distances run between the centres of boxes. Qualitative
+What left, right, above, below and a clock's 12 mean is an option, and the question says it (see `VLM3Options`). Behind and in
+front are along the camera's optical axis. Up is the z axis of the scene's world. Width is the larger of an object's two
+horizontal extents, size its box's volume, and distances run between the centres of boxes. Qualitative
 questions are asked only where the two objects differ clearly, each relation as often true as false.
 """
 
@@ -23,14 +24,16 @@ from igep.spatial_prompts import (
     parse_choice,
     region,
 )
-from igep.text_pixels import OBJECT_STEPS, text_from_boxes
+from igep.text_pixels import text_from_boxes
 from igep.trainers.data.vlm3.object_boxes import SeenObject, seen_objects
 from igep.trainers.data.vlm3.spatial_question import PosedView, WrittenQuestion
+from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 
 
 LEAST_GAP_METRES = 0.2  # of places, before one is left of, above or behind the other
 LEAST_RATIO = 1.2  # of lengths, before one is taller, wider or closer
 LEAST_VOLUME_RATIO = 1.5
+LEAST_IMAGE_GAP = 0.05  # of the image's side, before one is left of or above the other in the image
 LEAST_GROUND_METRES = 0.2  # between two objects, before one has a clock direction from the other
 
 
@@ -46,6 +49,7 @@ class Relation:
         gap (`float`): Least difference; 0 = the ratio decides.
         ratio (`float`): Least ratio; 0 = the difference decides.
         comparatives (`tuple[str, str]`, *optional*): Words of a choice for more and less; none for places.
+        meant (`str`, *optional*): The frame of a place, as the question states it.
     """
 
     family: str
@@ -55,6 +59,7 @@ class Relation:
     gap: float = 0.0
     ratio: float = 0.0
     comparatives: tuple[str, str] | None = None
+    meant: str = ""
 
 
 def _volume(view: PosedView, seen: SeenObject) -> float:
@@ -73,7 +78,12 @@ def _distance(view: PosedView, seen: SeenObject) -> float:
     return float(np.linalg.norm(seen.centre_camera_metres))
 
 
-RELATIONS = (
+def _image_centre(view: PosedView, seen: SeenObject) -> np.ndarray:
+    """(2,) x and y of the middle of an object's box in the image, as shares of its sides."""
+    return (seen.image_box[:2] + seen.image_box[2:]) / 2 / view.frame.size
+
+
+SIZES = (
     Relation("object_size", "larger than", "smaller than", _volume, 0, LEAST_VOLUME_RATIO, ("larger", "smaller")),
     Relation("object_height", "taller than", "shorter than", _height, 0, LEAST_RATIO, ("taller", "shorter")),
     Relation("object_width", "wider than", "thinner than", _width, 0, LEAST_RATIO, ("wider", "thinner")),
@@ -86,60 +96,91 @@ RELATIONS = (
         LEAST_RATIO,
         ("farther from the camera", "closer to the camera"),
     ),
-    Relation(
+)
+LEFT_RIGHT = {
+    "metres": Relation(
         "object_left_right",
         "to the right of",
         "to the left of",
         lambda view, seen: float(seen.centre_camera_metres[0]),
         LEAST_GAP_METRES,
+        meant="by metres along the camera's horizontal axis",
     ),
-    Relation(
-        "object_above_below", "above", "below", lambda view, seen: float(seen.centre_world_metres[2]), LEAST_GAP_METRES
+    "image": Relation(
+        "object_left_right",
+        "to the right of",
+        "to the left of",
+        lambda view, seen: float(_image_centre(view, seen)[0]),
+        LEAST_IMAGE_GAP,
+        meant="in the image",
     ),
-    Relation(
-        "object_front_behind",
-        "behind",
-        "in front of",
-        lambda view, seen: float(seen.centre_camera_metres[2]),
+}
+ABOVE_BELOW = {
+    "world": Relation(
+        "object_above_below",
+        "above",
+        "below",
+        lambda view, seen: float(seen.centre_world_metres[2]),
         LEAST_GAP_METRES,
+        meant="by height in the world",
     ),
+    "image": Relation(
+        "object_above_below",
+        "above",
+        "below",
+        lambda view, seen: -float(_image_centre(view, seen)[1]),
+        LEAST_IMAGE_GAP,
+        meant="in the image",
+    ),
+}
+FRONT_BEHIND = Relation(
+    "object_front_behind",
+    "behind",
+    "in front of",
+    lambda view, seen: float(seen.centre_camera_metres[2]),
+    LEAST_GAP_METRES,
+    meant="along the camera's optical axis",
 )
+FACING = {"axis": "the way the camera looks", "ray": "straight away from the camera"}
 # The release answers "is smaller than" with "smaller in size than".
 ANSWERED_AS = {"smaller than": "smaller in size than", "larger than": "larger in size than"}
 
 
 def ask_about_objects(
-    view: PosedView, boxes: list[dict], number: int, rng: np.random.Generator, steps: int = OBJECT_STEPS
+    view: PosedView, boxes: list[dict], options: VLM3Options, rng: np.random.Generator
 ) -> list[WrittenQuestion]:
     """Asks about the objects that a view shows.
 
     Args:
         view (`PosedView`): View with intrinsics and pose; with depth, hidden objects are left out.
         boxes (`list[dict]`): Boxes of the scene, in the row schema.
-        number (`int`): Most questions.
+        options (`VLM3Options`): Number of questions, text pixels, and what places mean.
         rng (`np.random.Generator`): Draws families, objects and wordings.
-        steps (`int`, *optional*, defaults to `1000`): N of the text pixels.
 
     Returns:
         `list[WrittenQuestion]`: Different questions, families taking turns; none where no object can be seen. References
         are `{"kind": "polarity" | "choice" | "metres" | "clock", "value": list[float]}`, as `ObjectRelations` takes them.
     """
     seen = seen_objects(view, boxes)
-    names = {one.index: region(tuple(text_from_boxes(one.image_box, view.size, steps).tolist())) for one in seen}
+    number = options.questions_per_image
+    names = {
+        one.index: region(tuple(text_from_boxes(one.image_box, view.size, options.steps).tolist())) for one in seen
+    }
+    relations = (*SIZES, LEFT_RIGHT[options.left_right_in], ABOVE_BELOW[options.above_below_in], FRONT_BEHIND)
     # Two objects whose boxes read the same cannot be told apart in text.
     told_apart = [one for one in seen if list(names.values()).count(names[one.index]) == 1]
     families = [
-        *([lambda relation=relation: _compare(view, relation, told_apart, names, rng) for relation in RELATIONS]),
+        *([lambda relation=relation: _compare(view, relation, told_apart, names, rng) for relation in relations]),
         *(
             [
                 lambda relation=relation: _choose(view, relation, told_apart, names, rng)
-                for relation in RELATIONS
+                for relation in relations
                 if relation.comparatives
             ]
         ),
         lambda: _measure_one(view, told_apart, names, rng),
         lambda: _measure_two(told_apart, names, rng),
-        lambda: _clock(view, told_apart, names, rng),
+        lambda: _clock(view, options.clock_facing, told_apart, names, rng),
     ]
     written: dict[str, WrittenQuestion] = {}
     fruitless = 0
@@ -185,7 +226,7 @@ def _compare(
     holds = first_has_more == asks_more
     parts = names[first.index], names[second.index]
     return WrittenQuestion(
-        confirm_question(parts[0], words, parts[1]),
+        confirm_question(parts[0], words, parts[1], relation.meant),
         confirm_answer(parts[0], ANSWERED_AS.get(words, words), parts[1], holds),
         relation.family,
         {"kind": "polarity", "value": [float(holds)]},
@@ -245,22 +286,23 @@ def _measured(quantity: str, metres: float, family: str) -> WrittenQuestion:
 
 
 def _clock(
-    view: PosedView, seen: list[SeenObject], names: dict[int, str], rng: np.random.Generator
+    view: PosedView, facing: str, seen: list[SeenObject], names: dict[int, str], rng: np.random.Generator
 ) -> WrittenQuestion | None:
-    forward = view.world_from_camera[:2, 2]
-    length = np.linalg.norm(forward)
-    if length < 0.1:  # looking straight up or down, the camera faces nowhere on the ground
-        return None
-    forward = forward / length
-    right = np.array([forward[1], -forward[0]])
     for start, target in _pairs(seen, rng):
         apart = (target.centre_world_metres - start.centre_world_metres)[:2]
-        if np.linalg.norm(apart) < LEAST_GROUND_METRES:
+        ahead = view.world_from_camera[:3, 2]
+        if facing == "ray":
+            ahead = start.centre_world_metres - view.world_from_camera[:3, 3]
+        length = np.linalg.norm(ahead[:2])
+        # Looking straight up or down, or standing below the camera, one faces nowhere on the ground.
+        if np.linalg.norm(apart) < LEAST_GROUND_METRES or length < 0.1 * np.linalg.norm(ahead):
             continue
+        forward = ahead[:2] / length
+        right = np.array([forward[1], -forward[0]])
         hours = np.degrees(np.arctan2(apart @ right, apart @ forward)) / 30
         hour = int(np.rint(hours)) % 12 or 12
         return WrittenQuestion(
-            clock_question(names[start.index], names[target.index]),
+            clock_question(names[start.index], names[target.index], FACING[facing]),
             clock_answer(names[start.index], names[target.index], hour),
             "object_clock",
             {"kind": "clock", "value": [float(hour)]},

@@ -40,20 +40,15 @@ def posed_views(scene: ValidScene, options: VLM3Options) -> tuple[PosedView, ...
             f"Scene {scene.scene_id!r}: VLM3's questions need `intrinsics`: add them to the scene, or leave it out."
         )
     assert_principal_point(scene, "intrinsics", scene.intrinsics, "colour frames", size)
-    depth = (
-        None if scene.depth is None else depth_in_colour_camera(scene, indices, size, None, options.max_depth_metres)
-    )
+    depth = None if scene.depth is None else depth_in_colour_camera(scene, indices, size, None, options.depth_range[1])
     views = []
     for index, frame in enumerate(frames):
         try:
             unified = unify_focal_length(
                 frame,
                 scene.intrinsics[index],
-                focal_pixels=options.focal_pixels,
-                mode=options.focal_mode,
-                max_pixels=options.max_image_pixels,
-                canvas_size=None if options.canvas_size is None else tuple(options.canvas_size),
                 depth_metres=None if depth is None else depth[index],
+                **options.unification,
             )
         except ValueError as error:
             raise SpatialDataError(f"Scene {scene.scene_id!r}, frame {scene.frame_ids[index]!r}: {error}") from error
@@ -64,6 +59,7 @@ def posed_views(scene: ValidScene, options: VLM3Options) -> tuple[PosedView, ...
                 depth_metres=unified.depth_metres,
                 intrinsics=unified.intrinsics,
                 world_from_camera=None if scene.world_from_camera is None else scene.world_from_camera[index],
+                unified=unified,
             )
         )
     return tuple(views)
@@ -117,7 +113,8 @@ def surface_pixels(view: PosedView, options: VLM3Options) -> np.ndarray:
     if min(depth.shape) < 3:
         return surface
     inverse, known = surface_inverse_depth(depth)
-    asked = np.isfinite(depth) & (depth >= options.min_depth_metres) & (depth <= options.max_depth_metres)
+    nearest, farthest = options.depth_range
+    asked = np.isfinite(depth) & (depth >= nearest) & (depth <= farthest)
     inner = slice(1, -1)
     centre = inverse[inner, inner]
     surface[inner, inner] = asked[inner, inner]

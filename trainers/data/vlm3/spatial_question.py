@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from igep.focal_unification import UnifiedView
+
 
 @dataclass(frozen=True)
 class PosedView:
@@ -18,6 +20,7 @@ class PosedView:
             resolution; 0 = invalid. `None` when the frame has no depth.
         intrinsics (`np.ndarray | None`): (3, 3) float64 in pixels of `frame`. `None` when unknown.
         world_from_camera (`np.ndarray | None`): (4, 4) float64. `None` when the scene has no poses.
+        unified (`UnifiedView`, *optional*): What `frame` was made by; `None` = it is as it was taken.
     """
 
     frame_id: str
@@ -25,11 +28,23 @@ class PosedView:
     depth_metres: np.ndarray | None
     intrinsics: np.ndarray | None
     world_from_camera: np.ndarray | None
+    unified: UnifiedView | None = None
 
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the frame in pixels."""
         return self.frame.height, self.frame.width
+
+    def written_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Where questions say that points of the frame are, see `UnifiedView.written_pixels`.
+
+        Args:
+            pixels (`np.ndarray`): (..., 2) in pixels of the frame.
+
+        Returns:
+            `np.ndarray`: (..., 2).
+        """
+        return pixels if self.unified is None else self.unified.written_pixels(pixels)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 import logging
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from datasets import Dataset
 
+from igep.focal_unification import unified_size
 from igep.trainers.data.scenes.camera_arrays import resize_intrinsics
 from igep.trainers.data.scenes.colour_camera_depth import nearest_depth
 from igep.trainers.data.scenes.scene_table import SceneTable
-from igep.trainers.data.scenes.scene_validation import ValidScene
+from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
 from igep.trainers.data.vlm3.correspondence_questions import ask_about_correspondence
 from igep.trainers.data.vlm3.covisibility import covisibility
@@ -99,6 +101,28 @@ class VLM3Dataset(WrittenRows):
         """Names of the samples, in row order, without reading them."""
         return tuple(self._sample_ids)
 
+    def unified_sizes(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """See `WrittenRows.unified_sizes`: one for each camera of each scene, whose images have one size."""
+        for number, usable in enumerate(self._usable):
+            if not len(usable):
+                continue
+            size = None
+            seen = set()
+            for frame in usable.tolist():
+                scene = self.scene_table.scene(number, [frame])
+                camera = scene.intrinsics[0]
+                if camera.tobytes() in seen:
+                    continue
+                seen.add(camera.tobytes())
+                if size is None:
+                    image = decode_frame(scene.scene_id, frame, scene.frames[0])
+                    size = (image.height, image.width)
+                name = f"{scene.scene_id}/{scene.frame_ids[0]}"
+                try:
+                    yield name, unified_size(size, camera, **self.options.unification)
+                except ValueError as error:
+                    raise SpatialDataError(f"{name}: {error}") from error
+
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row with the questions of one of its uses.
 
@@ -150,11 +174,7 @@ class VLM3Dataset(WrittenRows):
             views = posed_views(scene, options)
             if options.task == "depth":
                 return scene, views, ask_about_depth(views[0], options, rng)
-            return (
-                scene,
-                views,
-                ask_about_objects(views[0], scene.boxes, options.questions_per_image, rng, options.steps),
-            )
+            return scene, views, ask_about_objects(views[0], scene.boxes, options, rng)
         write = {"correspondence": ask_about_correspondence, "pose": ask_about_pose}[options.task]
         asked: list[WrittenQuestion] = []
         for partner in rng.permutation(self._partners(number, frame))[:PARTNERS_TRIED].tolist():

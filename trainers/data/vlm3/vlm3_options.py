@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from igep.focal_unification import MODES
+from igep.focal_unification import MODES, PIXEL_MAPPINGS
 from igep.text_pixels import CORRESPONDENCE_STEPS, DEPTH_STEPS, OBJECT_STEPS
 
 
@@ -14,8 +14,13 @@ TASK_STEPS = {
     "pose": CORRESPONDENCE_STEPS,
     "objects": OBJECT_STEPS,
 }
+CLOCK_FACING = ("axis", "ray")
+ABOVE_BELOW_IN = ("world", "image")
+LEFT_RIGHT_IN = ("metres", "image")
+DEPTH_RANGE = (0.05, 100.0)  # metres
 USAGE_FIELDS = (
-    *("focal_pixels", "focal_mode", "max_image_pixels", "canvas_size", "text_pixel_steps", "distance_kind", "think"),
+    *("focal_pixels", "focal_mode", "longest_side", "max_image_pixels", "canvas_size", "pixel_mapping"),
+    *("text_pixel_steps", "distance_kind", "think", "clock_facing", "above_below_in", "left_right_in"),
 )
 
 
@@ -29,15 +34,26 @@ class VLM3Options:
         focal_pixels (`float`, *optional*, defaults to `1000.0`): Focal length that every image is resized to; `None` leaves it.
             The released pose checkpoint has 750.
         focal_mode (`str`, *optional*, defaults to `"both"`): `both` or `fx`, see `focal_unification`.
+        longest_side (`int`, *optional*): Then resize until the longer side has so many pixels; without
+            `focal_pixels` only so, as the released sample of correspondence (1024).
         max_image_pixels (`int`, *optional*): Crop unified images to so many pixels around their centre.
         canvas_size (`list[int]`, *optional*): Crop or pad unified images to this height and width.
+        pixel_mapping (`str`, *optional*, defaults to `"image"`): Where questions say that a pixel is: where the resized image
+            shows it; `truncate` as the released depth labels, `exact` as those of correspondence (see
+            `focal_unification.UnifiedView.written_pixels`).
         text_pixel_steps (`int`, *optional*): N of the text pixels; 2000 for `depth` and 1000 otherwise unless given.
         distance_kind (`str`, *optional*, defaults to `"euclidean"`): `depth`: distance from the camera's centre, as most of
             DepthLM's sets mean it, or `z` along its axis.
         think (`bool`, *optional*, defaults to `False`): `correspondence`: ask for and write the reasoning.
-        min_depth_metres (`float`, *optional*, defaults to `0.05`): Nearest surface that is asked about.
-        max_depth_metres (`float`, *optional*, defaults to `100.0`): Farther depth is no measurement, for questions and for
-            the geometry losses.
+        clock_facing (`str`, *optional*, defaults to `"axis"`): `objects`: 12 o'clock is along the camera's optical axis, or `ray`:
+            from the camera through the object that one stands at. The question says which; so with the next two.
+        above_below_in (`str`, *optional*, defaults to `"world"`): `objects`: higher in the `world`, or in the `image`.
+        left_right_in (`str`, *optional*, defaults to `"metres"`): `objects`: to the right by `metres` along the camera's x axis,
+            or in the `image`.
+        min_depth_metres (`float`, *optional*): Nearest surface that is asked about: the least that the sensor measures. By
+            default that of the dataset, see `DEPTH_RANGE` and `training_rows.DEPTH_RANGES`.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement, for questions and for the geometry losses. By
+            default likewise.
         depth_edge_tolerance (`float`, *optional*, defaults to `0.05`): Share of the inverse depth by which a pixel may leave
             the plane of its neighbours before it counts as an edge, about which nothing is asked.
         min_covisibility (`float`, *optional*, defaults to `0.1`): Pairs: least share of either frame's surface that the other
@@ -61,11 +77,22 @@ class VLM3Options:
         default="both",
         metadata={"help": "VLM3: resize each axis by its own factor, or both by that of fx.", "choices": list(MODES)},
     )
+    longest_side: int | None = field(
+        default=None,
+        metadata={"help": "VLM3: resize until the longer side has so many pixels, after focal_pixels if set."},
+    )
     max_image_pixels: int | None = field(
         default=None, metadata={"help": "VLM3: crop unified images to so many pixels around their centre."}
     )
     canvas_size: list[int] | None = field(
         default=None, metadata={"help": "VLM3: crop or pad unified images to this height and width."}
+    )
+    pixel_mapping: str = field(
+        default="image",
+        metadata={
+            "help": "VLM3: pixels are where the image shows them, or where the release's labels have them.",
+            "choices": list(PIXEL_MAPPINGS),
+        },
     )
     text_pixel_steps: int | None = field(
         default=None, metadata={"help": "VLM3: N of the text pixels (default: 2000 for depth, else 1000)."}
@@ -78,10 +105,31 @@ class VLM3Options:
         },
     )
     think: bool = field(default=False, metadata={"help": "VLM3 correspondence: ask for and write the reasoning."})
-    min_depth_metres: float = field(default=0.05, metadata={"help": "VLM3: nearest surface that is asked about."})
-    max_depth_metres: float = field(
-        default=100.0,
-        metadata={"help": "Farther depth is no measurement: no loss sees it, and no question of VLM3 asks about it."},
+    clock_facing: str = field(
+        default="axis",
+        metadata={
+            "help": "VLM3 objects: 12 o'clock is along the optical axis, or from the camera through the object.",
+            "choices": list(CLOCK_FACING),
+        },
+    )
+    above_below_in: str = field(
+        default="world", metadata={"help": "VLM3 objects: what above and below mean.", "choices": list(ABOVE_BELOW_IN)}
+    )
+    left_right_in: str = field(
+        default="metres", metadata={"help": "VLM3 objects: what left and right mean.", "choices": list(LEFT_RIGHT_IN)}
+    )
+    min_depth_metres: float | None = field(
+        default=None,
+        metadata={
+            "help": "VLM3: nearest surface that is asked about (default: 0.2 of scannet, 0.05 of others; depthlm: 0)."
+        },
+    )
+    max_depth_metres: float | None = field(
+        default=None,
+        metadata={
+            "help": "Farther depth is no measurement: no loss sees it, and no question of VLM3 asks about it (default: 100; "
+            "depthlm: no limit)."
+        },
     )
     depth_edge_tolerance: float = field(
         default=0.05, metadata={"help": "VLM3: share of the inverse depth beyond which a pixel counts as an edge."}
@@ -93,12 +141,18 @@ class VLM3Options:
     max_frame_gap: int = field(default=40, metadata={"help": "VLM3 pairs: farthest frames of a pair."})
 
     def __post_init__(self):
-        for name, choices in (("focal_mode", MODES), ("distance_kind", ("euclidean", "z"))):
+        choices_of = {"focal_mode": MODES, "pixel_mapping": PIXEL_MAPPINGS, "distance_kind": ("euclidean", "z")}
+        choices_of |= {
+            "clock_facing": CLOCK_FACING,
+            "above_below_in": ABOVE_BELOW_IN,
+            "left_right_in": LEFT_RIGHT_IN,
+        }
+        for name, choices in choices_of.items():
             if vars(self)[name] not in choices:
                 raise ValueError(f"{name}={vars(self)[name]!r} is unknown: use one of {', '.join(choices)}.")
         if self.task not in VLM3_TASKS:
             raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(VLM3_TASKS)}.")
-        for name in ("questions_per_image", "max_image_pixels", "text_pixel_steps", "max_frame_gap"):
+        for name in ("questions_per_image", "longest_side", "max_image_pixels", "text_pixel_steps", "max_frame_gap"):
             value = vars(self)[name]
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value} must be at least 1.")
@@ -108,10 +162,10 @@ class VLM3Options:
             raise ValueError(f"canvas_size={self.canvas_size} must be a height and a width, such as [768, 1024].")
         if self.canvas_size is not None and self.max_image_pixels is not None:
             raise ValueError("canvas_size and max_image_pixels exclude each other: give one.")
-        if not 0 < self.min_depth_metres < self.max_depth_metres:
+        nearest, farthest = self.depth_range
+        if not 0 <= nearest < farthest:
             raise ValueError(
-                f"min_depth_metres={self.min_depth_metres} and max_depth_metres={self.max_depth_metres} must satisfy "
-                "0 < min < max."
+                f"min_depth_metres={nearest} and max_depth_metres={farthest} must satisfy 0 <= min < max."
             )
         if not self.depth_edge_tolerance > 0:
             raise ValueError(f"depth_edge_tolerance={self.depth_edge_tolerance} must be positive.")
@@ -125,6 +179,32 @@ class VLM3Options:
     def steps(self) -> int:
         """N of the text pixels."""
         return TASK_STEPS[self.task] if self.text_pixel_steps is None else self.text_pixel_steps
+
+    @property
+    def depth_range(self) -> tuple[float, float]:
+        """Nearest and farthest depth in metres that is asked about."""
+        nearest, farthest = DEPTH_RANGE
+        return (
+            nearest if self.min_depth_metres is None else self.min_depth_metres,
+            farthest if self.max_depth_metres is None else self.max_depth_metres,
+        )
+
+    @property
+    def resizes(self) -> bool:
+        """Whether images are brought to a size that the processor must leave."""
+        return self.focal_pixels is not None or self.longest_side is not None
+
+    @property
+    def unification(self) -> dict[str, Any]:
+        """Arguments of `unify_focal_length`."""
+        return {
+            "focal_pixels": self.focal_pixels,
+            "mode": self.focal_mode,
+            "longest_side": self.longest_side,
+            "max_pixels": self.max_image_pixels,
+            "canvas_size": None if self.canvas_size is None else tuple(self.canvas_size),
+            "pixel_mapping": self.pixel_mapping,
+        }
 
     @property
     def usage(self) -> dict[str, Any]:

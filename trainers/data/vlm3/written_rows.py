@@ -1,5 +1,6 @@
 """Rows whose questions are written under VLM3's options when a row is read: what such datasets tell of themselves."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -28,6 +29,14 @@ class WrittenRows(torch.utils.data.Dataset):
     def usage(self) -> dict[str, Any]:
         """How its questions are written, see `VLM3Options.usage`."""
         return self.options.usage
+
+    def unified_sizes(self) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Sizes of the images that the model will see, without decoding them.
+
+        Returns:
+            `Iterator[tuple[str, tuple[int, int]]]`: For each camera the name of what it took, and height and width.
+        """
+        raise NotImplementedError
 
     def __getitem__(self, row: int) -> SpatialExample:
         return self.example(row, 0)

@@ -81,6 +81,17 @@ class QuestionBenchmark(ABC):
     task: str = "questions"
     dataset: str | None = None
 
+    def longest_answer(self, think: bool) -> int:
+        """Longest answer in tokens unless the options say otherwise.
+
+        Args:
+            think (`bool`): Whether questions of the option `think` ask for reasoning.
+
+        Returns:
+            `int`
+        """
+        return self.max_new_tokens
+
     @abstractmethod
     def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> Sequence[QuestionGroup]:
         """The questions, in an order that depends on the options alone. Frames are not read before they are asked for.

@@ -219,7 +219,7 @@ def sampling_of(options: BenchmarkOptions) -> dict[str, Any]:
     return {
         "num_frames": options.num_frames,
         "questions_per_group": options.questions_per_pass,
-        "max_depth_metres": options.max_depth_metres,
+        "max_depth_metres": options.depth_range[1],
     }
 
 

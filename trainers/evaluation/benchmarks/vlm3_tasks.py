@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from igep.spatial_prompts import DEPTH_QUESTION, correspondence_question, longest_answer
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.data.training_rows import SceneTableCache, load_rows
@@ -54,6 +55,10 @@ class VLM3Task(QuestionBenchmark):
 
     def __init__(self, name: str):
         self.name = self.task = name
+
+    def longest_answer(self, think: bool) -> int:
+        asked = {"depth": DEPTH_QUESTION, "correspondence": correspondence_question((0, 0), think)}
+        return longest_answer(asked.get(self.name, ""))
 
     def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> ExampleGroups:
         rows, held_out = load_rows(options, GEOMETRY_SIZE, options.question_seed, tables)

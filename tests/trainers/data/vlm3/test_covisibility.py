@@ -10,6 +10,7 @@ from igep.trainers.data.scenes.scene_validation import validate_scene
 from igep.trainers.data.vlm3.covisibility import covisibility
 from igep.trainers.data.vlm3.scene_views import posed_views
 from igep.trainers.data.vlm3.spatial_question import PosedView
+from igep.trainers.data.vlm3.surface_normals import away_normals
 from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 
 
@@ -70,3 +71,37 @@ def test_only_measured_pixels_count():
     assert covisibility(wall_view(), wall_view(depth=half), grid=40) == 0.5
     assert covisibility(wall_view(depth=half), wall_view(depth=half), grid=40) == 1
     assert covisibility(wall_view(), wall_view(depth=np.zeros((40, 40), np.float32))) == 0
+
+
+def turned_round(behind_metres: float, noise: float = 0.0) -> PosedView:
+    """A camera beyond the wall, as far from its other side, that looks back at it."""
+    pose = np.diag([-1.0, 1, -1, 1])
+    pose[2, 3] = 2 * WALL_METRES + behind_metres
+    depth = np.full((40, 40), WALL_METRES, dtype=np.float64)
+    depth *= 1 + noise * np.random.default_rng(1).standard_normal(depth.shape)
+    return PosedView("1", Image.new("RGB", (40, 40)), depth.astype(np.float32), wall_view().intrinsics, pose)
+
+
+@pytest.mark.parametrize("thickness_metres", [0.0, 0.02, 0.14])
+def test_the_other_side_of_a_thin_wall_is_another_surface(thickness_metres):
+    assert covisibility(wall_view(), turned_round(thickness_metres), grid=40) == 0
+    assert covisibility(wall_view(), turned_round(thickness_metres, noise=0.003), grid=40) < 0.01
+
+
+def test_a_noisy_wall_stays_seen():
+    noisy = WALL_METRES * (1 + 0.005 * np.random.default_rng(0).standard_normal((40, 40)))
+    assert covisibility(wall_view(), wall_view(x_metres=1.0, depth=noisy.astype(np.float32)), grid=40) > 0.74
+
+
+def test_normals_of_a_slanted_plane():
+    """The plane n P = 1 has the inverse depth n (x, y, 1): its normal comes back whatever is missing in between."""
+    normal = np.array([0.1, -0.2, 0.4])
+    places = (np.stack(np.meshgrid(np.arange(40), np.arange(40)), -1) + 0.5 - 20) / 40
+    depth = 1 / (np.concatenate([places, np.ones((40, 40, 1))], -1) @ normal)
+    depth[10:12] = 0  # known to one side of the hole alone
+    depth[:, 30] = 9.0  # something else
+    rows, columns = np.array([20, 9, 0, 20, 20]), np.array([20, 5, 39, 29, 30])
+    found = away_normals(wall_view(depth=depth), rows, columns)
+    wanted = normal / np.linalg.norm(normal)
+    np.testing.assert_allclose(found[:4], np.broadcast_to(wanted, (4, 3)), atol=1e-6)
+    assert np.isnan(found[4]).all(), "one column of pixels is no plane"

@@ -11,6 +11,7 @@ from igep.text_pixels import text_from_boxes
 from igep.trainers.data.vlm3.object_boxes import seen_objects
 from igep.trainers.data.vlm3.object_questions import ask_about_objects
 from igep.trainers.data.vlm3.spatial_question import PosedView
+from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 from igep.trainers.metrics.object_relations import object_scores
 
 
@@ -34,8 +35,9 @@ def view():
     return PosedView("0", Image.new("RGB", (640, 480)), None, INTRINSICS, POSE)
 
 
-def asked(number=40, seed=0, boxes=BOXES):
-    return ask_about_objects(view(), boxes, number, np.random.default_rng(seed))
+def asked(number=40, seed=0, boxes=BOXES, **meaning):
+    options = VLM3Options(task="objects", questions_per_image=number, **meaning)
+    return ask_about_objects(view(), boxes, options, np.random.default_rng(seed))
 
 
 def objects_by_text():
@@ -148,6 +150,44 @@ def test_the_wording_of_the_release():
             f"Correct, {first} is smaller in size than {second}.",
             f"Incorrect, {first} is not smaller in size than {second}.",
         )
+
+
+MEANT = {
+    "object_left_right": ("by metres along the camera's horizontal axis?", "in the image?"),
+    "object_above_below": ("by height in the world?", "in the image?"),
+    "object_front_behind": ("along the camera's optical axis?",) * 2,
+    "object_clock": ("facing the way the camera looks,", "facing straight away from the camera,"),
+}
+
+
+def test_every_place_says_in_which_frame_it_is_meant_and_is_true_there():
+    other = {"clock_facing": "ray", "above_below_in": "image", "left_right_in": "image"}
+    boxes_in_image = {one.index: one.image_box for one in seen_objects(view(), BOXES)}
+    differ = set()
+    for seed in range(30):
+        for meaning, options in enumerate(({}, other)):
+            for one in asked(60, seed, **options):
+                if one.question_type in MEANT:
+                    assert MEANT[one.question_type][meaning] in one.question
+                if meaning == 0 or one.question_type not in MEANT:
+                    continue
+                first, second = (BOXES.index(found) for found in named(one.question))
+                centres = [(boxes_in_image[index][:2] + boxes_in_image[index][2:]) / 2 for index in (first, second)]
+                right, below = centres[0] > centres[1]
+                if one.question_type == "object_left_right":
+                    assert one.reference["value"] == [float(right == (" right of " in one.question))]
+                elif one.question_type == "object_above_below":
+                    assert one.reference["value"] == [float(below == (" below " in one.question))]
+                elif one.question_type == "object_clock":
+                    start, target = (np.array(BOXES[index]["centre_metres"][:2]) for index in (first, second))
+                    turned = np.degrees(np.arctan2(start[0], start[1]))  # from the camera, which stands at the origin
+                    apart = np.degrees(np.arctan2(*(target - start)))
+                    hour = round((apart - turned) / 30) % 12 or 12
+                    assert one.reference["value"] == [hour]
+                    differ.add(hour != (round(apart / 30) % 12 or 12))
+    assert differ == {True, False}, "what is meant must change some answers and not others"
+    with pytest.raises(ValueError, match="above_below_in='sky' is unknown: use one of world, image"):
+        VLM3Options(above_below_in="sky")
 
 
 def test_nothing_is_asked_where_there_is_no_clear_answer():

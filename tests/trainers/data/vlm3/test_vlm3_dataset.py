@@ -215,7 +215,7 @@ def test_geometry_that_supervises_is_that_of_the_unified_view():
     assert example.depth_metres.shape == (2, *GEOMETRY_SIZE)
     for index, frame in enumerate(example.frame_ids):
         fx, fy = example.intrinsics[index][[0, 1], [0, 1]]
-        assert (fx, fy) == pytest.approx((90 * 32 / 70, 90 * 24 / 50))
+        assert (fx, fy) == pytest.approx((90 * 32 / 70, 90 * 24 / 50), rel=1 / 48)  # of whole pixels
         np.testing.assert_array_equal(example.world_from_camera[index], pose_of(frame))
         errors = []
         for row, column in ((5, 6), (12, 16), (20, 28), (3, 25)):
@@ -250,6 +250,18 @@ def test_pose_without_bounds_needs_no_depth():
     rows = dataset("pose", [scene_row(2) | {"depth": []}], min_covisibility=0)
     assert rows[0].conversation
     assert rows[0].depth_metres is None
+
+
+def test_sizes_of_every_camera_without_unifying_images():
+    other = scene_row(3, "other")
+    other["intrinsics"][2] = (np.array(other["intrinsics"][2]) * [[1.25], [1.25], [1]]).tolist()
+    other["intrinsics"][2][0][2], other["intrinsics"][2][1][2] = 32.0, 24.0
+    rows = dataset("depth", [scene_row(2), other])
+    sizes = dict(rows.unified_sizes())
+    first, second, third = sizes
+    assert (first[:4], second[:5], third[:5]) == ("desk", "other", "other")
+    assert sizes[first] == sizes[second] == rows[0].frames[0].size[::-1]
+    assert sizes[third] == rows[4].frames[0].size[::-1] != sizes[first]
 
 
 def test_a_row_survives_a_worker():
@@ -381,7 +393,7 @@ def test_nothing_to_ask_is_an_error_with_a_remedy():
         ({"canvas_size": [3, 3], "max_image_pixels": 9}, "exclude"),
         ({"text_pixel_steps": 0}, "text_pixel_steps=0"),
         ({"distance_kind": "y"}, "distance_kind='y'"),
-        ({"min_depth_metres": 3.0, "max_depth_metres": 2.0}, "0 < min < max"),
+        ({"min_depth_metres": 3.0, "max_depth_metres": 2.0}, "0 <= min < max"),
         ({"min_covisibility": 0.9, "max_covisibility": 0.2}, "min <= max"),
         ({"max_frame_gap": 0}, "max_frame_gap=0"),
         ({"depth_edge_tolerance": 0.0}, "depth_edge_tolerance=0"),
