@@ -6,10 +6,11 @@ from pathlib import Path
 from transformers.dynamic_module_utils import get_relative_import_files
 
 from igep.modeling_igep import AUTO_MAP
+from igep.modeling_vid_llm import AUTO_MAP as VID_LLM_AUTO_MAP
 from igep.trainers.package_files import PACKAGE
 
 
-AUTO_MAPS = {"igep": AUTO_MAP}  # by model type
+AUTO_MAPS = {"igep": AUTO_MAP, "vid_llm": VID_LLM_AUTO_MAP}  # by model type
 
 
 def code_of(auto_map: Mapping[str, str]) -> tuple[str, ...]:

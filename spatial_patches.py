@@ -1,0 +1,102 @@
+"""3D patches: where each visual token lies in the world, added to what it says (Vid-LLM, Eq. 3 and 4).
+
+    P(i, j) = R^-1 K^-1 [i, j, 1]^T D(i, j) - R^-1 t        T_3D = T'_lang + MLP(P)
+
+The paper calls P camera coordinates; for the `camera_from_world` R and t that it writes, they are the world's, which is the
+first camera.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .camera_geometry import full_precision, transform_points, unproject
+from .multi_head_attention import two_layers
+
+
+def back_project(depth_metres: Tensor, intrinsics: Tensor, world_from_camera: Tensor) -> Tensor:
+    """Eq. 3: the world point of every pixel.
+
+    Args:
+        depth_metres (`Tensor`): (..., H, W) z-depth.
+        intrinsics (`Tensor`): (..., 3, 3) in its pixels.
+        world_from_camera (`Tensor`): (..., 4, 4).
+
+    Returns:
+        `Tensor`: (..., H, W, 3) in metres, float32.
+    """
+    return transform_points(world_from_camera, unproject(depth_metres, intrinsics))
+
+
+def patch_positions(points_world: Tensor, grid: tuple[int, int]) -> Tensor:
+    """The mean point of the pixels of every patch.
+
+    Args:
+        points_world (`Tensor`): (B, F, H, W, 3).
+        grid (`tuple[int, int]`): Rows and columns of patches.
+
+    Returns:
+        `Tensor`: (B, F, *grid, 3).
+    """
+    points = full_precision(points_world).flatten(0, 1).movedim(-1, 1)
+    means = functional.adaptive_avg_pool2d(points, grid)
+    return means.movedim(1, -1).unflatten(0, tuple(points_world.shape[:2]))
+
+
+def pool_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(B, F, h, w, C) -> (B, F, *grid, C), means over equal parts of the image."""
+    if tuple(tokens.shape[2:4]) == tuple(grid):
+        return tokens
+    pooled = functional.adaptive_avg_pool2d(tokens.flatten(0, 1).movedim(-1, 1), grid)
+    return pooled.movedim(1, -1).unflatten(0, tuple(tokens.shape[:2]))
+
+
+class PositionEmbedding(nn.Module):
+    """Embeds positions in metres by an MLP, as LLaVA-3D does; in float32 outside autocast.
+
+    Args:
+        channels (`int`): Channels of the embedding.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.mlp = nn.Sequential(
+            nn.Linear(3, channels), nn.LayerNorm(channels), nn.GELU(), nn.Linear(channels, channels)
+        )
+
+    def forward(self, positions_metres: Tensor) -> Tensor:
+        """(..., 3) -> (..., channels) in float32."""
+        with torch.autocast(positions_metres.device.type, enabled=False):
+            return self.mlp(positions_metres.to(self.mlp[0].weight.dtype)).float()
+
+
+class LanguageProjection(nn.Module):
+    """Brings 3D patches to the language model: position embedding, pooling, projection.
+
+    Args:
+        channels (`int`): Channels of the language stream.
+        language_channels (`int`): Hidden size of the language model.
+        pooled_grid (`int`): Rows and columns of the tokens that a frame is pooled to.
+    """
+
+    def __init__(self, channels: int, language_channels: int, pooled_grid: int):
+        super().__init__()
+        self.pooled_grid = (pooled_grid, pooled_grid)
+        self.position_mlp = PositionEmbedding(channels)
+        self.projector = two_layers(channels, language_channels, language_channels)
+        self.video_end = nn.Embedding(1, language_channels)
+
+    def forward(self, language_tokens: Tensor, points_world: Tensor) -> tuple[Tensor, Tensor]:
+        """Places, pools and projects.
+
+        Args:
+            language_tokens (`Tensor`): (B, F, h, w, C) `T'_lang`.
+            points_world (`Tensor`): (B, F, H, W, 3) metres, without a gradient.
+
+        Returns:
+            `tuple[Tensor, Tensor]`: (B, F, g, g, language_channels) tokens and (B, F, g, g, 3) their places.
+        """
+        positions = patch_positions(points_world, tuple(language_tokens.shape[2:4]))
+        placed = language_tokens + self.position_mlp(positions).to(language_tokens.dtype)
+        tokens = self.projector(pool_grid(placed, self.pooled_grid))
+        return tokens, patch_positions(points_world, self.pooled_grid)

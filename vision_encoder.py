@@ -1,0 +1,99 @@
+"""Runs any encoder of patches on frames: which layers are read, and what of its sequence is patches."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import AutoModel, PreTrainedModel
+
+
+UNREAD = (".mask_token.", ".head.", ".pooler.")  # parameters that patches do not depend on
+
+
+def whole_patches(pixel_values: Tensor, patch_size: int) -> Tensor:
+    """Squeezes frames to the nearest number of whole patches.
+
+    Nothing is cut off, so every pixel of a frame has a depth, and intrinsics are those of the frame: each axis is scaled on
+    its own.
+
+    Args:
+        pixel_values (`Tensor`): (N, 3, H, W).
+        patch_size (`int`): Side of a patch in pixels.
+
+    Returns:
+        `Tensor`: (N, 3, H', W'), multiples of the patch.
+
+    Raises:
+        ValueError: A frame is smaller than a patch.
+    """
+    size = tuple(pixel_values.shape[-2:])
+    if min(size) < patch_size:
+        raise ValueError(
+            f"frames of {size[0]} x {size[1]} pixels are smaller than a patch of the encoder ({patch_size}): resize them."
+        )
+    whole = tuple(max(1, round(side / patch_size)) * patch_size for side in size)
+    if whole == size:
+        return pixel_values
+    resized = functional.interpolate(pixel_values.float(), whole, mode="bilinear", antialias=True, align_corners=False)
+    return resized.to(pixel_values.dtype)
+
+
+def patch_maps(
+    vision: PreTrainedModel, pixel_values: Tensor, patch_size: int, taps: int
+) -> tuple[Tensor, list[Tensor]]:
+    """Encodes frames.
+
+    Args:
+        vision (`PreTrainedModel`): The encoder. Tokens before its patches (class, registers) are left out.
+        pixel_values (`Tensor`): (N, 3, H, W), multiples of the patch.
+        patch_size (`int`): Side of a patch in pixels.
+        taps (`int`): Layers that are read, evenly spaced, the last included.
+
+    Returns:
+        `tuple[Tensor, list[Tensor]]`: (N, h, w, C) of the encoder's output, and of every tapped layer.
+
+    Raises:
+        ValueError: The encoder's sequence is not its class token, its registers and one token for each patch.
+    """
+    grid = tuple(side // patch_size for side in pixel_values.shape[-2:])
+    output = vision(pixel_values=pixel_values.to(vision.dtype), output_hidden_states=taps > 0, return_dict=True)
+    last = output.last_hidden_state
+    before = last.shape[1] - grid[0] * grid[1]
+    registers = vision.config.to_dict().get("num_register_tokens") or 0
+    if before - registers not in (0, 1):
+        raise ValueError(
+            f"{type(vision).__name__} made {last.shape[1]} tokens of a frame of {grid[0]} x {grid[1]} patches and has "
+            f"{registers} registers: use an encoder with one token per patch, such as DINOv2."
+        )
+    states = output.hidden_states or ()
+    layers = [round((len(states) - 1) * (tap + 1) / taps) for tap in range(taps)]
+    tapped = [states[layer][:, before:].unflatten(1, grid) for layer in layers]
+    return last[:, before:].unflatten(1, grid), tapped
+
+
+def plain_encoder(vision: PreTrainedModel) -> PreTrainedModel:
+    """The `AutoModel` of an encoder: a backbone (`AutoBackbone`) has the same weights but another output.
+
+    Args:
+        vision (`PreTrainedModel`): Encoder or backbone.
+
+    Returns:
+        `PreTrainedModel`: The same object, or the encoder with the backbone's weights, in its mode.
+    """
+    with torch.device("meta"):
+        plain = AutoModel.from_config(vision.config)
+    if type(plain) is type(vision):
+        return vision
+    plain = AutoModel.from_config(vision.config, dtype=vision.dtype)
+    plain.load_state_dict(vision.state_dict())
+    return plain.train(vision.training)
+
+
+def freeze_unread(vision: PreTrainedModel) -> None:
+    """Freezes what no patch depends on: without a gradient it would stop distributed training.
+
+    Args:
+        vision (`PreTrainedModel`): The encoder.
+    """
+    for name, parameter in vision.named_parameters():
+        if any(part in f".{name}." for part in UNREAD):
+            parameter.requires_grad_(False)
