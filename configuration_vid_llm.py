@@ -19,7 +19,7 @@ AT_LEAST_ONE = (
         "camera_iterations",
         "camera_layers",
     ),
-    *("depth_channels", "metric_channels", "metric_taps", "metric_stride", "scale_frames", "pooled_grid"),
+    *("depth_channels", "metric_channels", "metric_taps", "metric_stride", "scale_frames", "pooling_ratio"),
     *("box_queries", "box_layers"),
 )
 
@@ -35,8 +35,10 @@ class VidLLMConfig(PreTrainedConfig):
             Vision encoder, any `AutoModel` of patches such as DINOv2 with or without registers. Paper: DINOv2-L.
         text_config (`dict` or `PreTrainedConfig`, *optional*, defaults to a Qwen2):
             Language model, any `AutoModelForCausalLM`.
+        image_token_id (`int`, *optional*):
+            Token that stands for the visual tokens of images; set by `VidLLMForConditionalGeneration.build_processor`.
         video_token_id (`int`, *optional*):
-            Token that stands for visual tokens; set by `VidLLMForConditionalGeneration.build_processor`.
+            Token that stands for those of videos; likewise.
         adapter_channels (`int`, *optional*):
             Channels C of both streams; those of the encoder unless given.
         adapter_expansion (`int`, *optional*, defaults to `4`):
@@ -93,9 +95,9 @@ class VidLLMConfig(PreTrainedConfig):
         scale_trim (`float`, *optional*, defaults to `3.0`):
             Silent (weights): pixels weigh their confidence over the squared metric depth, but those whose log ratio of depths
             is more than so many standard deviations from the frame's median.
-        pooled_grid (`int`, *optional*, defaults to `14`):
-            Rows and columns of the visual tokens of a frame. Silent ("Pooling"): means over a fixed grid, so that the
-            number of tokens does not depend on the frames' shape.
+        pooling_ratio (`int`, *optional*, defaults to `3`):
+            Patches each way that a visual token is the mean of. Silent ("Pooling"): 3 leaves 12 x 16 tokens of a frame of
+            518 x 686 pixels, about as many as LLaVA-Video has.
         ground_head (`bool`, *optional*, defaults to `False`):
             Whether the model has a head that points at proposals, by its own reconstruction (see `ground_head.py`).
         ground_width (`int`, *optional*):
@@ -125,6 +127,7 @@ class VidLLMConfig(PreTrainedConfig):
 
     vision_config: dict | PreTrainedConfig | None = None
     text_config: dict | PreTrainedConfig | None = None
+    image_token_id: int | None = None
     video_token_id: int | None = None
     adapter_channels: int | None = None
     adapter_expansion: int = 4
@@ -151,7 +154,7 @@ class VidLLMConfig(PreTrainedConfig):
     scale_frames: int = 16
     scale_seed: int = 0
     scale_trim: float | int = 3.0
-    pooled_grid: int = 14
+    pooling_ratio: int = 3
     ground_head: bool = False
     ground_width: int | None = None
     ground_min_coverage: float | int = 0.25

@@ -18,17 +18,20 @@ from transformers import (
     GenerationMixin,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
 )
 from transformers.utils import ModelOutput
 
-from .base_vlm import LOGIT_TRANSFORMS
+from .base_vlm import LOGIT_TRANSFORMS, cache_argument
 from .configuration_vid_llm import VidLLMConfig, heads_of
 from .cross_task_adapter import CrossTaskAdapter
 from .multi_head_attention import LayerScale
+from .processing_igep import IGEPProcessor
+from .processing_vid_llm import COLOUR_MEAN, COLOUR_STD, IMAGE_TOKEN, VIDEO_TOKEN, assemble_processor
 from .question_packing import packed_inputs
 from .reconstruction import Reconstruction, ReconstructionBranch
 from .spatial_patches import LanguageProjection
-from .vision_encoder import freeze_unread, patch_maps, plain_encoder, whole_patches
+from .vision_encoder import freeze_unread, patch_maps, plain_encoder, scattered, videos_of_images, whole_patches
 
 
 IGNORED_LABEL = -100
@@ -56,8 +59,8 @@ class EncodedFrames(ModelOutput):
 
     Args:
         pooler_output (`tuple[Tensor, ...]`): Per sample (M, language channels), as they enter the language model.
-        tokens (`Tensor`): (B, F, g, g, language channels), the same without the mark behind a video.
-        positions_metres (`Tensor`): (B, F, g, g, 3) where these lie, in the world of the first camera.
+        tokens (`Tensor`): (B, F, gh, gw, language channels), the same with padding.
+        positions_metres (`Tensor`): (B, F, gh, gw, 3) where these lie, in the world of the first camera.
         reconstruction (`Reconstruction`): With gradients.
         geometry_tokens (`Tensor`): (B, F, h, w, C) `T'_geom`.
         language_tokens (`Tensor`): (B, F, h, w, C) `T'_lang`.
@@ -158,7 +161,7 @@ class VidLLMModel(VidLLMPreTrainedModel):
             config.bridge_write_back,
         )
         self.reconstruction = ReconstructionBranch(config)
-        self.language_input = LanguageProjection(channels, language_channels, config.pooled_grid)
+        self.language_input = LanguageProjection(channels, language_channels, config.pooling_ratio)
         freeze_unread(self.vision)
         self.post_init()
 
@@ -194,8 +197,8 @@ class VidLLMModel(VidLLMPreTrainedModel):
             self.vision, pixels, config.patch_size, config.metric_taps if config.metric_depth else 0
         )
         dtype = self.adapter.geometry_projection[0].weight.dtype
-        geometry, language = self.adapter(_scattered(last, frame_mask).to(dtype), frame_mask)
-        return geometry, language, [_scattered(tap, frame_mask) for tap in tapped], frame_mask
+        geometry, language = self.adapter(scattered(last, frame_mask).to(dtype), frame_mask)
+        return geometry, language, [scattered(tap, frame_mask) for tap in tapped], frame_mask
 
     def encode(self, pixel_values_videos: Tensor, frame_mask: Tensor | None = None) -> EncodedFrames:
         """Runs everything that comes before the language model.
@@ -212,10 +215,9 @@ class VidLLMModel(VidLLMPreTrainedModel):
         reconstruction = self.reconstruction(geometry, tapped, frame_mask, size)
         tokens, positions = self.language_input(language, reconstruction.points_world.detach())
         tokens = tokens.to(self.get_input_embeddings().weight.dtype)
-        end = self.language_input.video_end.weight.to(tokens.dtype)
         videos = (video[real] for video, real in zip(tokens, frame_mask, strict=True))
         return EncodedFrames(
-            pooler_output=tuple(torch.cat([video.flatten(0, 2), end]) for video in videos),
+            pooler_output=tuple(video.flatten(0, 2) for video in videos),
             tokens=tokens,
             positions_metres=positions,
             reconstruction=reconstruction,
@@ -224,7 +226,7 @@ class VidLLMModel(VidLLMPreTrainedModel):
         )
 
     def embed(self, input_ids: Tensor, encoded: EncodedFrames | None) -> Tensor:
-        """Embeds text, and puts visual tokens where `video_token_id` stands.
+        """Embeds text, and puts visual tokens where those stand that hold their places.
 
         Args:
             input_ids (`Tensor`): (B, L).
@@ -239,17 +241,12 @@ class VidLLMModel(VidLLMPreTrainedModel):
         embeddings = self.get_input_embeddings()
         if encoded is None:
             return embeddings(input_ids)
-        token_id = self.config.video_token_id
-        if token_id is None:
-            raise ValueError(
-                "video_token_id is not set: call build_processor(tokenizer), which gives the tokenizer a token for visual tokens."
-            )
         visual = torch.cat(list(encoded.pooler_output))
-        places = input_ids == token_id
+        places = torch.isin(input_ids, self._visual_token_ids())
         if int(places.sum()) != len(visual):
             raise ValueError(
-                f"the text has {int(places.sum())} places for visual tokens (token {token_id}), the frames make {len(visual)}: "
-                "prepare both with one call of the model's processor, and give frame_mask where frames are padded."
+                f"the text has {int(places.sum())} places for visual tokens, the frames make {len(visual)}: prepare both with one "
+                "call of the model's processor, and give frame_mask where frames are padded."
             )
         # The place itself may have an id beyond the embeddings: it is never looked up.
         embedded = embeddings(input_ids.masked_fill(places, 0))
@@ -261,6 +258,7 @@ class VidLLMModel(VidLLMPreTrainedModel):
         attention_mask: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
         frame_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
         mm_encoder_outputs: dict | None = None,
         return_dict: bool | None = None,
         **language_kwargs,
@@ -272,29 +270,75 @@ class VidLLMModel(VidLLMPreTrainedModel):
             attention_mask (`Tensor`, *optional*): As the language model takes it.
             pixel_values_videos (`Tensor`, *optional*): (B, F, 3, H, W).
             frame_mask (`Tensor`, *optional*): (B, F) bool, the real frames.
-            mm_encoder_outputs (`dict`, *optional*): `{"video": EncodedFrames}` in place of pixels.
+            pixel_values (`Tensor`, *optional*): (N, 1, 3, H, W) images in place of a video.
+            mm_encoder_outputs (`dict`, *optional*): Of `encode_vision`, in place of pixels.
             return_dict (`bool`, *optional*): Without effect.
             **language_kwargs: Everything else that the language model takes: cache, positions.
 
         Returns:
             `ModelOutput`: The language model's own, with `last_hidden_state`.
         """
-        encoded = self.encoded(pixel_values_videos, frame_mask, mm_encoder_outputs)
+        frames = {"pixel_values": pixel_values, "pixel_values_videos": pixel_values_videos, "frame_mask": frame_mask}
+        encoded = self.encoded(input_ids, mm_encoder_outputs=mm_encoder_outputs, **frames)
         return self.read(self.embed(input_ids, encoded), attention_mask, **language_kwargs)
 
     def encoded(
-        self, pixel_values_videos: Tensor | None, frame_mask: Tensor | None, mm_encoder_outputs: dict | None
+        self,
+        input_ids: Tensor | None,
+        *,
+        pixel_values: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        frame_mask: Tensor | None = None,
+        mm_encoder_outputs: dict | None = None,
     ) -> EncodedFrames | None:
-        """What was encoded before, or is to be encoded now; `None` where there are no frames."""
-        given = (mm_encoder_outputs or {}).get("video")
-        if given is not None or pixel_values_videos is None:
-            return given
-        return self.encode(pixel_values_videos, frame_mask)
+        """What was encoded before, or is to be encoded now; `None` where there are no frames. Images are frames of a video.
+
+        Args:
+            input_ids (`Tensor`, *optional*): (B, L), which tells what images belong together.
+            pixel_values (`Tensor`, *optional*): (N, 1, 3, H, W) images.
+            pixel_values_videos (`Tensor`, *optional*): (B, F, 3, H, W).
+            frame_mask (`Tensor`, *optional*): (B, F) bool, the real frames of videos.
+            mm_encoder_outputs (`dict`, *optional*): Of `encode_vision`.
+
+        Returns:
+            `EncodedFrames`, *optional*
+
+        Raises:
+            ValueError: Images and videos together, or images that the text has no places for.
+        """
+        given = list((mm_encoder_outputs or {}).values())
+        if given:
+            return given[0]
+        if pixel_values is None:
+            return None if pixel_values_videos is None else self.encode(pixel_values_videos, frame_mask)
+        if pixel_values_videos is not None or input_ids is None:
+            raise ValueError("pixel_values: give images alone, with the text that has places for them, or one video.")
+        images = pixel_values.flatten(0, -4)  # (N, 3, H, W)
+        unit = self.config.patch_size * self.config.pooling_ratio
+        each = (images.shape[-2] // unit) * (images.shape[-1] // unit)
+        places = (input_ids == self.config.image_token_id).sum(1)
+        if not each or int(places.sum()) != each * len(images) or bool((places % each).any()):
+            raise ValueError(
+                f"the text has {places.tolist()} places for visual tokens of images, {len(images)} images make {each} each: "
+                "prepare both with one call of the model's processor, one sample a row."
+            )
+        return self.encode(*videos_of_images(images, places[places > 0] // each))
+
+    def _visual_token_ids(self) -> Tensor:
+        ids = [self.config.image_token_id, self.config.video_token_id]
+        if None in ids:
+            raise ValueError(
+                "image_token_id and video_token_id are not set: call build_processor(tokenizer), which gives the tokenizer tokens "
+                "that hold the places of visual tokens."
+            )
+        return torch.tensor(ids, device=self.device)
 
     def read(self, inputs_embeds: Tensor, attention_mask: Tensor | None, **language_kwargs) -> ModelOutput:
         """Runs the language model without its head."""
+        names = [name for name in ("cache", "past_key_values") if name in language_kwargs]
+        given = {cache_argument(self.language_model): language_kwargs.pop(name) for name in names}
         return self.language_model.base_model(
-            inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **language_kwargs
+            inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **given, **language_kwargs
         )
 
 
@@ -362,6 +406,44 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         model.generation_config = language.generation_config
         return model.train()
 
+    def build_processor(
+        self,
+        tokenizer: PreTrainedTokenizerBase | str | Path,
+        *,
+        frame_size: int | tuple[int, int] = 518,
+        image_mean: tuple[float, float, float] = COLOUR_MEAN,
+        image_std: tuple[float, float, float] = COLOUR_STD,
+    ) -> IGEPProcessor:
+        """Assembles the model's processor, and makes the model know its tokens.
+
+        The embeddings of the language model grow where its vocabulary lacks the tokens that hold the places of visual ones.
+
+        Args:
+            tokenizer (`PreTrainedTokenizerBase`, `str` or `Path`): Tokenizer of the language model, or its id or folder.
+            frame_size (`int` or `tuple[int, int]`, *optional*, defaults to `518`): Shorter side of the frames that the encoder
+                sees, or their height and width.
+            image_mean (`tuple`, *optional*): Mean of the colours in [0, 1] that the encoder expects; ImageNet's by default.
+            image_std (`tuple`, *optional*): Their standard deviation; likewise.
+
+        Returns:
+            `IGEPProcessor`: To be saved beside the model.
+        """
+        processor = assemble_processor(
+            tokenizer,
+            self.config.get_text_config(),
+            patch_size=self.config.patch_size,
+            pooling_ratio=self.config.pooling_ratio,
+            frame_size=frame_size,
+            image_mean=image_mean,
+            image_std=image_std,
+        )
+        known = processor.tokenizer
+        if len(known) > self.get_input_embeddings().num_embeddings:
+            self.model.language_model.resize_token_embeddings(len(known))
+        self.config.image_token_id = known.convert_tokens_to_ids(IMAGE_TOKEN)
+        self.config.video_token_id = known.convert_tokens_to_ids(VIDEO_TOKEN)
+        return processor
+
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -370,6 +452,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         frame_mask: Tensor | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        pixel_values: Tensor | None = None,
         mm_encoder_outputs: dict | None = None,
         set_index: Tensor | None = None,
         block_index: Tensor | None = None,
@@ -390,6 +473,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             labels (`Tensor`, *optional*): (B, L), -100 where nothing is supervised. Not shifted.
             num_items_in_batch (`Tensor` or `int`, *optional*): Supervised tokens of the whole step, by which the
                 cross-entropy is divided; those of this batch unless given.
+            pixel_values (`Tensor`, *optional*): (N, 1, 3, H, W) images, those of a row in its order: the frames of its video.
             mm_encoder_outputs (`dict`, *optional*): Of `encode_vision`, in place of pixels.
             set_index (`Tensor`, *optional*): (R, L) packs questions, see `question_packing`.
             block_index (`Tensor`, *optional*): (R, L) likewise.
@@ -416,7 +500,13 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
                 )
             output.geometry_tokens, output.language_tokens = self.encode_streams(pixel_values_videos, frame_mask)
             return output
-        encoded = self.model.encoded(pixel_values_videos, frame_mask, mm_encoder_outputs)
+        encoded = self.model.encoded(
+            input_ids,
+            pixel_values=pixel_values,
+            pixel_values_videos=pixel_values_videos,
+            frame_mask=frame_mask,
+            mm_encoder_outputs=mm_encoder_outputs,
+        )
         if encoded is None and (output_reconstruction or output_streams):
             raise ValueError("output_reconstruction and output_streams need frames: give pixel_values_videos.")
         if output_reconstruction:
@@ -467,18 +557,19 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
 
         Args:
             frame_mask (`Tensor`, *optional*): (B, F) bool, the real frames; all unless given.
-            **inputs: The processor's tensors; text is not used.
+            **inputs: The processor's tensors; text only tells what images belong together.
 
         Returns:
-            `dict[str, EncodedFrames]`: Under `"video"`, as `forward` and `generate` take it as `mm_encoder_outputs`.
+            `dict[str, EncodedFrames]`: Under `"video"` or `"image"`, as `forward` and `generate` take it as `mm_encoder_outputs`.
 
         Raises:
             ValueError: There are no frames.
         """
-        pixels = inputs.get("pixel_values_videos")
-        if pixels is None:
-            raise ValueError(f"inputs hold no pixel_values_videos but {sorted(inputs)}: give frames as a video.")
-        return {"video": self.model.encode(pixels, frame_mask)}
+        given = {name: inputs[name] for name in ("pixel_values", "pixel_values_videos") if name in inputs}
+        encoded = self.model.encoded(inputs.get("input_ids"), frame_mask=frame_mask, **given)
+        if encoded is None:
+            raise ValueError(f"inputs hold no frames but {sorted(inputs)}: give what the processor returned for them.")
+        return {"image" if "pixel_values" in given else "video": encoded}
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs) -> Tensor | ModelOutput:
@@ -496,9 +587,10 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         language = self.model.language_model
         language.generation_config = self.generation_config
         input_ids = kwargs.pop("input_ids", inputs)
-        frames = {name: kwargs.pop(name, None) for name in ("pixel_values_videos", "frame_mask", "mm_encoder_outputs")}
+        names = ("pixel_values", "pixel_values_videos", "frame_mask", "mm_encoder_outputs")
+        frames = {name: kwargs.pop(name, None) for name in names}
         asked = kwargs.pop("output_reconstruction", False)
-        encoded = self.model.encoded(**frames)
+        encoded = self.model.encoded(input_ids, **frames)
         if asked and encoded is None:
             raise ValueError("output_reconstruction needs frames: give pixel_values_videos.")
         if encoded is not None:
@@ -587,15 +679,6 @@ def checked_frames(pixel_values_videos: Tensor, frame_mask: Tensor | None) -> Te
             "pixel_values_videos has pixels that are not finite (NaN or infinity): look at how the frames are read."
         )
     return frame_mask
-
-
-def _scattered(values: Tensor, frame_mask: Tensor) -> Tensor:
-    """(R, ...) of the real frames -> (B, F, ...), zero in padding."""
-    if bool(frame_mask.all()):
-        return values.unflatten(0, tuple(frame_mask.shape))
-    return values.new_zeros(*frame_mask.shape, *values.shape[1:]).masked_scatter(
-        frame_mask.view(*frame_mask.shape, *[1] * (values.dim() - 1)), values
-    )
 
 
 def _part(name: str, part: PreTrainedModel | str | Path, auto_class: type, dtype: torch.dtype | str | None):

@@ -78,7 +78,8 @@ class IGEPProcessor(ProcessorMixin):
             The wrapped processor.
         """
         kwargs["trust_remote_code"] = False
-        base_config = PreTrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)[0].get("vlm_config")
+        fields = PreTrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)[0]
+        base_config = fields.get("text_config" if fields.get("model_type") == "vid_llm" else "vlm_config")
         if base_config is None:
             return cls.from_base(AutoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs))
         # Which tokenizer class is right depends on the type of the base model, which transformers would not find: it

@@ -76,15 +76,14 @@ class LanguageProjection(nn.Module):
     Args:
         channels (`int`): Channels of the language stream.
         language_channels (`int`): Hidden size of the language model.
-        pooled_grid (`int`): Rows and columns of the tokens that a frame is pooled to.
+        pooling_ratio (`int`): Patches each way that a token is the mean of.
     """
 
-    def __init__(self, channels: int, language_channels: int, pooled_grid: int):
+    def __init__(self, channels: int, language_channels: int, pooling_ratio: int):
         super().__init__()
-        self.pooled_grid = (pooled_grid, pooled_grid)
+        self.pooling_ratio = pooling_ratio
         self.position_mlp = PositionEmbedding(channels)
         self.projector = two_layers(channels, language_channels, language_channels)
-        self.video_end = nn.Embedding(1, language_channels)
 
     def forward(self, language_tokens: Tensor, points_world: Tensor) -> tuple[Tensor, Tensor]:
         """Places, pools and projects.
@@ -94,9 +93,18 @@ class LanguageProjection(nn.Module):
             points_world (`Tensor`): (B, F, H, W, 3) metres, without a gradient.
 
         Returns:
-            `tuple[Tensor, Tensor]`: (B, F, g, g, language_channels) tokens and (B, F, g, g, 3) their places.
+            `tuple[Tensor, Tensor]`: (B, F, gh, gw, language_channels) tokens and (B, F, gh, gw, 3) their places.
+
+        Raises:
+            ValueError: Frames of fewer patches than a token is pooled from.
         """
-        positions = patch_positions(points_world, tuple(language_tokens.shape[2:4]))
+        patches = tuple(language_tokens.shape[2:4])
+        grid = tuple(side // self.pooling_ratio for side in patches)
+        if min(grid) < 1:
+            raise ValueError(
+                f"frames of {patches[0]} x {patches[1]} patches have no visual token at pooling_ratio={self.pooling_ratio}: give "
+                "larger frames."
+            )
+        positions = patch_positions(points_world, patches)
         placed = language_tokens + self.position_mlp(positions).to(language_tokens.dtype)
-        tokens = self.projector(pool_grid(placed, self.pooled_grid))
-        return tokens, patch_positions(points_world, self.pooled_grid)
+        return self.projector(pool_grid(placed, grid)), patch_positions(points_world, grid)

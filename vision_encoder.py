@@ -10,7 +10,7 @@ UNREAD = (".mask_token.", ".head.", ".pooler.")  # parameters that patches do no
 
 
 def whole_patches(pixel_values: Tensor, patch_size: int) -> Tensor:
-    """Squeezes frames to the nearest number of whole patches.
+    """Squeezes frames to as many whole patches as fit into them.
 
     Nothing is cut off, so every pixel of a frame has a depth, and intrinsics are those of the frame: each axis is scaled on
     its own.
@@ -30,7 +30,7 @@ def whole_patches(pixel_values: Tensor, patch_size: int) -> Tensor:
         raise ValueError(
             f"frames of {size[0]} x {size[1]} pixels are smaller than a patch of the encoder ({patch_size}): resize them."
         )
-    whole = tuple(max(1, round(side / patch_size)) * patch_size for side in size)
+    whole = tuple(side // patch_size * patch_size for side in size)
     if whole == size:
         return pixel_values
     resized = functional.interpolate(pixel_values.float(), whole, mode="bilinear", antialias=True, align_corners=False)
@@ -68,6 +68,28 @@ def patch_maps(
     layers = [round((len(states) - 1) * (tap + 1) / taps) for tap in range(taps)]
     tapped = [states[layer][:, before:].unflatten(1, grid) for layer in layers]
     return last[:, before:].unflatten(1, grid), tapped
+
+
+def videos_of_images(pixel_values: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Makes videos of images that stand behind each other in a batch.
+
+    Args:
+        pixel_values (`Tensor`): (N, 3, H, W).
+        frames (`Tensor`): (B,) long, images of each sample, N in all.
+
+    Returns:
+        `tuple[Tensor, Tensor]`: (B, F, 3, H, W), zero in padding, and (B, F) bool, the real frames.
+    """
+    frame_mask = torch.arange(int(frames.max()), device=pixel_values.device) < frames[:, None]
+    return scattered(pixel_values, frame_mask), frame_mask
+
+
+def scattered(values: Tensor, frame_mask: Tensor) -> Tensor:
+    """(R, ...) of the real frames and (B, F) bool -> (B, F, ...), zero in padding."""
+    if bool(frame_mask.all()):
+        return values.unflatten(0, tuple(frame_mask.shape))
+    mask = frame_mask.view(*frame_mask.shape, *[1] * (values.dim() - 1))
+    return values.new_zeros(*frame_mask.shape, *values.shape[1:]).masked_scatter(mask, values)
 
 
 def plain_encoder(vision: PreTrainedModel) -> PreTrainedModel:

@@ -7,7 +7,9 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedConfig, PreTrainedModel
 
 from igep.configuration_igep import IGEPConfig
+from igep.configuration_vid_llm import VidLLMConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.modeling_vid_llm import VidLLMForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 
 
@@ -50,7 +52,7 @@ def load_vlm(
         `PreTrainedModel`: In eval mode, on the CPU unless the options say otherwise.
 
     Raises:
-        ValueError: A plain VLM that is to be wrapped cannot be supervised, with the reason.
+        ValueError: A plain VLM that is to be wrapped cannot be supervised, with the reason; or it is a Vid-LLM.
         OSError: No model of this name.
     """
     try:
@@ -60,6 +62,11 @@ def load_vlm(
             f"{name}: no saved model in this directory, and no model of this name on the Hub or in its cache. Correct "
             f"the path or the id. ({error})"
         ) from error
+    if settings.get("model_type") == VidLLMConfig.model_type:
+        if wrapped:
+            raise ValueError(f"{name} is a Vid-LLM, which reconstructs by itself: it cannot be trained as IGEP is.")
+        if not trust_remote_code:
+            return VidLLMForConditionalGeneration.from_pretrained(name, revision=revision, **options)
     saved_by_igep = settings.get("model_type") == IGEPConfig.model_type
     if saved_by_igep and (wrapped or not trust_remote_code):
         return IGEPForConditionalGeneration.from_pretrained(name, revision=revision, **options)
