@@ -51,10 +51,7 @@ def confident_points(
     Raises:
         ValueError: A share or a number out of range, or no finite point.
     """
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep={keep}: give a share above 0 and up to 1 of the points.")
-    if most < 1:
-        raise ValueError(f"most={most}: keep at least one point.")
+    check_selection(keep, most)
     finite = np.isfinite(points_metres).all(-1) & np.isfinite(confidence)
     points, colours, confidence = points_metres[finite], colours[finite], confidence[finite]
     if not len(points):
@@ -64,6 +61,14 @@ def confident_points(
     if len(kept) > most:
         kept = kept[np.linspace(0, len(kept) - 1, most).round().astype(int)]
     return points[kept], colours[kept]
+
+
+def check_selection(keep: float, most: int) -> None:
+    """Raises `ValueError` for a share or a number of points that cannot be, see `confident_points`."""
+    if not 0 < keep <= 1:
+        raise ValueError(f"keep={keep}: give a share above 0 and up to 1 of the points.")
+    if most < 1:
+        raise ValueError(f"points={most}: keep at least one point.")
 
 
 def check_point_cloud_file(path: Path, *, overwrite: bool) -> None:

@@ -31,9 +31,13 @@ from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
 from igep.trainers.evaluation.answering import AnsweringOptions
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
-from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, QuestionBenchmark, QuestionGroup
+from igep.trainers.evaluation.benchmarks.benchmark import (
+    AnsweringBenchmark,
+    ModelMeasurement,
+    QuestionBenchmark,
+    QuestionGroup,
+)
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingBenchmark
 from igep.trainers.evaluation.benchmarks.paper_figures import NOT_STATED
 from igep.trainers.evaluation.load_vlm import load_for_answers, reads_positions
 from igep.trainers.scoring.answer_groups import SpreadGroups, answer_groups
@@ -42,8 +46,6 @@ from igep.trainers.scoring.score_options import ScoreOptions
 
 
 SLOWEST_PROCESS = timedelta(days=7)  # the others wait for it
-# Options of benchmarks that change no answer, so that a run goes on with others.
-CHANGE_NO_ANSWER = ("questions_per_pass", "checkpoint", "picture")
 
 
 def score(options: ScoreOptions, benchmarks: dict[str, BenchmarkOptions]) -> ModelResults | None:
@@ -106,7 +108,7 @@ class _Scoring:
                 name: {
                     option: value
                     for option, value in dataclasses.asdict(asked).items()
-                    if option not in CHANGE_NO_ANSWER
+                    if option not in BENCHMARKS[name].change_no_answer
                 }
                 for name, asked in self.asked.items()
             },
@@ -167,7 +169,7 @@ class _Scoring:
         title = f"answering {name}" if self.state.is_main_process else None
         bar = {"progress": title, "total": mine - (len(self.read_groups[name]) - 1)}
         benchmark, to_answer = BENCHMARKS[name], _chained(first, left)
-        if isinstance(benchmark, GroundingBenchmark):
+        if isinstance(benchmark, AnsweringBenchmark):
             share_prefix = self.options.share_prefix
             stream = benchmark.answers(model, processor, to_answer, asked, share_prefix=share_prefix, **bar)
         else:

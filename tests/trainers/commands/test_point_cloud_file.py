@@ -77,7 +77,7 @@ def test_the_most_confident_points_are_kept():
     kept, _ = confident_points(points, colours, confidence, 0.5, 2)
     np.testing.assert_array_equal(kept, [points[0, 2], points[1, 3]])
     assert len(confident_points(points, colours, confidence, 1, 100)[0]) == 8
-    for keep, most, message in ((0, 5, "keep=0"), (1.5, 5, "keep=1.5"), (1, 0, "most=0")):
+    for keep, most, message in ((0, 5, "keep=0"), (1.5, 5, "keep=1.5"), (1, 0, "points=0")):
         with pytest.raises(ValueError, match=message):
             confident_points(points, colours, confidence, keep, most)
     with pytest.raises(ValueError, match="not one point is finite"):

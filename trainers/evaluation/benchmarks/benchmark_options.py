@@ -21,7 +21,10 @@ class BenchmarkOptions(RowOptions):
         geometry_inputs (`str`, *optional*): `scanrefer`, `multi3drefer`: what tells which visual tokens are inside a proposal:
             `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are scored alone must say;
             those of other benchmarks are scored as `not stated` unless they say what they were made with.
-        checkpoint (`str`, *optional*): `depth_probe`: trainer checkpoint with the training heads, for the picture.
+        pixel_grid (`list[int]`, *optional*, defaults to `[16, 20]`): `reconstruction`: rows and columns of the pixels of a frame
+            whose depth is compared.
+        checkpoint (`str`, *optional*): Trainer checkpoint with the training heads. `depth_probe`: for the picture;
+            `reconstruction`: compare the depth of its verifier.
         picture (`str`, *optional*): `depth_probe`: PNG of depth in frames, verifier and encoder; needs `checkpoint`.
 
     Raises:
@@ -56,8 +59,16 @@ class BenchmarkOptions(RowOptions):
             "choices": list(GEOMETRY_INPUTS),
         },
     )
+    pixel_grid: list[int] = field(
+        default_factory=lambda: [16, 20],
+        metadata={"help": "reconstruction: rows and columns of the pixels of a frame whose depth is compared."},
+    )
     checkpoint: str | None = field(
-        default=None, metadata={"help": "depth_probe: trainer checkpoint with the training heads, for the picture."}
+        default=None,
+        metadata={
+            "help": "Trainer checkpoint with the training heads. depth_probe: for the picture; reconstruction: compare the depth "
+            "of its verifier."
+        },
     )
     picture: str | None = field(
         default=None, metadata={"help": "depth_probe: PNG of depth in frames, verifier and encoder."}
@@ -72,7 +83,9 @@ class BenchmarkOptions(RowOptions):
             raise ValueError(f"geometry_inputs={self.geometry_inputs!r}: use one of {', '.join(GEOMETRY_INPUTS)}.")
         if self.frames_as not in (None, "images", "video"):
             raise ValueError(f"frames_as={self.frames_as!r} must be images or video.")
-        if (self.picture is None) != (self.checkpoint is None):
+        if len(self.pixel_grid) != 2 or min(self.pixel_grid) < 1:
+            raise ValueError(f"pixel_grid={self.pixel_grid} must be two numbers of at least 1, rows and columns.")
+        if self.picture is not None and self.checkpoint is None:
             raise ValueError(
                 "picture and checkpoint go together: the depth verifier lives in a checkpoint, not in the model."
             )
