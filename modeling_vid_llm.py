@@ -63,7 +63,7 @@ class VidLLMOutput(ModelOutput):
         loss (`Tensor`, *optional*): Cross-entropy of the supervised tokens. Other terms are the trainer's.
         logits (`Tensor`, *optional*): (B, L, V); with labels (N, V) at the N supervised positions only.
         supervised_labels (`Tensor`, *optional*): (N,) labels of those positions.
-        past_key_values (`Cache`, *optional*): The language model's cache.
+        cache (`Cache`, *optional*): The language model's keys and values; `past_key_values` before transformers 5.24.
         last_hidden_state (`Tensor`, *optional*): (B, L, C) of the language model.
         reconstruction (`Reconstruction`, *optional*): With `output_reconstruction`.
         geometry_tokens (`Tensor`, *optional*): (B, F, h, w, C) `T'_geom`, with `output_streams`.
@@ -78,7 +78,7 @@ class VidLLMOutput(ModelOutput):
     loss: Tensor | None = None
     logits: Tensor | None = None
     supervised_labels: Tensor | None = None
-    past_key_values: Any = None
+    cache: Any = None
     last_hidden_state: Tensor | None = None
     reconstruction: Reconstruction | None = None
     geometry_tokens: Tensor | None = None
@@ -300,7 +300,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             language_kwargs["use_cache"] = False
         decoded = self.model.read(self.model.embed(input_ids, encoded), attention_mask, **language_kwargs)
         hidden = output.last_hidden_state = decoded.last_hidden_state
-        output.past_key_values = dict(decoded).get("past_key_values", dict(decoded).get("cache"))
+        output.cache = dict(decoded).get("cache", dict(decoded).get("past_key_values"))
         if labels is None:
             output.logits = self.get_output_embeddings()(hidden[:, -logits_to_keep:])
         else:

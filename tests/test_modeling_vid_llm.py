@@ -157,7 +157,7 @@ def test_a_cache_given_by_hand_is_the_language_models(model, processor):
     inputs = processor.question_inputs(random_frames(2), QUESTIONS[0])
     first = model(**inputs, use_cache=True)
     token = first.logits[:, -1:].argmax(-1)
-    again = model(token, past_key_values=first.past_key_values, use_cache=True)
+    again = model(token, cache=first.cache, use_cache=True)
     ids = torch.cat([inputs["input_ids"], token], 1)
     whole = model(ids, pixel_values_videos=inputs["pixel_values_videos"])
     torch.testing.assert_close(again.logits[:, -1], whole.logits[:, -1], rtol=1e-3, atol=1e-3)
@@ -251,6 +251,7 @@ def test_the_loss_is_that_of_the_supervised_tokens(model, processor):
     assert nothing.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore:`gradient_checkpointing_enable` is deprecated")
 def test_gradient_checkpointing_changes_no_loss(processor):
     model, _ = build_vid_llm()
     inputs = supervised(processor)
