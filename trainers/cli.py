@@ -15,6 +15,10 @@ from igep import __version__
 COMMANDS = {
     "check": ("commands.check", "verify the geometry of posed RGB-D scenes before training on them"),
     "ask": ("commands.ask_options", "answer a question about a video, or how far a pixel is, with a saved model"),
+    "reconstruct": (
+        "commands.reconstruct",
+        "write a video as coloured points with its camera's path, by a Vid-LLM model",
+    ),
     "demo": ("commands.demo", "show a saved model in the browser: the Space, on this machine"),
     "export": ("commands.export", "write the plain base VLM of a saved model, for servers that run no remote code"),
     "merge": ("commands.merge", "write the whole model of a folder that holds an adapter alone"),

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from processes import free_port
+from tiny_vid_llm import build_vid_llm
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -20,6 +21,14 @@ def save_tiny(folder: Path) -> Path:
     """The tiny base as an IGEP model."""
     IGEPForConditionalGeneration.from_base(TINY_BASE).save_pretrained(folder)
     IGEPProcessor.from_base(TINY_BASE).save_pretrained(folder)
+    return folder
+
+
+def save_vid_llm(folder: Path) -> Path:
+    """A tiny random Vid-LLM."""
+    model, processor = build_vid_llm()
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
     return folder
 
 

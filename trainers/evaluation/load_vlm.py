@@ -18,6 +18,11 @@ def is_igep(config: PreTrainedConfig) -> bool:
     return config.model_type == IGEPConfig.model_type
 
 
+def is_vid_llm(config: PreTrainedConfig) -> bool:
+    """Whether a configuration is that of a Vid-LLM model; by name, as `is_igep`."""
+    return config.model_type == VidLLMConfig.model_type
+
+
 def reads_positions(settings: dict[str, Any]) -> bool:
     """Whether a model needs depth and poses to answer, because it reads the 3D positions of its visual tokens.
 
@@ -80,7 +85,8 @@ def load_for_answers(name: str | Path, device: str | None = None) -> tuple[PreTr
     """Loads a model and its processor to ask it questions.
 
     Args:
-        name (`str` or `Path`): Folder or Hub id of a saved IGEP model or of a plain VLM. Code that it brings along is run.
+        name (`str` or `Path`): Folder or Hub id of a saved model (IGEP, Vid-LLM) or of a plain VLM. Code that it brings along is
+            run.
         device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
 
     Returns:
@@ -98,13 +104,13 @@ def load_for_answers(name: str | Path, device: str | None = None) -> tuple[PreTr
         raise ValueError(f"device={device!r} cannot be used here ({error}). Try cpu.") from error
     model = load_vlm(name, trust_remote_code=True, dtype="auto")
     processor = AutoProcessor.from_pretrained(name, trust_remote_code=True)
-    if not is_igep(model.config):
+    if not is_igep(model.config) and not is_vid_llm(model.config):
         processor = IGEPProcessor.from_base(processor)
     return model.to(device).eval(), processor
 
 
 def vlm_of(model: PreTrainedModel) -> PreTrainedModel:
-    """The VLM that answers: an IGEP model's base, with the model's own generation settings; a plain VLM itself.
+    """The VLM that answers: an IGEP model's base, with the model's own generation settings; any other model itself.
 
     Args:
         model (`PreTrainedModel`): What `load_vlm` returned.

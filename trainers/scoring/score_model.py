@@ -22,7 +22,6 @@ from accelerate import PartialState
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
-from igep.configuration_igep import GEOMETRY_INPUTS
 from igep.ground_head import GEOMETRY_OF
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, write_results
@@ -32,7 +31,12 @@ from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
 from igep.trainers.evaluation.answering import AnsweringOptions
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
-from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, QuestionBenchmark, QuestionGroup
+from igep.trainers.evaluation.benchmarks.benchmark import (
+    AnsweringBenchmark,
+    ModelMeasurement,
+    QuestionBenchmark,
+    QuestionGroup,
+)
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingBenchmark
 from igep.trainers.evaluation.benchmarks.paper_figures import NOT_STATED
@@ -43,9 +47,8 @@ from igep.trainers.scoring.prediction_files import PredictionFiles, Predictions,
 from igep.trainers.scoring.score_options import ScoreOptions
 
 
+FROM_LEAST_GEOMETRY = ("none", "predicted", "pose", "depth+pose")
 SLOWEST_PROCESS = timedelta(days=7)  # the others wait for it
-# Options of benchmarks that change no answer, so that a run goes on with others.
-CHANGE_NO_ANSWER = ("questions_per_pass", "checkpoint", "picture")
 
 
 def score(options: ScoreOptions, benchmarks: dict[str, BenchmarkOptions]) -> ModelResults | None:
@@ -114,7 +117,7 @@ class _Scoring:
                 name: {
                     option: value
                     for option, value in dataclasses.asdict(asked).items()
-                    if option not in CHANGE_NO_ANSWER
+                    if option not in BENCHMARKS[name].change_no_answer
                 }
                 for name, asked in self.asked.items()
             },
@@ -204,7 +207,7 @@ class _Scoring:
         benchmark, to_answer = BENCHMARKS[name], _chained(first, left)
         if asked.task in VLM3_TASKS and asked.resizes:
             to_answer = unified_groups(to_answer, processor)
-        if isinstance(benchmark, GroundingBenchmark):
+        if isinstance(benchmark, AnsweringBenchmark):
             share_prefix = self.options.share_prefix
             stream = benchmark.answers(model, processor, to_answer, asked, share_prefix=share_prefix, **bar)
         else:
@@ -297,7 +300,7 @@ def _with_positions(protocol: dict[str, str]) -> dict[str, str]:
 def _stated_inputs(protocol: dict[str, str], given: str | None) -> dict[str, str]:
     """What a protocol says of predictions' geometry: what was given with them, and no less than wrote the questions."""
     own = protocol["geometry_inputs"]
-    stated = max(given or "none", own, key=GEOMETRY_INPUTS.index)
+    stated = max(given or "none", own, key=FROM_LEAST_GEOMETRY.index)
     if given is None and stated == "none":
         stated = NOT_STATED
     if stated == own:

@@ -97,6 +97,10 @@ class ScoreOptions(BenchmarkOptions):
                 )
         if self.batch_size < 1:
             raise ValueError(f"batch_size={self.batch_size} must be at least 1.")
+        if self.checkpoint is not None and self.picture is None and "reconstruction" not in self.benchmark:
+            raise ValueError(
+                "checkpoint is for the picture of depth_probe, and for the depth of reconstruction: add one of them, or leave it out."
+            )
         if self.picture is not None and "depth_probe" not in self.benchmark:
             raise ValueError("picture is drawn by the depth probe: add depth_probe to --benchmark.")
 

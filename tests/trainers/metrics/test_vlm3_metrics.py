@@ -17,7 +17,7 @@ from igep.spatial_prompts import (
 )
 from igep.trainers.geometry.camera_angles import rotation_from_yaw_pitch_roll, yaw_pitch_roll_from_rotation
 from igep.trainers.metrics.camera_pose import CameraPose, pose_auc, pose_scores
-from igep.trainers.metrics.metric_depth import MetricDepth, depth_scores
+from igep.trainers.metrics.metric_depth import ALIGNMENTS, MetricDepth, aligned_depth_scores, best_scale, depth_scores
 from igep.trainers.metrics.object_relations import ObjectRelations, hours_apart, object_scores
 from igep.trainers.metrics.pixel_correspondence import PixelCorrespondence, correspondence_scores
 from igep.trainers.package_files import PACKAGE
@@ -61,6 +61,30 @@ def test_batches_add_up():
     for text, metres in ((depth_answer(1.0), 1.0), ("?", 1.0)):
         metric.add_batch(predictions=[text], references=[metres])
     assert metric.compute()["delta_1"] == 0.5
+
+
+def test_one_scale_for_all_depths_by_hand():
+    assert best_scale([1.0, 2.0, 4.0], [3.0, 6.0, 40.0], "median") == 3
+    # Ratios p / t are 1/2, 1 and 2: their sum over the sum of their squares.
+    assert best_scale([1.0, 3.0, 8.0], [2.0, 3.0, 4.0], "least_squares") == pytest.approx(3.5 / 5.25)
+    for alignment in ALIGNMENTS[1:]:
+        scores = aligned_depth_scores([0.5, None, 1.0, -1.0], [1.0, 5.0, 2.0, 3.0], alignment)
+        assert (scores["abs_rel"], scores["delta_1"], scores["unparsed"]) == (0, 0.5, 0.5)
+    assert aligned_depth_scores([0.5], [1.0], "none") == depth_scores([0.5], [1.0])
+    assert math.isnan(aligned_depth_scores([None], [1.0], "median")["abs_rel"])
+    texts = [depth_answer(metres) for metres in (1.0, 2.0)]
+    assert MetricDepth().compute(predictions=texts, references=[3.0, 6.0], alignment="median")["delta_1"] == 1
+    with pytest.raises(ValueError, match="alignment='mean' is unknown: use one of none, median, least_squares"):
+        aligned_depth_scores([None], [1.0], "mean")
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 50), st.floats(0.1, 50)), min_size=1, max_size=6), st.floats(0.01, 100))
+def test_aligned_errors_do_not_see_the_scale(pairs, scale):
+    predicted, true = zip(*pairs, strict=True)
+    for alignment in ALIGNMENTS[1:]:
+        own = aligned_depth_scores(predicted, true, alignment)["abs_rel"]
+        other = aligned_depth_scores([scale * one for one in predicted], true, alignment)["abs_rel"]
+        assert other == pytest.approx(own, rel=1e-6, abs=1e-9)
 
 
 # ---- Correspondence

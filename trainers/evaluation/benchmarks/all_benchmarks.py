@@ -4,6 +4,7 @@ from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, QuestionBenchmark
 from igep.trainers.evaluation.benchmarks.latency import Latency
 from igep.trainers.evaluation.benchmarks.multi3drefer import MULTI3DREFER
+from igep.trainers.evaluation.benchmarks.reconstruction import RECONSTRUCTION
 from igep.trainers.evaluation.benchmarks.room_depth_probe import RoomDepthProbe
 from igep.trainers.evaluation.benchmarks.rooms import Rooms
 from igep.trainers.evaluation.benchmarks.scan2cap import SCAN2CAP
@@ -22,6 +23,6 @@ BENCHMARKS: dict[str, QuestionBenchmark | ModelMeasurement] = {
         *(SCANREFER, MULTI3DREFER),
         *(SCANREFER_BOXES, MULTI3DREFER_BOXES, SCAN2CAP),
         *map(VLM3Task, VLM3_TASKS),
-        *(Rooms(), RoomDepthProbe(), Latency()),
+        *(Rooms(), RoomDepthProbe(), Latency(), RECONSTRUCTION),
     )
 }

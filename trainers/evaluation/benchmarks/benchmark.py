@@ -1,7 +1,7 @@
 """What a benchmark is to the scorer: questions about frames with a metric, or a measurement of the model itself."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,7 @@ class QuestionBenchmark(ABC):
         frames_as (`str`): `"video"` or `"images"`, unless the model or the options say otherwise.
         task (`str`): Task of the rows: `questions`, or one of VLM3.
         dataset (`str`, *optional*): Loader of the benchmark's own files, which reads them unless the options name another.
+        change_no_answer (`tuple[str, ...]`): Options that change no answer, so that a run goes on with others.
     """
 
     name: str
@@ -80,6 +81,7 @@ class QuestionBenchmark(ABC):
     frames_as: str = "video"
     task: str = "questions"
     dataset: str | None = None
+    change_no_answer: tuple[str, ...] = ("questions_per_pass", "checkpoint", "picture", "pixel_grid")
 
     def longest_answer(self, think: bool) -> int:
         """Longest answer in tokens unless the options say otherwise.
@@ -124,6 +126,40 @@ class QuestionBenchmark(ABC):
     @abstractmethod
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
         """How the scores are measured, see `BenchmarkResults`; with `geometry_inputs`: `none`, `pose` or `depth+pose`."""
+
+
+class AnsweringBenchmark(QuestionBenchmark):
+    """A benchmark whose questions are not answered by generating text."""
+
+    @abstractmethod
+    def answers(
+        self,
+        model: PreTrainedModel,
+        processor: IGEPProcessor,
+        groups: Iterable[QuestionGroup],
+        options: BenchmarkOptions,
+        *,
+        share_prefix: bool = True,
+        progress: str | None = None,
+        total: int | None = None,
+    ) -> Iterator[tuple[QuestionGroup, list[str]]]:
+        """Answers all questions of all groups.
+
+        Args:
+            model (`PreTrainedModel`): In eval mode.
+            processor (`IGEPProcessor`): Its processor.
+            groups (`Iterable[QuestionGroup]`): Read as they are answered.
+            options (`BenchmarkOptions`): As for `groups`.
+            share_prefix (`bool`, *optional*, defaults to `True`): Ask the questions of a group in one pass, where there is one.
+            progress (`str`, *optional*): Title of a progress bar; without one, none is shown.
+            total (`int`, *optional*): Number of groups, for the progress bar.
+
+        Yields:
+            `tuple[QuestionGroup, list[str]]`: Every group, and an answer to each of its questions.
+
+        Raises:
+            ValueError: The model or the scenes lack what answering takes.
+        """
 
 
 class ModelMeasurement(ABC):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from igep.configuration_igep import GEOMETRY_INPUTS
+from igep.ground_head import GEOMETRY_OF
 from igep.trainers.data.training_rows import RowOptions
 
 
@@ -26,7 +26,10 @@ class BenchmarkOptions(RowOptions):
         geometry_inputs (`str`, *optional*): `scanrefer`, `multi3drefer`: what tells which visual tokens are inside a proposal:
             `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are scored alone must say;
             those of other benchmarks are scored as `not stated` unless they say what they were made with.
-        checkpoint (`str`, *optional*): `depth_probe`: trainer checkpoint with the training heads, for the picture.
+        pixel_grid (`list[int]`, *optional*, defaults to `[16, 20]`): `reconstruction`: rows and columns of the pixels of a frame
+            whose depth is compared.
+        checkpoint (`str`, *optional*): Trainer checkpoint with the training heads. `depth_probe`: for the picture;
+            `reconstruction`: compare the depth of its verifier.
         picture (`str`, *optional*): `depth_probe`: PNG of depth in frames, verifier and encoder; needs `checkpoint`.
 
     Raises:
@@ -65,11 +68,19 @@ class BenchmarkOptions(RowOptions):
         metadata={
             "help": "scanrefer, multi3drefer: geometry that describes proposals (default: as in the model's training); with "
             "--predictions: that they were made with (default: not stated).",
-            "choices": list(GEOMETRY_INPUTS),
+            "choices": list(GEOMETRY_OF),
         },
     )
+    pixel_grid: list[int] = field(
+        default_factory=lambda: [16, 20],
+        metadata={"help": "reconstruction: rows and columns of the pixels of a frame whose depth is compared."},
+    )
     checkpoint: str | None = field(
-        default=None, metadata={"help": "depth_probe: trainer checkpoint with the training heads, for the picture."}
+        default=None,
+        metadata={
+            "help": "Trainer checkpoint with the training heads. depth_probe: for the picture; reconstruction: compare the depth "
+            "of its verifier."
+        },
     )
     picture: str | None = field(
         default=None, metadata={"help": "depth_probe: PNG of depth in frames, verifier and encoder."}
@@ -82,11 +93,13 @@ class BenchmarkOptions(RowOptions):
                 raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
         if self.room_split not in ROOM_SPLITS:
             raise ValueError(f"room_split={self.room_split!r}: use one of {', '.join(ROOM_SPLITS)}.")
-        if self.geometry_inputs not in (None, *GEOMETRY_INPUTS):
-            raise ValueError(f"geometry_inputs={self.geometry_inputs!r}: use one of {', '.join(GEOMETRY_INPUTS)}.")
+        if self.geometry_inputs not in (None, *GEOMETRY_OF):
+            raise ValueError(f"geometry_inputs={self.geometry_inputs!r}: use one of {', '.join(GEOMETRY_OF)}.")
         if self.frames_as not in (None, "images", "video"):
             raise ValueError(f"frames_as={self.frames_as!r} must be images or video.")
-        if (self.picture is None) != (self.checkpoint is None):
+        if len(self.pixel_grid) != 2 or min(self.pixel_grid) < 1:
+            raise ValueError(f"pixel_grid={self.pixel_grid} must be two numbers of at least 1, rows and columns.")
+        if self.picture is not None and self.checkpoint is None:
             raise ValueError(
                 "picture and checkpoint go together: the depth verifier lives in a checkpoint, not in the model."
             )

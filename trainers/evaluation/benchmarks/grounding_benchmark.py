@@ -23,7 +23,7 @@ from igep.trainers.data.geometry_batch import seen_in_square
 from igep.trainers.data.ground_truth import axis_aligned_boxes, is_grounding
 from igep.trainers.data.scenes.spatial_example import PROPOSAL_LABEL, SpatialDataError
 from igep.trainers.data.training_rows import SceneTableCache
-from igep.trainers.evaluation.benchmarks.benchmark import QuestionBenchmark, QuestionGroup
+from igep.trainers.evaluation.benchmarks.benchmark import AnsweringBenchmark, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.scene_questions import (
     SceneQuestions,
@@ -42,6 +42,7 @@ PROPOSALS_IN_WORDS = {
 }
 INPUTS_IN_WORDS = {
     "none": "and the numbers of the proposals; neither depth nor cameras",
+    "predicted": "the pose of their first, and the numbers of the proposals; depth and cameras are the model's own reconstruction",
     "pose": "their poses and intrinsics, and the numbers of the proposals",
     "depth+pose": "their depth, poses and intrinsics, and the numbers of the proposals",
 }
@@ -117,7 +118,7 @@ class GroundingQuestions(SceneQuestions):
         return GroundingGroup(**vars(of_scene), proposals=self._proposals[of_scene.group_id])
 
 
-class GroundingBenchmark(QuestionBenchmark):
+class GroundingBenchmark(AnsweringBenchmark):
     """Questions that a ground head answers.
 
     Args:

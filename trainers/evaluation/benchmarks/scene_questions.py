@@ -4,27 +4,22 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from datasets import Dataset
-from PIL import Image
 
 from igep.trainers.cards.run_data import named_dataset
-from igep.trainers.data.box_visibility import PosedCameras
 from igep.trainers.data.left_out_questions import left_out_of
-from igep.trainers.data.scenes.frame_sampling import uniform_frame_indices
-from igep.trainers.data.scenes.scene_table import SceneTable, checked_names, column_values
-from igep.trainers.data.scenes.scene_validation import ValidScene, decode_frame
-from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError, SpatialExample
-from igep.trainers.data.spatial_dataset import example_of
+from igep.trainers.data.scenes.scene_table import checked_names, column_values
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SpatialDataError
 from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
+from igep.trainers.evaluation.benchmarks.sampled_scenes import SampledScenes
 
 
 COLUMN_OF = {"depth_metres": "depth"}  # of the scenes table, where it has another name than what is read from it
 
 
-class SceneQuestions(Sequence[QuestionGroup]):
+class SceneQuestions(SampledScenes, Sequence[QuestionGroup]):
     """The questions of each scene in table order, so many at a time; RGB frames are sampled evenly from the scene.
 
     Attributes:
@@ -53,10 +48,8 @@ class SceneQuestions(Sequence[QuestionGroup]):
         reference_of: Callable[[dict[str, Any]], Any],
         max_depth_metres: float = math.inf,
     ):
-        self.scenes = SceneTable(scenes)
+        super().__init__(scenes, num_frames=num_frames, max_depth_metres=max_depth_metres)
         self.left_out = left_out_of(questions)
-        self._max_depth_metres = max_depth_metres
-        self._num_frames = num_frames
         self._reference_of = reference_of
         numbers = {scene_id: number for number, scene_id in enumerate(self.scenes.scene_ids)}
         by_scene: list[list[int]] = [[] for _ in numbers]
@@ -127,38 +120,6 @@ class SceneQuestions(Sequence[QuestionGroup]):
         return Question(
             row["question_id"], row["question"], row["answers"][0], row["question_type"] or "", self._reference_of(row)
         )
-
-    def sampled_scene(self, scene: int) -> ValidScene:
-        """A scene with the frames that its questions are asked about, not decoded; `SpatialDataError` where they are too few."""
-        scene_id, usable = self.scenes.scene_ids[scene], self.scenes.usable_frames(scene)
-        try:
-            sampled = usable[uniform_frame_indices(len(usable), self._num_frames)].tolist()
-        except ValueError as error:
-            raise SpatialDataError(
-                f"Scene {scene_id!r}: {len(usable)} of its frames are valid, {self._num_frames} are asked for: lower "
-                "num_frames, or leave this scene out."
-            ) from error
-        return self.scenes.scene(scene, sampled)
-
-    def posed_scene(self, scene: int) -> tuple[ValidScene, PosedCameras]:
-        """As `sampled_scene`, and the cameras of its frames; `SpatialDataError` where it has no poses or intrinsics."""
-        self.scenes.check_has(scene, ("world_from_camera", "intrinsics"), "boxes are asked for or shown in a camera")
-        found = self.sampled_scene(scene)
-        first = decode_frame(found.scene_id, found.frame_numbers[0], found.frames[0])
-        return found, PosedCameras(found.world_from_camera, found.intrinsics, (first.height, first.width))
-
-    def read_frames(self, scene: int) -> list[Image.Image]:
-        """The frames that the questions of a scene are asked about."""
-        found = self.sampled_scene(scene)
-        return [
-            decode_frame(found.scene_id, number, frame)
-            for number, frame in zip(found.frame_numbers, found.frames, strict=True)
-        ]
-
-    def read_example(self, scene: int, size: tuple[int, int]) -> SpatialExample:
-        """The same frames with their geometry at a size (height, width)."""
-        found = self.sampled_scene(scene)
-        return example_of(found, np.arange(len(found.frames)), (), size, found.scene_id, self._max_depth_metres)
 
 
 def scenes_and_questions(options: BenchmarkOptions, tables: SceneTableCache) -> tuple[Dataset, Dataset]:
