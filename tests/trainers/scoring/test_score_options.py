@@ -69,7 +69,7 @@ def test_depth_is_read_as_far_as_in_training(tmp_path):
     model = ["--model", says(tmp_path / "m", tasks=["questions"], max_depth_metres=6.0)]
     assert options_of("scanqa", *model).max_depth_metres == 6
     assert options_of("scanqa", *model, "--max_depth_metres", "4").max_depth_metres == 4
-    assert options_of("depth", *model).max_depth_metres == 100, "what is asked is the benchmark's"
+    assert options_of("depth", *model).max_depth_metres is None, "what is asked is the benchmark's"
 
 
 def test_a_recipe_wins_over_the_model(tmp_path):
