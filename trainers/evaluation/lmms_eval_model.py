@@ -2,7 +2,7 @@
 
     python -m lmms_eval --model igep --model_args pretrained=outputs/my_model --tasks vsibench --output_path logs
 
-lmms-eval finds it where both packages are installed. Without it lmms-eval scores what `igep export` writes, with its own
+lmms-eval finds it where both packages are installed, and `av` is igep's again, which lmms-eval takes back to 15. Without it lmms-eval scores what `igep export` writes, with its own
 class for the base, its own prompt and its own resizing.
 
 Questions about the same video share one encoding of its frames and one prefix, as in `score.py`.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import torch
 from PIL import Image
@@ -126,11 +127,13 @@ class SpreadGroups(Sequence[QuestionGroup]):
         most (`int`, *optional*): How many; all unless given.
 
     Attributes:
+        of (`int`): How many all groups are.
         left_out (`LeftOutQuestions`, *optional*): Questions of the benchmark's file that are in none of all groups.
     """
 
     def __init__(self, groups: Sequence[QuestionGroup], most: int | None):
         self.left_out = groups.left_out if isinstance(groups, SceneQuestions) else None
+        self.of = len(groups)
         taken = len(groups) if most is None else min(most, len(groups))
         self._groups = groups
         self._numbers = [place * len(groups) // taken for place in range(taken)]
@@ -141,7 +144,7 @@ class SpreadGroups(Sequence[QuestionGroup]):
     def __getitem__(self, place: int) -> QuestionGroup:
         return self._groups[self._numbers[place]]
 
-    def check(self, geometry: Sequence[str]) -> None:
+    def check(self, geometry: Sequence[str]) -> list[dict[str, Any]]:
         """Reads the questions of all groups, and no frame that is shown, so that what is wrong with the last is told first.
 
         Groups of other kinds are not read: their questions are written from frames, or were checked when they were loaded.
@@ -149,9 +152,13 @@ class SpreadGroups(Sequence[QuestionGroup]):
         Args:
             geometry (`Sequence[str]`): What their scenes must have: of `depth_metres`, `intrinsics` and `world_from_camera`.
 
+        Returns:
+            `list[dict]`: The rows of `QuestionGroup.row` of all that were read, without predictions.
+
         Raises:
             SpatialDataError: A question or a scene that cannot be asked about.
         """
-        if isinstance(self._groups, SceneQuestions):
-            for number in self._numbers:
-                self._groups.check(number, geometry)
+        if not isinstance(self._groups, SceneQuestions):
+            return []
+        read = [self._groups.check(number, geometry) for number in self._numbers]
+        return [group.row(question, None) for group in read for question in group.questions]

@@ -184,7 +184,9 @@ class _Scoring:
         elif self.reads_positions:
             check_knows_positions(first)
             needed = GEOMETRY_OF["depth+pose"]
-        self.groups[name].check(needed)
+        rows = self.groups[name].check(needed)
+        if rows:
+            benchmark.check_references(rows, asked)
         if asked.task in VLM3_TASKS and asked.resizes:
             for frame in first.read_frames():
                 self.loaded[1].check_unified_size((frame.height, frame.width))
@@ -280,6 +282,8 @@ class _Scoring:
         protocol = benchmark.protocol(asked, len(groups), len(rows))
         if groups.left_out is not None:
             protocol |= {"split": f"{protocol['split']}; {groups.left_out.count} of {groups.left_out.of} left out"}
+        if len(groups) < groups.of:
+            protocol |= {"split": f"{protocol['split']}; a part: {len(groups)} of {groups.of} sets of frames"}
         if self.options.predictions is not None:
             protocol |= _stated_inputs(protocol, asked.geometry_inputs)
         if self.reads_positions:

@@ -40,6 +40,11 @@ def test_a_canvas_that_vlm3_needs(model, tmp_path):
     refused("canvas_size", model, tmp_path / "scores.json", *rooms)
 
 
+def test_types_of_questions_that_a_metric_does_not_know(model, tmp_path):
+    rooms = ("--benchmark", "scanqa", "vsi_bench", *ROOM_QUESTIONS)
+    refused("question_type='.*' of sample .* is none of object_rel_direction_easy", model, tmp_path / "s.json", *rooms)
+
+
 def test_geometry_that_a_model_of_positions_needs(tmp_path):
     torn = tmp_path / "positions"
     IGEPForConditionalGeneration.from_base(TINY_BASE, position_encoding="sin3d").save_pretrained(torn)

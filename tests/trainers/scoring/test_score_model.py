@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -246,6 +247,7 @@ def test_vlm3_tasks_by_a_recipe(tmp_path, capsys):
     assert set(results["benchmarks"]) == {"depth", "correspondence"}
     depth = results["benchmarks"]["depth"]
     assert depth["facts"]["image_sets"] == 2
+    assert re.search(r"; a part: 2 of \d+ sets of frames$", depth["protocol"]["split"])
     assert depth["figures"]["unparsed"]["value"] == 1  # nobody has trained it
     assert depth["figures"]["abs_rel"]["value"] is None  # and JSON has no NaN
     assert results["weights_sha256"] == weights_sha256(tmp_path / "plain")

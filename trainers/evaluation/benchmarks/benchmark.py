@@ -123,6 +123,15 @@ class QuestionBenchmark(ABC):
             `tuple[dict[str, Figure], dict]`: The scores by their names, and what was counted beside them.
         """
 
+    def check_references(self, rows: Sequence[dict[str, Any]], options: BenchmarkOptions) -> None:
+        """Raises `ValueError` where the metric does not take what is true, as `figures` would when all is answered.
+
+        Args:
+            rows (`Sequence[dict]`): As for `figures`, without predictions.
+            options (`BenchmarkOptions`): As for `groups`.
+        """
+        self.figures(rows, options)
+
     @abstractmethod
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
         """How the scores are measured, see `BenchmarkResults`; with `geometry_inputs`: `none`, `pose` or `depth+pose`."""

@@ -75,12 +75,15 @@ class SceneQuestions(SampledScenes, Sequence[QuestionGroup]):
         scene, rows = self._groups[number]
         return self.group(scene, self._questions[rows].to_pylist())
 
-    def check(self, number: int, geometry: Sequence[str]) -> None:
+    def check(self, number: int, geometry: Sequence[str]) -> QuestionGroup:
         """Reads a group without the frames that are shown.
 
         Args:
             number (`int`): Which.
             geometry (`Sequence[str]`): What its scene must have: of `depth_metres`, `intrinsics` and `world_from_camera`.
+
+        Returns:
+            `QuestionGroup`
 
         Raises:
             SpatialDataError: A question cannot be asked, its scene has too few frames, or lacks some of the geometry.
@@ -88,7 +91,7 @@ class SceneQuestions(SampledScenes, Sequence[QuestionGroup]):
         scene, _ = self._groups[number]
         self.scenes.check_has(scene, [COLUMN_OF.get(name, name) for name in geometry], "the model is given it")
         self.sampled_scene(scene)
-        self[number]
+        return self[number]
 
     def group(self, scene: int, rows: Sequence[dict[str, Any]]) -> QuestionGroup:
         """Some questions about one scene; a benchmark whose questions depend on its frames writes them here.

@@ -77,7 +77,7 @@ class TextBenchmark(QuestionBenchmark):
             for row in rows
             if row["prediction"] is not None
         ]
-        references = [{"sample_id": row["sample_id"], **row["reference"]} for row in rows]
+        references = _references(rows)
         figures, facts, failures = {}, {}, {}
         for protocol in self._scores.protocols:
             scores, without_meteor = self._scored(predictions, references, protocol)
@@ -94,6 +94,9 @@ class TextBenchmark(QuestionBenchmark):
                     measured = name.removesuffix("_25").removesuffix("_50")  # whatever IoU it counts from
                     figures[f"{name}, {protocol}"] = Figure(value, int(n), CAPTION_SCALES.get(measured, PER_CENT))
         return figures, facts | {"failures": failures}
+
+    def check_references(self, rows: Sequence[dict[str, Any]], options: BenchmarkOptions) -> None:
+        self._scores.metric([], _references(rows), self._scores.protocols[-1])  # without METEOR, which starts Java
 
     def _scored(
         self, predictions: Sequence[Mapping], references: Sequence[Mapping], protocol: str
@@ -116,3 +119,7 @@ class TextBenchmark(QuestionBenchmark):
             "metrics": f"those of igep's trainers/metrics/{self.name}.py under the protocols {', '.join(self._scores.protocols)}",
             "geometry_inputs": "none",
         }
+
+
+def _references(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"sample_id": row["sample_id"], **row["reference"]} for row in rows]
