@@ -299,6 +299,11 @@ def _raster_grids(config: PreTrainedConfig, hidden_state: Tensor, image_sizes: T
 
 def _view_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dict, is_video: bool) -> FrameGrids:
     vision_config = config.vision_config
+    if "image_size" not in vision_config.to_dict():
+        raise ValueError(
+            f"{config.model_type}: images of any size make rows of patches that its processor fills up, and their places in the "
+            f"rows of {vision_config.model_type} are not known here: use another base model."
+        )
     size, patch = _pair(vision_config.image_size), _pair(vision_config.patch_size)
     rows, columns = size[0] // patch[0], size[1] // patch[1]
     num_views, num_tokens, _ = hidden_state.shape

@@ -25,6 +25,7 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
 from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.mixture import MixtureDataset, drawn_rows
+from igep.trainers.data.resolved_paths import with_resolved_paths
 from igep.trainers.data.row_source import RowText
 from igep.trainers.data.row_texts import check_texts, row_texts
 from igep.trainers.data.rows_fingerprint import rows_fingerprint
@@ -85,10 +86,10 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     summed_metrics = ("num_tokens",)
     loss_needs = {
         "loss_ce": "a question with its answer",
-        "loss_geometry": "measured depth",
+        "loss_geometry": "measured depth within max_depth_metres",
         "loss_cross_view": "intrinsics, poses, and frames with measured depth that see the same surface",
         "loss_photometric": "frames with intrinsics, poses that move and no measured depth",
-        "loss_global": "anything that the teacher describes (the geometry oracle: measured depth)",
+        "loss_global": "anything that the teacher describes (the geometry oracle: measured depth within max_depth_metres)",
     }
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
     said_options = SAID_OPTIONS | {"dtype", "attn_implementation"}
@@ -203,7 +204,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     @property
     def run_options(self) -> dict[str, Any]:
-        return super().run_options | self.data_options | rows_fingerprint(self.train_dataset)
+        return super().run_options | with_resolved_paths(self.data_options) | rows_fingerprint(self.train_dataset)
 
     @property
     def allows_changed_resume(self) -> bool:

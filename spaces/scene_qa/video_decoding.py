@@ -193,6 +193,10 @@ class _Video:
             # Absolute, because FFmpeg takes what stands before a colon for a protocol.
             options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
             container = av.open(str(self.path), options=options)
+        except av.ArgumentError as error:  # a format that is not on the list
+            raise VideoFault(
+                "unreadable", "it is no mp4, mov, mkv, webm, avi or gif inside, whatever its name"
+            ) from error
         except av.FFmpegError as error:
             raise VideoFault("unreadable", error.strerror) from error
         videos = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]

@@ -56,10 +56,15 @@ def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset |
     if "questions" not in names:
         return scenes, None
     questions = _with_features(path, "questions", read_table(path, "questions", split), QUESTION_FEATURES)
-    for number, row in enumerate(questions.select_columns(["question", "answers"]), 1):
+    columns = questions.select_columns(["question", "answers"]).with_format("arrow")[
+        :
+    ]  # row by row takes a minute a million
+    for number, (question, answers) in enumerate(
+        zip(columns["question"].to_pylist(), columns["answers"].to_pylist(), strict=True), 1
+    ):
         where = f"{path}: table 'questions', row {number}"
-        plain_text(where, "question", row["question"] or "")
-        for answer in row["answers"] or ():
+        plain_text(where, "question", question or "")
+        for answer in answers or ():
             plain_text(where, "answer", answer or "")
     return scenes, questions
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 
 
@@ -57,6 +58,13 @@ class TextSource(Protocol):
 
     def texts(self) -> Iterator[RowText]:
         """Every text of the rows."""
+
+
+@runtime_checkable
+class SceneRows(Protocol):
+    """Rows about scenes of a table: a resumed run compares their geometry."""
+
+    scene_table: SceneTable
 
 
 class MapStyleRows:

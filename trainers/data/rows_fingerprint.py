@@ -6,21 +6,22 @@ from collections.abc import Iterable
 import torch
 
 from igep.trainers.data.mixture import drawn_rows
-from igep.trainers.data.row_source import TextSource
+from igep.trainers.data.row_source import SceneRows, TextSource
+from igep.trainers.data.scenes.scenes_digest import scenes_digest
 
 
 DIGITS = 8
 
 
 def rows_fingerprint(dataset: torch.utils.data.Dataset) -> dict[str, str]:
-    """Counts the rows of a dataset and digests their names and texts, without reading a frame.
+    """Counts the rows of a dataset and digests their names, texts and scenes, without reading a frame.
 
     Args:
         dataset (`torch.utils.data.Dataset`): What is trained on: a mixture, a row source, or any map-style dataset.
 
     Returns:
         `dict[str, str]`: Per part (one of the name "training rows" outside mixtures) its rows with the SHA-256 of their names,
-        and that of their texts where they are known without reading frames.
+        that of their texts where they are known without reading frames, and that of their scenes (`scenes_digest`).
     """
     found = {}
     for part in drawn_rows(dataset, 0):
@@ -28,6 +29,8 @@ def rows_fingerprint(dataset: torch.utils.data.Dataset) -> dict[str, str]:
         if isinstance(part.source, TextSource):
             texts = (f"{text.kind} {text.text}" for text in part.source.texts())
             found[f"data: texts of {part.name}"] = _digest(texts)
+        if isinstance(part.source, SceneRows):
+            found[f"data: scenes of {part.name}"] = scenes_digest(part.source.scene_table)[:DIGITS]
     return found
 
 

@@ -152,7 +152,8 @@ class SpatialDataset(torch.utils.data.Dataset):
 
     Raises:
         SpatialDataError: An empty table, a missing column, a scene or question named twice, a question about a scene
-            that is not there, a text with a placeholder or a token of chat templates. Reading a row raises it for anything that breaks the contract in the frames that are sampled:
+            that is not there, a text with a placeholder or a token of chat templates, a scene of a row with fewer valid frames
+            than the row has. Reading a row raises it for anything that breaks the contract in the frames that are sampled:
             no others are read (`igep check` reads all).
     """
 
@@ -202,6 +203,7 @@ class SpatialDataset(torch.utils.data.Dataset):
         for text in self.texts():
             plain_text(text.where, text.kind, text.text)
         self._rows = _interleave(groups, questions_per_row, geometry_only_ratio, np.random.default_rng(seed))
+        self._check_frames()
         self._sample_ids = []
         repeats: Counter[tuple[int, tuple[int, ...]]] = Counter()
         for row in self._rows:
@@ -220,6 +222,19 @@ class SpatialDataset(torch.utils.data.Dataset):
                 num_unused,
                 len(scene_ids),
                 geometry_only_ratio,
+            )
+
+    def _check_frames(self) -> None:
+        """Raises where scenes have too few frames for a row: now, and not at the step that draws one."""
+        numbers = sorted({scene_number for scene_number, _ in self._rows})
+        usable = {number: len(self.scene_table.usable_frames(number)) for number in numbers}
+        few = [number for number in numbers if usable[number] < self.num_frames]
+        if few:
+            first = few[0]
+            raise SpatialDataError(
+                f"Scene {self.scene_table.scene_ids[first]!r}: {usable[first]} of its {self.scene_table.num_frames(first)} frames "
+                f"are valid (finite pose), {self.num_frames} are asked for, and so in {len(few)} of {len(numbers)} scenes: lower "
+                "num_frames, or leave them out."
             )
 
     def __len__(self) -> int:

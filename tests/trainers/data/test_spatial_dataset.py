@@ -145,8 +145,17 @@ def test_rows_read_the_sampled_frames_alone(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(example.world_from_camera, expected.world_from_camera)
     with pytest.raises(SpatialDataError, match=r"`frames\[4\]`: not a readable image"):
         SpatialDataset(scenes, None, num_frames=8, geometry_size=(6, 8))[0]
-    with pytest.raises(SpatialDataError, match="8 of its 9 frames are valid.*9 are asked for"):
-        SpatialDataset(scenes, None, num_frames=9, geometry_size=(6, 8))[0]
+
+
+def test_too_few_valid_frames_are_said_when_the_dataset_is_made() -> None:
+    row = scene_row(9)
+    row["world_from_camera"][0] = [[np.nan] * 4] * 4
+    scenes = Dataset.from_list([scene_row(9, "whole"), row], features=SCENE_FEATURES)
+    words = "'desk': 8 of its 9 frames are valid.*9 are asked for, and so in 1 of 2 scenes: lower num_frames"
+    with pytest.raises(SpatialDataError, match=words):
+        SpatialDataset(scenes, None, num_frames=9, geometry_size=(6, 8))
+    asked = Dataset.from_list([question_row(1, "whole")], features=QUESTION_FEATURES)
+    assert len(SpatialDataset(scenes, asked, num_frames=9, geometry_size=(6, 8))) == 1  # `desk` is in no row
 
 
 def test_missing_depth_is_invalid_depth() -> None:

@@ -33,7 +33,10 @@ def test_losses_without_what_they_need_are_said(checkpoint_folders, tmp_path, ca
     make_trainer(base, tmp_path, Blind(), logging_steps=logging_steps).train()
     messages = said(caplog)
     assert [message.split()[0] for message in messages] == ["loss_geometry", "loss_cross_view", "loss_global"]
-    assert "loss_geometry has weight 1 and was 0 in the whole run: no row had measured depth." in messages[0]
+    assert (
+        "loss_geometry has weight 1 and was 0 in the whole run: no row had measured depth within max_depth_metres."
+        in messages[0]
+    )
 
 
 def test_losses_that_were_there_are_not_said(checkpoint_folders, tmp_path, caplog):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from more_bases import BUILDERS, build_more
 from other_bases import SPECIAL, build_other
 from tiny_checkpoints import FAMILIES, build_checkpoint, random_frames
 from tiny_training import SlantedWalls, logged, make_args
@@ -27,6 +28,15 @@ WORKS = {
     ("video_llama_3", False): ALL,
     ("smolvlm", True): {("images", None)},
 }
+PLAIN = {way for way in WAYS if way[1] is None}
+MORE_WORKS = {
+    "glm4v": PLAIN,
+    "idefics2": IMAGES,
+    "lfm2_vl": PLAIN & IMAGES,
+    "llava": IMAGES,
+    "ovis2": PLAIN & IMAGES,
+    "qwen2_vl": ALL,
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -41,8 +51,18 @@ def test_what_works_with_other_bases(family, tiles):
     assert {way for way in WAYS if why_not(vlm, processor, *way) is None} == WORKS[family, tiles]
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # GLM-4.1V's processor
+@pytest.mark.parametrize("family", MORE_WORKS)
+def test_what_works_with_more_bases(family):
+    vlm, processor = build_more(family)
+    reasons = {way: why_not(vlm, processor, *way) for way in WAYS}
+    assert {way for way in WAYS if reasons[way] is None} == MORE_WORKS[family]
+    assert not any("Error:" in reason for reason in reasons.values() if reason is not None)  # a sentence, not a fault
+
+
 def test_all_bases_of_the_table_are_tried():
     assert {family for family, _ in WORKS} == set(SPECIAL)
+    assert set(MORE_WORKS) == set(BUILDERS)
 
 
 @pytest.mark.parametrize(

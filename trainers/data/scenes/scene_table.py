@@ -1,6 +1,6 @@
 """A scenes table read frame by frame: a video of thousands of embedded images costs only the frames that are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,9 @@ from igep.trainers.data.scenes.scene_validation import (
     validate_scene,
 )
 from igep.trainers.data.scenes.spatial_example import PER_FRAME_FIELDS, SCENE_FEATURES, SpatialDataError
+
+
+SCENES_AT_ONCE = 256
 
 
 class SceneTable:
@@ -75,6 +78,12 @@ class SceneTable:
         if len(depth) != count:
             return np.ones(count, dtype=bool)  # the contract is broken: reading a frame says how
         return np.asarray(depth.is_valid())
+
+    def columns_without(self, names: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
+        """All columns of the schema but some, a few hundred scenes at a time."""
+        kept = [name for name in SCENE_FEATURES if name not in names]
+        for batch in self._scenes.select_columns(kept).iter(SCENES_AT_ONCE):
+            yield {name: batch[name].combine_chunks() for name in kept}
 
     def lacks(self, number: int, field: str) -> bool:
         """Whether a list of a scene (`depth`, `intrinsics`, `world_from_camera`, `boxes`) is empty."""

@@ -102,6 +102,8 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere.mp4", "no such file")
     (tmp_path / "clip.mp4").write_text("not a video")
     refused(tmp_path / "clip.mp4", "not a readable video")
+    write_video(tmp_path / "recording.ts", 5).rename(tmp_path / "recording.mp4")
+    refused(tmp_path / "recording.mp4", "it is no mp4, mov, mkv, webm, avi or gif inside.*Convert it to mp4")
     (tmp_path / "clip.xyz").write_text("?")
     refused(tmp_path / "clip.xyz", "'.xyz' are not supported.*mp4")
     (tmp_path / "a.png").write_text("not an image")
