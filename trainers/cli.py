@@ -32,6 +32,10 @@ EXPERIMENTS = {
     "quickstart": ("experiments.quickstart", "train with and without geometry, and compare"),
     "demo-rooms": ("experiments.demo_rooms", "train the model that `igep demo` shows best"),
     "vlm3-rooms": ("experiments.vlm3_rooms", "train and score VLM3's tasks on synthetic rooms"),
+    "vlm3-mixtures": (
+        "experiments.vlm3_mixtures",
+        "compare weightings of a mixture, and an arrow in the image with pixels as text",
+    ),
     "room-benchmarks": (
         "experiments.room_benchmarks",
         "train and score the tasks of the ScanNet benchmarks and VSI-Bench on synthetic rooms",
