@@ -46,6 +46,10 @@ EXPERIMENTS = {
         "experiments.vid_llm_rooms",
         "train Vid-LLM in its two stages on synthetic rooms, and compare with IGEP and plain fine-tuning",
     ),
+    "vlm3-mixtures": (
+        "experiments.vlm3_mixtures",
+        "compare weightings of a mixture, and an arrow in the image with pixels as text",
+    ),
     "room-benchmarks": (
         "experiments.room_benchmarks",
         "train and score the tasks of the ScanNet benchmarks and VSI-Bench on synthetic rooms",

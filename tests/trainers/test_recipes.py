@@ -8,12 +8,14 @@ import pytest
 import torch
 import yaml
 from peft import get_peft_model
+from scannet_tree import write_scan
 from transformers import LlavaOnevisionConfig, Qwen3VLConfig
 from trl import get_peft_config
 
 from igep.configuration_igep import POSITION_FIELDS, SUPERVISION_FIELDS, IGEPConfig
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.trainers import cli, package_files, sft
+from igep.trainers.data.vlm3.vlm3_options import VLM3_TASKS
 from igep.trainers.supervision.build_teacher import build_teacher
 from igep.trainers.supervision.geometry_losses import igep_objective
 from igep.trainers.supervision.precomputed_teacher import write_descriptors
@@ -254,11 +256,26 @@ def test_the_recipe_of_the_release_has_its_numbers(suffix):
         assert (model_args.lora_r, model_args.lora_alpha, model_args.lora_dropout) == (128, 256, 0.1)
 
 
+def test_one_recipe_asks_all_four_tasks_of_an_export_with_boxes(tmp_path):
+    write_scan(tmp_path, "scene0000_00")
+    recipe = next(path for path in RECIPES if path.stem == "vlm3_all_tasks_qwen3_vl_4b")
+    folder = str(tmp_path / "posed_images" / "scene0000_00")
+    flags = ["--dataset_path", folder, "--frame_stride", "1", "--focal_pixels", "60", "--min_covisibility", "0"]
+    script_args, args, _ = sft.parse(["--config", str(recipe), "--use_cpu", "true", *flags])
+    mixture, _ = sft.load_datasets(script_args, args)
+    rows = {part.dataset.task: part.dataset for part in mixture.parts}
+    assert set(rows) == set(VLM3_TASKS)
+    assert rows["pose"].options.focal_pixels == 750
+    assert all(len(one) == 4 for one in rows.values())
+    assert rows["objects"].scene_table.scene(0, [0]).boxes
+    assert rows["depth"].options.depth_range == (0.2, 10.0)
+
+
 def test_recipes_and_launch_plans_are_all_there():
     assert {path.stem for path in RECIPES} >= {
         *("quickstart", "igep_llava_onevision_7b", "igep_llava_onevision_7b_lora", "igep_qwen3_vl_4b"),
         *("igep_own_scenes", "vlm3_qwen3_vl_4b", "vlm3_qwen3_vl_4b_lora", "igep_plus_vlm3_qwen3_vl_4b"),
-        *("igep_release_7b", "igep_release_7b_lora"),
+        *("igep_release_7b", "igep_release_7b_lora", "vlm3_all_tasks_qwen3_vl_4b"),
     }
     methods = ("plain", "video_3d_llm", "3drs", "3drs_alone", "igep", "3d_ide")
     assert {path.stem for path in SCANNET} == {

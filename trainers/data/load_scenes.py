@@ -129,6 +129,7 @@ def _stored_scenes(source: SceneSource) -> SceneTables:
             metres_per_depth_unit=source.metres_per_depth_unit,
             depth_kind=source.depth_kind or "z",
             may_lack_intrinsics=source.calibrator is not None,
+            with_boxes=source.scene_boxes,
         )
     if source.dataset in SCANNET_BENCHMARK_LOADERS:
         return SCANNET_BENCHMARK_LOADERS[source.dataset](source)

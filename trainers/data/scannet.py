@@ -20,6 +20,7 @@ from datasets import Dataset
 from igep.calibrator import EXAMPLE
 from igep.trainers.data.dataset_options import DatasetPlace, depth_kind_field
 from igep.trainers.data.question_file import read_questions
+from igep.trainers.data.scene_boxes import scene_boxes
 from igep.trainers.data.scenes.frame_files import find_folder, find_frame_files, find_matrix_file, visible_files
 from igep.trainers.data.scenes.frame_sampling import natural_order
 from igep.trainers.data.scenes.matrix_file import MATRIX_SUFFIXES, read_matrices, read_matrix
@@ -46,6 +47,8 @@ class ScanNetOptions(DatasetPlace):
         metres_per_depth_unit (`float`, *optional*): `scannet`: scale of the depth maps. By default whole numbers are
             millimetres (0.001) and floating-point numbers metres (1).
         depth_kind (`str`, *optional*): `z`, or `euclidean` for distances to the camera; `scannet`: `z` by default.
+        scene_boxes (`bool`, *optional*, defaults to `False`): `scannet`: read the boxes of objects, from `boxes.json` or ScanNet's
+            own files (see `trainers/data/scene_boxes.py`). Task `objects` reads them anyway.
     """
 
     question_file: str | None = field(
@@ -59,6 +62,9 @@ class ScanNetOptions(DatasetPlace):
         },
     )
     depth_kind: str | None = depth_kind_field()
+    scene_boxes: bool = field(
+        default=False, metadata={"help": "scannet: read boxes of objects (task objects reads them anyway)."}
+    )
 
 
 def load_scannet(
@@ -69,6 +75,7 @@ def load_scannet(
     metres_per_depth_unit: float | None = None,
     depth_kind: str = "z",
     may_lack_intrinsics: bool = False,
+    with_boxes: bool = False,
 ) -> tuple[Dataset, Dataset | None]:
     """Read one scene folder, or every scene folder in a folder. Images stay files: none is decoded here.
 
@@ -85,6 +92,7 @@ def load_scannet(
         depth_kind (`str`, *optional*, defaults to `"z"`): `"z"`, or `"euclidean"` for distances to the camera.
         may_lack_intrinsics (`bool`, *optional*, defaults to `False`): Read exported scenes without intrinsics too: a calibrator
             will estimate them.
+        with_boxes (`bool`, *optional*, defaults to `False`): Read the boxes of objects too (see `scene_boxes`).
 
     Returns:
         `tuple[Dataset, Dataset | None]`: Scenes and questions; `None` when no scene has a question.
@@ -99,6 +107,9 @@ def load_scannet(
         read_scene_folder(folder, frame_stride, metres_per_depth_unit, depth_kind, may_lack_intrinsics)
         for folder in folders
     ]
+    if with_boxes:
+        for folder, row in zip(folders, rows, strict=True):
+            row["boxes"] = scene_boxes(folder)
     scenes = Dataset.from_list(rows, features=SCENE_FEATURES)
     scene_ids = [folder.name for folder in folders]
     if questions is not None:

@@ -93,8 +93,9 @@ class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, TextBoxOptio
         )
 
     def scene_source(self) -> SceneSource:
-        """The options about scenes alone."""
-        return SceneSource(**values_of(SceneSource, self))
+        """The options about scenes alone, with the boxes that the task needs."""
+        values = values_of(SceneSource, self)
+        return SceneSource(**values | {"scene_boxes": self.scene_boxes or self.task == "objects"})
 
 
 def values_of(part: type, options: object) -> dict[str, Any]:

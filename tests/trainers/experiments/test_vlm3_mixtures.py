@@ -1,0 +1,94 @@
+"""Weightings and pointers at toy scale: the arrow, the rows of each arm, the tables, and the command at a few steps."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from igep.trainers.data.mixture import mixture_shares
+from igep.trainers.data.training_rows import RowOptions
+from igep.trainers.experiments.tiny_vlm3 import STEPS
+from igep.trainers.experiments.vlm3_mixtures import (
+    ARMS,
+    ARROW_QUESTION,
+    POINTERS,
+    WEIGHTINGS,
+    as_tables,
+    draw_arrow,
+    rows_of,
+    save_base,
+)
+from igep.trainers.package_files import PACKAGE
+
+
+ROOMS = RowOptions(
+    num_rooms=8,
+    room_fixed_gaze=True,
+    questions_per_room=0,
+    questions_per_image=16,
+    focal_pixels=None,
+    text_pixel_steps=STEPS,
+)
+
+
+def test_the_arrow_points_at_a_pixel_that_it_leaves():
+    frame = Image.new("RGB", (20, 12), "white")
+    drawn = np.asarray(draw_arrow(frame, 9, 5))
+    red = {(column, row) for row, column in zip(*np.nonzero((drawn == (255, 0, 0)).all(-1)), strict=True)}
+    shaft = {(9 - away, 5) for away in range(1, 6)}
+    assert red == shaft | {(7, 4), (7, 6), (6, 3), (6, 7)}
+    assert np.asarray(frame).all(), "the frame itself is untouched"
+    for outside in ((4, 5), (9, 1), (9, 10), (20, 5)):
+        with pytest.raises(ValueError, match="leaves the image of 20 x 12"):
+            draw_arrow(frame, *outside)
+
+
+def test_both_pointers_ask_about_the_same_points_of_the_same_images():
+    (text,), (arrow,) = (rows_of(arm, ROOMS, 0) for arm in POINTERS)
+    assert len(text.dataset) == len(arrow.dataset)
+    for row in range(4):
+        said, shown = text.dataset.example(row, 3), arrow.dataset.example(row, 3)
+        assert (said.references, said.sample_id) == (shown.references, shown.sample_id)
+        assert [question for question, _ in shown.conversation] == [ARROW_QUESTION]
+        assert said.conversation[0][1] == shown.conversation[0][1]
+        changed = (np.asarray(said.frames[0]) != np.asarray(shown.frames[0])).any(-1)
+        assert 5 <= changed.sum() <= 9
+
+
+def test_weightings_share_the_rows_differently():
+    shares = {arm: mixture_shares(rows_of(arm, ROOMS, 0), arm)[0] for arm in WEIGHTINGS}
+    assert shares == {"uniform": 0.5, "size": pytest.approx(0.8), "custom": pytest.approx(1 / 3)}
+
+
+def test_the_base_reads_the_arrows_prompt_as_one_word(tmp_path):
+    from transformers import AutoTokenizer
+
+    save_base(tmp_path)
+    assert len(AutoTokenizer.from_pretrained(tmp_path)(ARROW_QUESTION).input_ids) == 1
+
+
+def test_tables_have_a_row_per_arm():
+    depth = {"delta_1": 0.5, "abs_rel": math.nan, "unparsed": 0.0}
+    pairs = {"end_point_error_mean": 3.0, "pck_10": 0.25, "unparsed": 0.125}
+    scores = {arm: {"depth": depth, "correspondence": pairs, "shares": {"depth": 0.5}} for arm in ARMS}
+    lines = as_tables(scores).splitlines()
+    assert len(lines) == 2 + 3 + 1 + 2 + 2
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]][-1] == "0.125"
+
+
+@pytest.mark.slow
+def test_the_whole_command_at_a_few_steps(tmp_path):
+    flags = ["--max_steps", "3", "--num_rooms", "32", "--per_device_train_batch_size", "8", "--warmup_steps", "1"]
+    command = [sys.executable, "trainers/experiments/vlm3_mixtures.py", "--output", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--held_out_rooms", "4", *flags], cwd=PACKAGE, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    scores = json.loads((tmp_path / "results.json").read_text())["scores"]
+    assert set(scores) == set(ARMS)
+    assert scores["text"]["depth"]["count"] == scores["arrow"]["depth"]["count"]
+    assert (tmp_path / "results.md").read_text().strip() in done.stdout
