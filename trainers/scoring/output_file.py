@@ -21,7 +21,11 @@ def check_output_file(file: Path, option: str) -> None:
     Raises:
         OSError: It cannot be written; the message has one line, with the option and what to do.
     """
-    if file.is_dir():
+    try:
+        is_folder = file.is_dir()
+    except OSError as error:
+        raise OSError(f"{option}={str(file)!r} can be no file ({_reason(error)}): name another.") from error
+    if is_folder:
         raise IsADirectoryError(
             f"{option}={str(file)!r} is a folder: name a file in it, such as {file / 'scores.json'}."
         )

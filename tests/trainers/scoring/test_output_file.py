@@ -54,6 +54,8 @@ def test_what_is_in_the_way_is_told_before_the_model_is_looked_for(tmp_path, mon
         SystemExit, match=r"the folder .*/file/new is not there and cannot be made \(Not a directory\)"
     ):
         score.main([*flags, "--output", str(tmp_path / "file" / "new" / "scores.json")])
+    with pytest.raises(SystemExit, match=r"can be no file \(File name too long\)"):
+        score.main([*flags, "--output", str(tmp_path / ("a" * 300))])
     with pytest.raises(SystemExit, match=r"/file is not there and cannot be made \(File exists\)"):
         score.main([*flags, "--output", str(tmp_path / "file" / "scores.json")])
 
