@@ -75,6 +75,10 @@ def load_datasets(
     else:
         train, held_out = load_rows(script_args, geometry_size, training_args.seed, SceneTableCache())
     evaluates = training_args.eval_strategy != "no"
+    if training_args.eval_on_start and not evaluates:
+        raise ValueError(
+            "eval_on_start=true evaluates before the first step, and eval_strategy is no: set eval_on_start to false as well."
+        )
     if evaluates and held_out is None:
         raise ValueError(
             f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes or "
