@@ -38,6 +38,10 @@ EXPERIMENTS = {
         "experiments.vid_llm_rooms",
         "train Vid-LLM in its two stages on synthetic rooms, and compare with IGEP and plain fine-tuning",
     ),
+    "vid-llm-ablation": (
+        "experiments.vid_llm_ablation",
+        "train Vid-LLM without its parts on synthetic rooms, three seeds each, and print what each adds",
+    ),
     "room-benchmarks": (
         "experiments.room_benchmarks",
         "train and score the tasks of the ScanNet benchmarks and VSI-Bench on synthetic rooms",
