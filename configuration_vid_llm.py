@@ -95,11 +95,15 @@ class VidLLMConfig(PreTrainedConfig):
         scale_trim (`float`, *optional*, defaults to `3.0`):
             Silent (weights): pixels weigh their confidence over the squared metric depth, but those whose log ratio of depths
             is more than so many standard deviations from the frame's median.
+        geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
+            Height and width of the depth that benchmarks read beside frames.
         pooling_ratio (`int`, *optional*, defaults to `3`):
             Patches each way that a visual token is the mean of. Silent ("Pooling"): 3 leaves 12 x 16 tokens of a frame of
             518 x 686 pixels, about as many as LLaVA-Video has.
         ground_head (`bool`, *optional*, defaults to `False`):
-            Whether the model has a head that points at proposals, by its own reconstruction (see `ground_head.py`).
+            Whether the model has a head that points at proposals (see `ground_head.py`).
+        ground_geometry_inputs (`str`, *optional*, defaults to `"predicted"`):
+            What tells which visual tokens are inside a proposal: its own reconstruction, the one choice.
         ground_width (`int`, *optional*):
             Channels of the embeddings that it compares; `None` = the hidden size of the language model.
         ground_min_coverage (`float`, *optional*, defaults to `0.25`):
@@ -154,8 +158,10 @@ class VidLLMConfig(PreTrainedConfig):
     scale_frames: int = 16
     scale_seed: int = 0
     scale_trim: float | int = 3.0
+    geometry_size: list[int] | tuple[int, ...] = (96, 128)
     pooling_ratio: int = 3
     ground_head: bool = False
+    ground_geometry_inputs: str = "predicted"
     ground_width: int | None = None
     ground_min_coverage: float | int = 0.25
     ground_temperature: float | int = 0.07
@@ -170,6 +176,7 @@ class VidLLMConfig(PreTrainedConfig):
         kwargs.setdefault("attn_implementation", dict(parts))
         kwargs.setdefault("experts_implementation", dict(parts))
         super().__post_init__(**kwargs)
+        self.geometry_size = list(self.geometry_size)
         _check(vars(self))
 
     def get_text_config(self, *args, **kwargs) -> PreTrainedConfig:
@@ -196,7 +203,11 @@ def heads_of(heads: int | None, channels: int) -> int:
 
 
 def _check(fields: dict[str, Any]) -> None:
-    for name, choices in (("bridge_scope", BRIDGE_SCOPES), ("bridge_write_back", BRIDGE_WRITE_BACKS)):
+    for name, choices in (
+        ("bridge_scope", BRIDGE_SCOPES),
+        ("bridge_write_back", BRIDGE_WRITE_BACKS),
+        ("ground_geometry_inputs", ("predicted",)),
+    ):
         if fields[name] not in choices:
             raise ValueError(f"{name}={fields[name]!r} is unknown: use one of {', '.join(choices)}.")
     for name in AT_LEAST_ONE:

@@ -11,6 +11,8 @@ Which geometry tells what is inside a box is a setting, `geometry_inputs`, that 
   hold enough of their pixels. This is what Video-3D LLM, 3DRS and the authors of 3D-IDE do, also where they answer.
 - `pose`: the box is projected into every frame; tokens in the rectangle around it belong to it. What stands before the object
   is pooled as well.
+- `predicted`: as `depth+pose`, but depth, cameras and poses are those that the model itself reconstructed from RGB. The pose of the
+  first frame alone is given: it says where the scene's world, in which the proposals are, lies. For models that reconstruct.
 - `none`: no depth, no camera. A box is known by its numbers alone: encoded, they attend to all visual tokens of the scene.
   RGB does not show where a scan's world has its origin or heading; what can be learnt is what sizes, heights and places go with
   which objects. Scores under this setting are far below the others, and honest.
@@ -36,7 +38,9 @@ GEOMETRY_OF = {  # what each setting of `geometry_inputs` takes
     "none": (),
     "pose": ("intrinsics", "world_from_camera"),
     "depth+pose": ("intrinsics", "world_from_camera", "depth_metres"),
+    "predicted": ("world_from_camera",),  # of the first frame: where the model's own reconstruction lies
 }
+PREDICTED = "predicted"  # for models that reconstruct (Vid-LLM)
 TEMPERATURE = 0.07
 CUMULATIVE_MASS = 0.4
 WAVELENGTHS_METRES = tuple(0.25 * 2**octave for octave in range(9))  # of the encoding of a box: up to 64 m
@@ -216,7 +220,8 @@ class GroundHead(nn.Module):
             ValueError: A setting that the head was not trained for, or geometry that is missing, or that it does not name.
         """
         setting = self.geometry_inputs if geometry_inputs is None else geometry_inputs
-        if setting not in GEOMETRY_OF or (setting == "none") != (self.geometry_inputs == "none"):
+        measured = [name != "none" for name in (setting, self.geometry_inputs)]
+        if setting not in GEOMETRY_OF or setting == PREDICTED or measured[0] != measured[1]:
             raise ValueError(
                 f"geometry_inputs={setting!r}: the ground head was trained with {self.geometry_inputs!r} and has learnt nothing "
                 "of it."

@@ -21,7 +21,8 @@ TEMPERATURES = (0.02, 50.0)  # range of the softmax's temperature, as in ZoeDept
 def log_binomial_probabilities(mode: Tensor, temperature: Tensor | float, bins: int) -> Tensor:
     """Softmax over the bins of the logarithm of a binomial distribution, over a temperature.
 
-    `p_k ~ exp((log C(n, k) + k log q + (n - k) log(1 - q)) / t)` for k = 0 ... n = bins - 1.
+    `p_k ~ exp((log C(n, k) + k log q + (n - k) log(1 - q)) / t)` for k = 0 ... n = bins - 1, where `log C(n, k)` is, as in
+    ZoeDepth, what Stirling's formula begins with: `n log n - k log k - (n - k) log(n - k)`.
 
     Args:
         mode (`Tensor`): (N, 1, H, W) q in [0, 1]: 0 = the nearest bin, 1 = the farthest.
@@ -33,7 +34,7 @@ def log_binomial_probabilities(mode: Tensor, temperature: Tensor | float, bins: 
     """
     last = bins - 1
     k = torch.arange(bins, device=mode.device, dtype=mode.dtype).view(1, -1, 1, 1)
-    choose = math.lgamma(bins) - torch.lgamma(k + 1) - torch.lgamma(last - k + 1)
+    choose = last * math.log(last) - torch.xlogy(k, k) - torch.xlogy(last - k, last - k)
     near, far = (1 - mode).clamp(LOWEST, 1), mode.clamp(LOWEST, 1)
     return ((choose + k * far.log() + (last - k) * near.log()) / temperature).softmax(1)
 

@@ -22,16 +22,18 @@ from transformers import (
 )
 from transformers.utils import ModelOutput
 
-from .base_vlm import LOGIT_TRANSFORMS, cache_argument
+from .base_vlm import LOGIT_TRANSFORMS
+from .box_queries import BoxDecoder, BoxPredictions
+from .camera_geometry import transform_points
 from .configuration_vid_llm import VidLLMConfig, heads_of
-from .cross_task_adapter import CrossTaskAdapter
-from .multi_head_attention import LayerScale
+from .ground_head import Grounded, GroundHead, checked_boxes, grounded
+from .predicted_geometry import finite_pose, predicted_geometry
 from .processing_igep import IGEPProcessor
 from .processing_vid_llm import COLOUR_MEAN, COLOUR_STD, IMAGE_TOKEN, VIDEO_TOKEN, assemble_processor
-from .question_packing import packed_inputs
-from .reconstruction import Reconstruction, ReconstructionBranch
-from .spatial_patches import LanguageProjection
-from .vision_encoder import freeze_unread, patch_maps, plain_encoder, scattered, videos_of_images, whole_patches
+from .question_packing import join_prefix, packed_inputs
+from .reconstruction import Reconstruction
+from .vid_llm_model import EncodedFrames, VidLLMModel, VidLLMPreTrainedModel
+from .vision_encoder import plain_encoder
 
 
 IGNORED_LABEL = -100
@@ -54,27 +56,6 @@ PARTS = {  # of the names of parameters, the more special first
 
 
 @dataclass
-class EncodedFrames(ModelOutput):
-    """What the model makes of frames before it reads any text.
-
-    Args:
-        pooler_output (`tuple[Tensor, ...]`): Per sample (M, language channels), as they enter the language model.
-        tokens (`Tensor`): (B, F, gh, gw, language channels), the same with padding.
-        positions_metres (`Tensor`): (B, F, gh, gw, 3) where these lie, in the world of the first camera.
-        reconstruction (`Reconstruction`): With gradients.
-        geometry_tokens (`Tensor`): (B, F, h, w, C) `T'_geom`.
-        language_tokens (`Tensor`): (B, F, h, w, C) `T'_lang`.
-    """
-
-    pooler_output: tuple[Tensor, ...] | None = None
-    tokens: Tensor | None = None
-    positions_metres: Tensor | None = None
-    reconstruction: Reconstruction | None = None
-    geometry_tokens: Tensor | None = None
-    language_tokens: Tensor | None = None
-
-
-@dataclass
 class VidLLMOutput(ModelOutput):
     """What a forward returns; what was not asked for is `None`.
 
@@ -82,21 +63,30 @@ class VidLLMOutput(ModelOutput):
         loss (`Tensor`, *optional*): Cross-entropy of the supervised tokens. Other terms are the trainer's.
         logits (`Tensor`, *optional*): (B, L, V); with labels (N, V) at the N supervised positions only.
         supervised_labels (`Tensor`, *optional*): (N,) labels of those positions.
-        past_key_values (`Cache`, *optional*): The language model's cache.
+        cache (`Cache`, *optional*): The language model's keys and values; `past_key_values` before transformers 5.24.
         last_hidden_state (`Tensor`, *optional*): (B, L, C) of the language model.
         reconstruction (`Reconstruction`, *optional*): With `output_reconstruction`.
         geometry_tokens (`Tensor`, *optional*): (B, F, h, w, C) `T'_geom`, with `output_streams`.
         language_tokens (`Tensor`, *optional*): (B, F, h, w, C) `T'_lang`, with `output_streams`.
+        loss_ground (`Tensor`, *optional*): Loss of the ground head, with `grounding`: the sum over questions, over the number
+            of samples. Not part of `loss`.
+        ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included, is meant.
+        ground_seen (`Tensor`, *optional*): Share of the proposals that a frame shows, by the reconstruction.
+        box_predictions (`list[BoxPredictions | None]`, *optional*): Of each sample with grounding questions, in their order.
     """
 
     loss: Tensor | None = None
     logits: Tensor | None = None
     supervised_labels: Tensor | None = None
-    past_key_values: Any = None
+    cache: Any = None
     last_hidden_state: Tensor | None = None
     reconstruction: Reconstruction | None = None
     geometry_tokens: Tensor | None = None
     language_tokens: Tensor | None = None
+    loss_ground: Tensor | None = None
+    ground_accuracy: Tensor | None = None
+    ground_seen: Tensor | None = None
+    box_predictions: list[BoxPredictions | None] | None = None
 
 
 @dataclass
@@ -110,236 +100,6 @@ class VidLLMGeneration(ModelOutput):
 
     sequences: Tensor | None = None
     reconstruction: Reconstruction | None = None
-
-
-class VidLLMPreTrainedModel(PreTrainedModel):
-    """What the two classes below have in common."""
-
-    config: VidLLMConfig
-    base_model_prefix = "model"
-    input_modalities = ("video", "text")
-    supports_gradient_checkpointing = True
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_attention_backend = True
-    _keep_in_fp32_modules_strict = [
-        *("camera_head", "depth_decoder", "metric_depth", "position_mlp"),
-        *("ground_head", "box_decoder"),
-    ]
-
-    def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
-        elif isinstance(module, (LayerScale, nn.Linear, nn.Conv2d, nn.LayerNorm)):
-            module.reset_parameters()
-
-
-class VidLLMModel(VidLLMPreTrainedModel):
-    """Everything of Vid-LLM up to the last hidden state.
-
-    Args:
-        config (`VidLLMConfig`): Configuration.
-        vision (`PreTrainedModel`, *optional*): Encoder; built from the configuration unless given.
-        language (`PreTrainedModel`, *optional*): Causal language model; likewise.
-    """
-
-    def __init__(
-        self, config: VidLLMConfig, vision: PreTrainedModel | None = None, language: PreTrainedModel | None = None
-    ):
-        super().__init__(config)
-        self.vision = AutoModel.from_config(config.vision_config) if vision is None else vision
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config) if language is None else language
-        config.text_config = self.language_model.config
-        channels, language_channels = config.stream_channels, config.get_text_config().hidden_size
-        self.adapter = CrossTaskAdapter(
-            config.vision_config.hidden_size,
-            channels,
-            config.adapter_expansion,
-            config.bridge_tokens,
-            heads_of(config.bridge_heads, channels),
-            config.bridge_scope,
-            config.bridge_write_back,
-        )
-        self.reconstruction = ReconstructionBranch(config)
-        self.language_input = LanguageProjection(channels, language_channels, config.pooling_ratio)
-        freeze_unread(self.vision)
-        self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The language model's own."""
-        return self.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """The language model's own."""
-        self.language_model.set_input_embeddings(value)
-
-    def encode_streams(
-        self, pixel_values_videos: Tensor, frame_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
-        """Runs the encoder and the adapter.
-
-        Args:
-            pixel_values_videos (`Tensor`): (B, F, 3, H, W).
-            frame_mask (`Tensor`, *optional*): (B, F) bool, the real frames; all unless given.
-
-        Returns:
-            `tuple[Tensor, Tensor, list[Tensor], Tensor]`: `T'_geom` and `T'_lang`, (B, F, h, w, C); the encoder's tapped
-            layers, (B, F, h, w, channels of the encoder); and the mask.
-
-        Raises:
-            ValueError: Pixels or mask that cannot be; the message says what to do.
-        """
-        frame_mask = checked_frames(pixel_values_videos, frame_mask)
-        config = self.config
-        # Padding frames never reach the encoder.
-        pixels = whole_patches(pixel_values_videos[frame_mask], config.patch_size)
-        last, tapped = patch_maps(
-            self.vision, pixels, config.patch_size, config.metric_taps if config.metric_depth else 0
-        )
-        dtype = self.adapter.geometry_projection[0].weight.dtype
-        geometry, language = self.adapter(scattered(last, frame_mask).to(dtype), frame_mask)
-        return geometry, language, [scattered(tap, frame_mask) for tap in tapped], frame_mask
-
-    def encode(self, pixel_values_videos: Tensor, frame_mask: Tensor | None = None) -> EncodedFrames:
-        """Runs everything that comes before the language model.
-
-        Args:
-            pixel_values_videos (`Tensor`): (B, F, 3, H, W).
-            frame_mask (`Tensor`, *optional*): (B, F) bool, the real frames; all unless given.
-
-        Returns:
-            `EncodedFrames`
-        """
-        geometry, language, tapped, frame_mask = self.encode_streams(pixel_values_videos, frame_mask)
-        size = tuple(pixel_values_videos.shape[-2:])
-        reconstruction = self.reconstruction(geometry, tapped, frame_mask, size)
-        tokens, positions = self.language_input(language, reconstruction.points_world.detach())
-        tokens = tokens.to(self.get_input_embeddings().weight.dtype)
-        videos = (video[real] for video, real in zip(tokens, frame_mask, strict=True))
-        return EncodedFrames(
-            pooler_output=tuple(video.flatten(0, 2) for video in videos),
-            tokens=tokens,
-            positions_metres=positions,
-            reconstruction=reconstruction,
-            geometry_tokens=geometry,
-            language_tokens=language,
-        )
-
-    def embed(self, input_ids: Tensor, encoded: EncodedFrames | None) -> Tensor:
-        """Embeds text, and puts visual tokens where those stand that hold their places.
-
-        Args:
-            input_ids (`Tensor`): (B, L).
-            encoded (`EncodedFrames`, *optional*): Of the frames that the text speaks of, in its order.
-
-        Returns:
-            `Tensor`: (B, L, C).
-
-        Raises:
-            ValueError: There are not as many places as visual tokens, or no token stands for them.
-        """
-        embeddings = self.get_input_embeddings()
-        if encoded is None:
-            return embeddings(input_ids)
-        visual = torch.cat(list(encoded.pooler_output))
-        places = torch.isin(input_ids, self._visual_token_ids())
-        if int(places.sum()) != len(visual):
-            raise ValueError(
-                f"the text has {int(places.sum())} places for visual tokens, the frames make {len(visual)}: prepare both with one "
-                "call of the model's processor, and give frame_mask where frames are padded."
-            )
-        # The place itself may have an id beyond the embeddings: it is never looked up.
-        embedded = embeddings(input_ids.masked_fill(places, 0))
-        return embedded.masked_scatter(places[..., None], visual.to(embedded))
-
-    def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        pixel_values_videos: Tensor | None = None,
-        frame_mask: Tensor | None = None,
-        pixel_values: Tensor | None = None,
-        mm_encoder_outputs: dict | None = None,
-        return_dict: bool | None = None,
-        **language_kwargs,
-    ) -> ModelOutput:
-        """Runs the language model on text and frames.
-
-        Args:
-            input_ids (`Tensor`): (B, L).
-            attention_mask (`Tensor`, *optional*): As the language model takes it.
-            pixel_values_videos (`Tensor`, *optional*): (B, F, 3, H, W).
-            frame_mask (`Tensor`, *optional*): (B, F) bool, the real frames.
-            pixel_values (`Tensor`, *optional*): (N, 1, 3, H, W) images in place of a video.
-            mm_encoder_outputs (`dict`, *optional*): Of `encode_vision`, in place of pixels.
-            return_dict (`bool`, *optional*): Without effect.
-            **language_kwargs: Everything else that the language model takes: cache, positions.
-
-        Returns:
-            `ModelOutput`: The language model's own, with `last_hidden_state`.
-        """
-        frames = {"pixel_values": pixel_values, "pixel_values_videos": pixel_values_videos, "frame_mask": frame_mask}
-        encoded = self.encoded(input_ids, mm_encoder_outputs=mm_encoder_outputs, **frames)
-        return self.read(self.embed(input_ids, encoded), attention_mask, **language_kwargs)
-
-    def encoded(
-        self,
-        input_ids: Tensor | None,
-        *,
-        pixel_values: Tensor | None = None,
-        pixel_values_videos: Tensor | None = None,
-        frame_mask: Tensor | None = None,
-        mm_encoder_outputs: dict | None = None,
-    ) -> EncodedFrames | None:
-        """What was encoded before, or is to be encoded now; `None` where there are no frames. Images are frames of a video.
-
-        Args:
-            input_ids (`Tensor`, *optional*): (B, L), which tells what images belong together.
-            pixel_values (`Tensor`, *optional*): (N, 1, 3, H, W) images.
-            pixel_values_videos (`Tensor`, *optional*): (B, F, 3, H, W).
-            frame_mask (`Tensor`, *optional*): (B, F) bool, the real frames of videos.
-            mm_encoder_outputs (`dict`, *optional*): Of `encode_vision`.
-
-        Returns:
-            `EncodedFrames`, *optional*
-
-        Raises:
-            ValueError: Images and videos together, or images that the text has no places for.
-        """
-        given = list((mm_encoder_outputs or {}).values())
-        if given:
-            return given[0]
-        if pixel_values is None:
-            return None if pixel_values_videos is None else self.encode(pixel_values_videos, frame_mask)
-        if pixel_values_videos is not None or input_ids is None:
-            raise ValueError("pixel_values: give images alone, with the text that has places for them, or one video.")
-        images = pixel_values.flatten(0, -4)  # (N, 3, H, W)
-        unit = self.config.patch_size * self.config.pooling_ratio
-        each = (images.shape[-2] // unit) * (images.shape[-1] // unit)
-        places = (input_ids == self.config.image_token_id).sum(1)
-        if not each or int(places.sum()) != each * len(images) or bool((places % each).any()):
-            raise ValueError(
-                f"the text has {places.tolist()} places for visual tokens of images, {len(images)} images make {each} each: "
-                "prepare both with one call of the model's processor, one sample a row."
-            )
-        return self.encode(*videos_of_images(images, places[places > 0] // each))
-
-    def _visual_token_ids(self) -> Tensor:
-        ids = [self.config.image_token_id, self.config.video_token_id]
-        if None in ids:
-            raise ValueError(
-                "image_token_id and video_token_id are not set: call build_processor(tokenizer), which gives the tokenizer tokens "
-                "that hold the places of visual tokens."
-            )
-        return torch.tensor(ids, device=self.device)
-
-    def read(self, inputs_embeds: Tensor, attention_mask: Tensor | None, **language_kwargs) -> ModelOutput:
-        """Runs the language model without its head."""
-        names = [name for name in ("cache", "past_key_values") if name in language_kwargs]
-        given = {cache_argument(self.language_model): language_kwargs.pop(name) for name in names}
-        return self.language_model.base_model(
-            inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **given, **language_kwargs
-        )
 
 
 class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
@@ -356,6 +116,16 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
     ):
         super().__init__(config)
         self.model = VidLLMModel(config, vision, language)
+        channels = config.get_text_config().hidden_size
+        self.ground_head, self.box_decoder = None, None
+        if config.ground_head:
+            # Its geometry is that of the frames, though it comes from the reconstruction.
+            width = config.ground_width or channels
+            self.ground_head = GroundHead(channels, width, "depth+pose", config.ground_min_coverage)
+        if config.box_decoder:
+            width = config.stream_channels
+            heads = heads_of(None, width)
+            self.box_decoder = BoxDecoder(channels, width, config.box_queries, config.box_layers, heads)
         for field in LOGIT_TRANSFORMS:
             value = config.get_text_config().to_dict().get(field)
             if value is not None:
@@ -456,6 +226,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         mm_encoder_outputs: dict | None = None,
         set_index: Tensor | None = None,
         block_index: Tensor | None = None,
+        grounding: dict | None = None,
         output_reconstruction: bool = False,
         output_streams: bool = False,
         logits_to_keep: int = 0,
@@ -477,6 +248,10 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             mm_encoder_outputs (`dict`, *optional*): Of `encode_vision`, in place of pixels.
             set_index (`Tensor`, *optional*): (R, L) packs questions, see `question_packing`.
             block_index (`Tensor`, *optional*): (R, L) likewise.
+            grounding (`dict`, *optional*): G questions that boxes answer: `boxes` (B tensors of (P, 6), in the world of the poses),
+                `origin` ((B, 3), where that world's origin lies in the scene's), `sample`, `row` and `column` ((G,) long, the
+                sample of each question, and the place in `input_ids` whose hidden state asks), `meant` (G tensors of (P + 1,)
+                bool, the last for "none of them") and `world_from_camera` (B, F, 4, 4), of which the first frame's is read.
             output_reconstruction (`bool`, *optional*, defaults to `False`): Return the reconstruction.
             output_streams (`bool`, *optional*, defaults to `False`): Return the adapter's streams. Without text and
                 `output_reconstruction` nothing else runs.
@@ -525,11 +300,13 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             language_kwargs["use_cache"] = False
         decoded = self.model.read(self.model.embed(input_ids, encoded), attention_mask, **language_kwargs)
         hidden = output.last_hidden_state = decoded.last_hidden_state
-        output.past_key_values = dict(decoded).get("past_key_values", dict(decoded).get("cache"))
+        output.cache = dict(decoded).get("cache", dict(decoded).get("past_key_values"))
         if labels is None:
             output.logits = self.get_output_embeddings()(hidden[:, -logits_to_keep:])
         else:
             self._cross_entropy(hidden, labels, num_items_in_batch, output)
+        if grounding is not None:
+            self._ground(hidden, grounding, encoded, output)
         return output
 
     def encode_streams(self, pixel_values_videos: Tensor, frame_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -570,6 +347,54 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         if encoded is None:
             raise ValueError(f"inputs hold no frames but {sorted(inputs)}: give what the processor returned for them.")
         return {"image" if "pixel_values" in given else "video": encoded}
+
+    @torch.no_grad()
+    def ground(
+        self,
+        inputs: dict,
+        questions: list[list[int]],
+        boxes: Tensor | list,
+        *,
+        world_from_camera: Tensor,
+        geometry_inputs: str = "predicted",
+        image_size: tuple[int, int] | None = None,
+        share_prefix: bool = True,
+    ) -> list[Grounded]:
+        """Says which proposals of a scene descriptions mean; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
+
+        Which visual tokens are inside a proposal is told by the model's own reconstruction.
+
+        Args:
+            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of one.
+            questions (`list[list[int]]`): Token ids of each question, up to the end of `<ground>`.
+            boxes (`Tensor` or `list`): (P, 6) proposals: centre and full sizes in metres, along the axes of their world.
+            world_from_camera (`Tensor`): (F, 4, 4) or (1, 4, 4); the first frame's pose in the world of the proposals is read, and
+                no other.
+            geometry_inputs (`str`, *optional*, defaults to `"predicted"`): The one choice.
+            image_size (`tuple[int, int]`, *optional*): Without effect: cameras are the model's own.
+            share_prefix (`bool`, *optional*, defaults to `True`): Ask all questions in one pass over the frames.
+
+        Returns:
+            `list[Grounded]`: One for each question.
+
+        Raises:
+            ValueError: There is no ground head, a box is none, the pose is not finite or another geometry is asked for.
+        """
+        if self.ground_head is None:
+            raise ValueError("this model has no ground head: it was not trained to point at boxes (ground_head).")
+        if geometry_inputs != self.config.ground_geometry_inputs:
+            raise ValueError(
+                f"geometry_inputs={geometry_inputs!r}: this model grounds by its own reconstruction (predicted)."
+            )
+        proposals = checked_boxes(boxes, self.device)
+        (encoded,) = self.encode_vision(**inputs).values()
+        first = torch.as_tensor(world_from_camera, dtype=torch.float32, device=self.device)[0]
+        geometry = predicted_geometry(encoded.reconstruction, 0, encoded.tokens.shape[1], first)
+        objects, _ = self.ground_head.embed_objects(encoded.tokens[0], proposals, proposals.new_zeros(3), geometry)
+        together = [questions] if share_prefix or not questions else [[question] for question in questions]
+        queries = torch.cat([self._ground_queries(inputs, encoded, part) for part in together])
+        similarities = self.ground_head.similarities(queries, objects)
+        return grounded(similarities, self.config.ground_temperature, self.config.ground_cumulative_mass)
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs) -> Tensor | ModelOutput:
@@ -636,6 +461,54 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, **kwargs)
 
+    def _ground_queries(self, inputs: dict, encoded: EncodedFrames, questions: list[list[int]]) -> Tensor:
+        """(K, C) hidden states at the end of questions about the frames of a batch of one."""
+        input_ids, blocks, _ = join_prefix({"input_ids": inputs["input_ids"]}, questions)
+        packed = packed_inputs(self, input_ids, torch.zeros_like(input_ids), blocks[None], {})
+        hidden = self.model.read(self.model.embed(input_ids, encoded), use_cache=False, **packed).last_hidden_state
+        lengths = torch.tensor([len(ids) for ids in questions], device=input_ids.device)
+        return hidden[0, lengths.cumsum(0) - 1 + inputs["input_ids"].shape[1]]
+
+    def _ground(self, hidden: Tensor, grounding: dict, encoded: EncodedFrames | None, output: VidLLMOutput) -> None:
+        """What the two grounding heads make of the questions. All weights are in the graph, so that all processes have one."""
+        if encoded is None:
+            raise ValueError("grounding needs frames: give pixel_values_videos.")
+        samples = range(len(encoded.pooler_output))
+        frames = [len(tokens) // encoded.tokens[0, 0, ..., 0].numel() for tokens in encoded.pooler_output]
+        queries = hidden[grounding["row"], grounding["column"]]  # (G, C)
+        first = [grounding["world_from_camera"][sample, 0] for sample in samples]
+        if self.ground_head is not None:
+            everything = sum(parameter.sum() for parameter in self.ground_head.parameters()) * 0.0
+            output.loss_ground = everything
+            if len(queries):
+                geometries = [
+                    predicted_geometry(encoded.reconstruction, sample, frames[sample], first[sample])
+                    for sample in samples
+                ]
+                given = {
+                    name: [vars(geometry)[name] for geometry in geometries]
+                    for name in ("intrinsics", "world_from_camera", "depth_metres")
+                }
+                given = {name: torch.nn.utils.rnn.pad_sequence(value, True) for name, value in given.items()}
+                given["image_size"] = geometries[0].image_size
+                maps = [encoded.tokens[sample, : frames[sample]] for sample in samples]
+                loss, output.ground_accuracy, output.ground_seen = self.ground_head.loss(
+                    maps, queries, grounding | given, self.config.ground_temperature
+                )
+                output.loss_ground = loss / len(maps) + everything
+        if self.box_decoder is not None:
+            output.box_predictions = []
+            for sample in samples:
+                asked = grounding["sample"] == sample
+                if not bool(asked.any()):
+                    output.box_predictions.append(None)
+                    continue
+                positions = encoded.positions_metres[sample, : frames[sample]].flatten(0, 2)
+                positions = transform_points(finite_pose(first[sample]), positions)
+                output.box_predictions.append(
+                    self.box_decoder(encoded.pooler_output[sample], positions, queries[asked])
+                )
+
     def _cross_entropy(
         self, hidden: Tensor, labels: Tensor, num_items_in_batch: Tensor | int | None, output: VidLLMOutput
     ) -> None:
@@ -646,39 +519,6 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         total = functional.cross_entropy(output.logits.float(), output.supervised_labels, reduction="sum")
         count = output.supervised_labels.numel() if num_items_in_batch is None else num_items_in_batch
         output.loss = total / torch.as_tensor(count, device=total.device).clamp(min=1)
-
-
-def checked_frames(pixel_values_videos: Tensor, frame_mask: Tensor | None) -> Tensor:
-    """Makes sure that frames can be looked at.
-
-    Args:
-        pixel_values_videos (`Tensor`): (B, F, 3, H, W).
-        frame_mask (`Tensor`, *optional*): (B, F) bool.
-
-    Returns:
-        `Tensor`: (B, F) bool, the real frames.
-
-    Raises:
-        ValueError: Another shape, pixels that are not finite, or a sample whose first frame is padding.
-    """
-    shape = tuple(pixel_values_videos.shape)
-    if len(shape) != 5 or shape[2] != 3 or 0 in shape:
-        raise ValueError(
-            f"pixel_values_videos has shape {shape}: give (B, F, 3, H, W), colour frames of one size, at least one."
-        )
-    if frame_mask is None:
-        frame_mask = torch.ones(shape[:2], dtype=torch.bool, device=pixel_values_videos.device)
-    if tuple(frame_mask.shape) != shape[:2] or frame_mask.dtype != torch.bool:
-        raise ValueError(f"frame_mask is {tuple(frame_mask.shape)} {frame_mask.dtype}: give bool of {shape[:2]}.")
-    if not bool(frame_mask[:, 0].all()):
-        raise ValueError(
-            "frame_mask says that a first frame is padding: the first camera is the world, so it must be real."
-        )
-    if not bool(pixel_values_videos[frame_mask].isfinite().all()):
-        raise ValueError(
-            "pixel_values_videos has pixels that are not finite (NaN or infinity): look at how the frames are read."
-        )
-    return frame_mask
 
 
 def _part(name: str, part: PreTrainedModel | str | Path, auto_class: type, dtype: torch.dtype | str | None):

@@ -27,13 +27,16 @@ class MultiHeadAttention(nn.Module):
         self.key_norm = nn.LayerNorm(channels // heads)
         self.output = nn.Linear(channels, channels)
 
-    def forward(self, queries: Tensor, context: Tensor, key_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, queries: Tensor, context: Tensor, key_mask: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
         """Lets queries read a context.
 
         Args:
             queries (`Tensor`): (N, Q, C).
             context (`Tensor`): (N, S, C).
             key_mask (`Tensor`, *optional*): (N, S) bool, the tokens that may be read; at least one each.
+            bias (`Tensor`, *optional*): (N, Q, S) added to the logits of every head, in place of a mask.
 
         Returns:
             `Tensor`: (N, Q, C).
@@ -42,7 +45,7 @@ class MultiHeadAttention(nn.Module):
         key, value = self.key_value(context).unflatten(-1, (2, self.heads, -1)).movedim(2, 0).transpose(2, 3)
         query = self.query_norm(query).to(value.dtype)
         key = self.key_norm(key).to(value.dtype)
-        mask = None if key_mask is None else key_mask[:, None, None]
+        mask = bias[:, None] if bias is not None else None if key_mask is None else key_mask[:, None, None]
         attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.output(attended.transpose(1, 2).flatten(-2))
 

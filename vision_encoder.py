@@ -9,6 +9,39 @@ from transformers import AutoModel, PreTrainedModel
 UNREAD = (".mask_token.", ".head.", ".pooler.")  # parameters that patches do not depend on
 
 
+def checked_frames(pixel_values_videos: Tensor, frame_mask: Tensor | None) -> Tensor:
+    """Makes sure that frames can be looked at.
+
+    Args:
+        pixel_values_videos (`Tensor`): (B, F, 3, H, W).
+        frame_mask (`Tensor`, *optional*): (B, F) bool.
+
+    Returns:
+        `Tensor`: (B, F) bool, the real frames.
+
+    Raises:
+        ValueError: Another shape, pixels that are not finite, or a sample whose first frame is padding.
+    """
+    shape = tuple(pixel_values_videos.shape)
+    if len(shape) != 5 or shape[2] != 3 or 0 in shape:
+        raise ValueError(
+            f"pixel_values_videos has shape {shape}: give (B, F, 3, H, W), colour frames of one size, at least one."
+        )
+    if frame_mask is None:
+        frame_mask = torch.ones(shape[:2], dtype=torch.bool, device=pixel_values_videos.device)
+    if tuple(frame_mask.shape) != shape[:2] or frame_mask.dtype != torch.bool:
+        raise ValueError(f"frame_mask is {tuple(frame_mask.shape)} {frame_mask.dtype}: give bool of {shape[:2]}.")
+    if not bool(frame_mask[:, 0].all()):
+        raise ValueError(
+            "frame_mask says that a first frame is padding: the first camera is the world, so it must be real."
+        )
+    if not bool(pixel_values_videos[frame_mask].isfinite().all()):
+        raise ValueError(
+            "pixel_values_videos has pixels that are not finite (NaN or infinity): look at how the frames are read."
+        )
+    return frame_mask
+
+
 def whole_patches(pixel_values: Tensor, patch_size: int) -> Tensor:
     """Squeezes frames to as many whole patches as fit into them.
 

@@ -22,7 +22,6 @@ from accelerate import PartialState
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import cached_file
 
-from igep.configuration_igep import GEOMETRY_INPUTS
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.results_file import BenchmarkResults, ModelResults, write_results
 from igep.trainers.cards.saved_weights import parameters_on_disk, weights_sha256
@@ -41,6 +40,7 @@ from igep.trainers.scoring.prediction_files import PredictionFiles, Predictions,
 from igep.trainers.scoring.score_options import ScoreOptions
 
 
+FROM_LEAST_GEOMETRY = ("none", "predicted", "pose", "depth+pose")
 SLOWEST_PROCESS = timedelta(days=7)  # the others wait for it
 # Options of benchmarks that change no answer, so that a run goes on with others.
 CHANGE_NO_ANSWER = ("questions_per_pass", "checkpoint", "picture")
@@ -248,7 +248,7 @@ class _Scoring:
 def _stated_inputs(protocol: dict[str, str], given: str | None) -> dict[str, str]:
     """What a protocol says of predictions' geometry: what was given with them, and no less than wrote the questions."""
     own = protocol["geometry_inputs"]
-    stated = max(given or "none", own, key=GEOMETRY_INPUTS.index)
+    stated = max(given or "none", own, key=FROM_LEAST_GEOMETRY.index)
     if given is None and stated == "none":
         stated = NOT_STATED
     if stated == own:

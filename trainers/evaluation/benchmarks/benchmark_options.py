@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from igep.configuration_igep import GEOMETRY_INPUTS
+from igep.ground_head import GEOMETRY_OF
 from igep.trainers.data.training_rows import RowOptions
 
 
@@ -53,7 +53,7 @@ class BenchmarkOptions(RowOptions):
         metadata={
             "help": "scanrefer, multi3drefer: geometry that describes proposals (default: as in the model's training); with "
             "--predictions: that they were made with (default: not stated).",
-            "choices": list(GEOMETRY_INPUTS),
+            "choices": list(GEOMETRY_OF),
         },
     )
     checkpoint: str | None = field(
@@ -68,8 +68,8 @@ class BenchmarkOptions(RowOptions):
         for name in ("max_rows", "max_new_tokens", "held_out_rooms", "questions_per_pass"):
             if vars(self)[name] is not None and vars(self)[name] < 1:
                 raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")
-        if self.geometry_inputs not in (None, *GEOMETRY_INPUTS):
-            raise ValueError(f"geometry_inputs={self.geometry_inputs!r}: use one of {', '.join(GEOMETRY_INPUTS)}.")
+        if self.geometry_inputs not in (None, *GEOMETRY_OF):
+            raise ValueError(f"geometry_inputs={self.geometry_inputs!r}: use one of {', '.join(GEOMETRY_OF)}.")
         if self.frames_as not in (None, "images", "video"):
             raise ValueError(f"frames_as={self.frames_as!r} must be images or video.")
         if (self.picture is None) != (self.checkpoint is None):

@@ -42,6 +42,7 @@ PROPOSALS_IN_WORDS = {
 }
 INPUTS_IN_WORDS = {
     "none": "and the numbers of the proposals; neither depth nor cameras",
+    "predicted": "the pose of their first, and the numbers of the proposals; depth and cameras are the model's own reconstruction",
     "pose": "their poses and intrinsics, and the numbers of the proposals",
     "depth+pose": "their depth, poses and intrinsics, and the numbers of the proposals",
 }

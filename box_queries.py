@@ -1,0 +1,154 @@
+"""Boxes regressed from 3D patches and told apart by a location token (LLaVA-3D, supplement; the decoder that Vid-LLM names).
+
+Queries are places among the 3D patches, far from each other. In every layer they read the patches, then each other and the
+location token, which is the language model's hidden state at the end of `<ground>`; near queries read each other more. Every
+layer regresses a box from each query and compares the query with the location token.
+
+Unlike LLaVA-3D, whose queries read their nearest patches only, queries read all of them, with their places in the keys: of
+what Vid-LLM pools there are a few thousand.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers.utils import ModelOutput
+
+from .multi_head_attention import MultiHeadAttention, two_layers
+from .spatial_patches import PositionEmbedding
+
+
+LARGEST_LOG_SIZE = 3.0  # boxes are between 5 cm and 20 m wide
+
+
+@dataclass
+class BoxPredictions(ModelOutput):
+    """What G location tokens made of the 3D patches of one sample, layer by layer; the last layer is the answer.
+
+    Args:
+        boxes (`Tensor`): (layers, G, N, 6) centre and sizes in metres, along the axes of the patches' world.
+        similarities (`Tensor`): (layers, G, N) cosines of queries and location token.
+    """
+
+    boxes: Tensor | None = None
+    similarities: Tensor | None = None
+
+
+def farthest_points(positions: Tensor, count: int) -> Tensor:
+    """Chooses places far from each other: first the one farthest from the mean, then always the one farthest from those chosen.
+
+    Args:
+        positions (`Tensor`): (M, 3).
+        count (`int`): How many; M where there are fewer.
+
+    Returns:
+        `Tensor`: (min(count, M),) long, indices.
+    """
+    nearest = (positions - positions.mean(0)).square().sum(-1)
+    chosen = []
+    for step in range(min(count, len(positions))):
+        chosen.append(nearest.argmax())
+        distance = (positions - positions[chosen[-1]]).square().sum(-1)
+        nearest = distance if step == 0 else torch.minimum(nearest, distance)
+        nearest = nearest.index_fill(0, torch.stack(chosen), -1.0)
+    return torch.stack(chosen)
+
+
+class BoxLayer(nn.Module):
+    """Queries read patches, then each other and the location token.
+
+    Args:
+        channels (`int`): Channels of queries and patches.
+        heads (`int`): Heads of the attentions.
+    """
+
+    def __init__(self, channels: int, heads: int):
+        super().__init__()
+        self.patch_norm = nn.LayerNorm(channels)
+        self.read_patches = MultiHeadAttention(channels, heads)
+        self.query_norm = nn.LayerNorm(channels)
+        self.read_queries = MultiHeadAttention(channels, heads)
+        self.reach = nn.Linear(channels, 1)
+        self.mlp_norm = nn.LayerNorm(channels)
+        self.mlp = two_layers(channels, 4 * channels, channels)
+
+    def forward(
+        self, queries: Tensor, places: Tensor, location: Tensor, patches: Tensor, distances_metres: Tensor
+    ) -> Tensor:
+        """One layer.
+
+        Args:
+            queries (`Tensor`): (G, N, C).
+            places (`Tensor`): (N, C) embedded places of the queries.
+            location (`Tensor`): (G, 1, C) location tokens.
+            patches (`Tensor`): (G, M, C) with their places.
+            distances_metres (`Tensor`): (N, N) between queries.
+
+        Returns:
+            `Tensor`: (G, N, C).
+        """
+        queries = queries + self.read_patches(self.patch_norm(queries) + places, patches)
+        normed = self.query_norm(queries) + places
+        # softmax(q k / sqrt(C) - sigma d): every query has its own reach, and the location token is near to all.
+        bias = -functional.softplus(self.reach(normed)) * distances_metres
+        bias = torch.cat([bias, bias.new_zeros(*bias.shape[:2], 1)], -1)
+        queries = queries + self.read_queries(normed, torch.cat([normed, location], 1), bias=bias)
+        return queries + self.mlp(self.mlp_norm(queries))
+
+
+class BoxDecoder(nn.Module):
+    """Regresses boxes. It computes in float32 outside autocast.
+
+    Args:
+        channels (`int`): Hidden size of the language model.
+        width (`int`): Channels of the queries.
+        queries (`int`): Most queries.
+        layers (`int`): Layers.
+        heads (`int`): Heads of the attentions.
+    """
+
+    def __init__(self, channels: int, width: int, queries: int, layers: int, heads: int):
+        super().__init__()
+        self.queries = queries
+        self.patch_projection = nn.Linear(channels, width)
+        self.location_projection = nn.Linear(channels, width)
+        self.places = PositionEmbedding(width)
+        self.layers = nn.ModuleList(BoxLayer(width, heads) for _ in range(layers))
+        self.output_norm = nn.LayerNorm(width)
+        self.box = two_layers(width, width, 6)
+        self.query_mlp = two_layers(width, width, width)
+        self.location_mlp = two_layers(width, width, width)
+
+    def forward(self, tokens: Tensor, positions_metres: Tensor, locations: Tensor) -> BoxPredictions:
+        """Answers the questions about one sample.
+
+        Args:
+            tokens (`Tensor`): (M, C) 3D patches as they enter the language model.
+            positions_metres (`Tensor`): (M, 3) where they lie.
+            locations (`Tensor`): (G, C) location tokens.
+
+        Returns:
+            `BoxPredictions`
+        """
+        with torch.autocast(tokens.device.type, enabled=False):
+            dtype = self.patch_projection.weight.dtype
+            positions = positions_metres.to(dtype)
+            chosen = farthest_points(positions, self.queries)
+            embedded = self.places(positions).to(dtype)
+            patches = (self.patch_projection(tokens.to(dtype)) + embedded).expand(len(locations), -1, -1)
+            location = self.location_projection(locations.to(dtype))[:, None]
+            # An exact difference, where cdist multiplies matrices.
+            distances = (positions[chosen][:, None] - positions[chosen]).square().sum(-1).sqrt()
+            queries = patches.new_zeros(len(locations), len(chosen), patches.shape[-1])
+            wanted = functional.normalize(self.location_mlp(location), dim=-1)
+            boxes, similarities = [], []
+            for layer in self.layers:
+                queries = layer(queries, embedded[chosen], location, patches, distances)
+                normed = self.output_norm(queries)
+                offset, size = self.box(normed).split(3, -1)
+                size = (LARGEST_LOG_SIZE * (size / LARGEST_LOG_SIZE).tanh()).exp()
+                boxes.append(torch.cat([positions[chosen] + offset, size], -1).float())
+                found = functional.normalize(self.query_mlp(normed), dim=-1)
+                similarities.append((found * wanted).sum(-1).float())
+        return BoxPredictions(torch.stack(boxes), torch.stack(similarities))
