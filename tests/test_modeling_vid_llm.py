@@ -349,7 +349,7 @@ def test_parts_come_as_objects_or_folders(kind, tmp_path):
         parts[0] = AutoBackbone.from_config(vision.config)
         parts[0].load_state_dict(vision.state_dict())
     model = VidLLMForConditionalGeneration.from_parts(*parts, **FIELDS)
-    for own, given in ((model.model.vision, vision), (model.model.language_model, language)):
+    for own, given in ((model.model.vision, vision), (model.model.causal_lm, language)):
         assert own.state_dict().keys() == given.state_dict().keys()
         assert all(torch.equal(own.state_dict()[name], value) for name, value in given.state_dict().items())
     assert model.training
@@ -418,4 +418,4 @@ def test_saving_and_loading_in_this_process(tmp_path, processor):
     inputs = processor.question_inputs(random_frames(2), QUESTIONS[0])
     assert 0 < len(new_tokens(half, inputs)) <= 6
     assert half.reconstruct(inputs["pixel_values_videos"]).depth_metres.dtype == torch.float32
-    assert isinstance(AutoModelForCausalLM.from_config(again.config.text_config), type(again.model.language_model))
+    assert isinstance(AutoModelForCausalLM.from_config(again.config.text_config), type(again.model.causal_lm))
