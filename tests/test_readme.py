@@ -19,7 +19,7 @@ from tiny_checkpoints import random_frames
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
-from igep.trainers import cli, sft
+from igep.trainers import cli, distill, joint, sft
 from igep.trainers.commands.launch import LAUNCHED
 from igep.trainers.package_files import PACKAGE, TINY_BASE
 
@@ -35,6 +35,7 @@ SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OURS = ("igep", "python", ".venv/bin/python", "accelerate", "make")
 SEPARATORS = ("&&", "||", "|", ";", "&")
 PARSE_KNOWN_ARGS = argparse.ArgumentParser.parse_known_args  # before a test puts another in its place
+TRAINERS = {"sft": sft, "distill": distill, "joint": joint}
 FRONTS = ("igep", "igep launch")  # parsers that only split a command line: the words are the next one's
 FOLDERS = ("trainers/", "benchmarks/", "tests/", "spaces/", "docs/", "hub_cards/")
 
@@ -184,11 +185,11 @@ def check(words: tuple[str, ...], is_whole: bool, monkeypatch) -> None:
             assert not leftover, leftover
             place = next(place for place, word in enumerate(words) if word in LAUNCHED)
             check(("igep", *words[place:]), is_whole, monkeypatch)
-        elif command == "sft":
-            sft_takes(words)
+        elif command in TRAINERS:
+            trainer_takes(command, words)
         elif leftover:  # the experiments hand what they do not know to `igep sft`
             assert command in cli.EXPERIMENTS, leftover
-            sft_takes(leftover)
+            trainer_takes("sft", leftover)
     elif program == "accelerate":
         assert rest[0] == "launch"
         launch = vars(original_parse(launch_command_parser(), rest[1:]))
@@ -205,11 +206,11 @@ def check(words: tuple[str, ...], is_whole: bool, monkeypatch) -> None:
     elif rest[0] != "-c":
         script, *arguments = rest
         leftover = run_script(script, arguments, monkeypatch)
-        if Path(script).name == "sft.py" and "--help" not in arguments:
-            sft_takes(arguments)
+        if Path(script).stem in TRAINERS and "--help" not in arguments:
+            trainer_takes(Path(script).stem, arguments)
         elif leftover:
             assert script.startswith("trainers/experiments/")
-            sft_takes(leftover)
+            trainer_takes("sft", leftover)
 
 
 def original_parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
@@ -219,11 +220,11 @@ def original_parse(parser: argparse.ArgumentParser, arguments: list[str]) -> arg
     return found
 
 
-def sft_takes(arguments: list[str]) -> None:
+def trainer_takes(name: str, arguments: list[str]) -> None:
     """Raises if a recipe, an option or a value is one that training would refuse."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(argparse.ArgumentParser, "parse_known_args", PARSE_KNOWN_ARGS)
-        sft.parse([*arguments, "--use_cpu", "true"])
+        TRAINERS[name].parse([*arguments, "--use_cpu", "true"])
 
 
 @pytest.mark.parametrize("command", typed_commands(), ids=lambda command: f"{command.page}: {' '.join(command.words)}")

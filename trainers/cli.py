@@ -46,6 +46,10 @@ EXPERIMENTS = {
         "experiments.vid_llm_rooms",
         "train Vid-LLM in its two stages on synthetic rooms, and compare with IGEP and plain fine-tuning",
     ),
+    "vid-llm-ablation": (
+        "experiments.vid_llm_ablation",
+        "train Vid-LLM without its parts on synthetic rooms, three seeds each, and print what each adds",
+    ),
     "vlm3-mixtures": (
         "experiments.vlm3_mixtures",
         "compare weightings of a mixture, and an arrow in the image with pixels as text",

@@ -18,7 +18,7 @@ from igep.trainers.joint_config import JointConfig
 from igep.trainers.joint_trainer import JointTrainer
 from igep.trainers.load_vid_llm import load_vid_llm
 from igep.trainers.loop.load_rows import load_datasets
-from igep.trainers.loop.recipe_parser import RecipeParser, one_line
+from igep.trainers.loop.recipe_options import RecipeOptions, one_line
 from igep.trainers.publishing.hub_upload import UploadError, hub_errors
 from igep.trainers.publishing.train_and_save import train_and_save
 from igep.trainers.sft_inherited_options import check_model_options
@@ -26,7 +26,7 @@ from igep.trainers.vid_llm_config import VidLLMScriptArguments
 
 
 PROGRAM = "igep joint"
-PARSER = RecipeParser((VidLLMScriptArguments, JointConfig, ModelConfig), PROGRAM, __doc__.split("\n")[0])
+PARSER = RecipeOptions((VidLLMScriptArguments, JointConfig, ModelConfig), PROGRAM, __doc__.split("\n")[0])
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[VidLLMScriptArguments, JointConfig, ModelConfig]:

@@ -6,7 +6,9 @@ from igep.trainers.supervision.reconstruction_losses import TRANSLATION_DISTANCE
 from igep.trainers.vid_llm_config import VidLLMTrainingConfig, check_weights
 
 
-WEIGHTS = ("language_weight", "camera_weight", "depth_weight", "points_weight", "metric_depth_weight")
+GEOMETRY_WEIGHTS = ("camera_weight", "depth_weight", "points_weight", "metric_depth_weight")
+GROUNDING_WEIGHTS = ("ground_weight", "box_weight", "match_weight")
+WEIGHTS = ("language_weight", *GEOMETRY_WEIGHTS, *GROUNDING_WEIGHTS)
 
 
 @dataclass
@@ -26,6 +28,14 @@ class JointConfig(VidLLMTrainingConfig):
             Weight of the loss of the points of depth and cameras; VGGT's, whose head for points Vid-LLM has not.
         metric_depth_weight (`float`, *optional*, defaults to `1.0`):
             Weight of `L_MD`; 0 for a model without metric depth.
+        ground_weight (`float`, *optional*, defaults to `0.0`):
+            Weight of choosing among boxes, for a model with a ground head.
+        box_weight (`float`, *optional*, defaults to `0.0`):
+            Weight of regressed boxes (`1 - DIoU`), for a model with a box decoder.
+        match_weight (`float`, *optional*, defaults to `0.0`):
+            Weight of telling which query is meant, likewise.
+        grounding_learning_rate (`float`, *optional*):
+            Learning rate of both heads; `learning_rate` unless given.
         camera_translation_weight (`float`, *optional*, defaults to `1.0`):
             Within the camera loss; VGGT's.
         camera_rotation_weight (`float`, *optional*, defaults to `1.0`):
@@ -66,6 +76,18 @@ class JointConfig(VidLLMTrainingConfig):
     )
     metric_depth_weight: float = field(
         default=1.0, metadata={"help": "Weight of metric depth; 0 = it trains nothing."}
+    )
+    ground_weight: float = field(
+        default=0.0, metadata={"help": "Weight of choosing among boxes, for a model with a ground head."}
+    )
+    box_weight: float = field(
+        default=0.0, metadata={"help": "Weight of regressed boxes, for a model with a box decoder."}
+    )
+    match_weight: float = field(
+        default=0.0, metadata={"help": "Weight of which box query is meant, for a model with a box decoder."}
+    )
+    grounding_learning_rate: float | None = field(
+        default=None, metadata={"help": "Learning rate of both heads of grounding (default: learning_rate)."}
     )
     camera_translation_weight: float = field(
         default=1.0, metadata={"help": "Weight of translations within the camera loss."}
@@ -129,7 +151,18 @@ class JointConfig(VidLLMTrainingConfig):
     @property
     def supervises_geometry(self) -> bool:
         """Whether any geometric loss is computed."""
-        return any((self.camera_weight, self.depth_weight, self.points_weight, self.metric_depth_weight))
+        return any(vars(self)[name] for name in GEOMETRY_WEIGHTS)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether any loss of answers is computed."""
+        return any(vars(self)[name] for name in ("language_weight", *GROUNDING_WEIGHTS))
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Learning rate of each part of the model."""
+        grounding = self.learning_rate if self.grounding_learning_rate is None else self.grounding_learning_rate
+        return super().learning_rates | {"ground_head": grounding, "box_decoder": grounding}
 
     @property
     def camera_options(self) -> dict[str, float | str]:
@@ -151,4 +184,7 @@ class JointConfig(VidLLMTrainingConfig):
             "relative depth, weighted by its confidence": self.depth_weight,
             "points of that depth and these cameras": self.points_weight,
             "metric depth in logarithms": self.metric_depth_weight,
+            "grounding among boxes, by the model's own reconstruction": self.ground_weight,
+            "boxes regressed from queries": self.box_weight,
+            "which of these queries is meant": self.match_weight,
         }

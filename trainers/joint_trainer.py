@@ -1,6 +1,7 @@
 """Vid-LLM's second stage: reconstruction and reasoning learn together, and what answers teaches the reconstruction nothing."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,24 +10,27 @@ from peft import PeftConfig, get_peft_model
 from torch import nn
 from transformers import TrainerCallback
 
+from igep.box_queries import BoxPredictions
+from igep.ground_head import PREDICTED
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration, VidLLMOutput
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.row_texts import check_texts, row_texts
-from igep.trainers.joint_config import JointConfig
+from igep.trainers.joint_config import GROUNDING_WEIGHTS, JointConfig
 from igep.trainers.loop.running_metrics import token_metrics
+from igep.trainers.supervision.box_query_loss import box_query_loss
 from igep.trainers.supervision.geometry_losses import measured_pixels, verifier_metrics
 from igep.trainers.supervision.metric_depth_loss import metric_depth_loss
 from igep.trainers.supervision.reconstruction_losses import reconstruction_objective
 from igep.trainers.supervision.reconstruction_targets import reconstruction_targets
-from igep.trainers.vid_llm_config import PARTS
 from igep.trainers.vid_llm_trainer import GEOMETRY_INPUTS, NAMES, VidLLMTrainer, check_model
 
 
 # Modules that train in full beside adapters, by the name of their part.
 FULL_MODULES = {"vision": "vision", "adapter": "adapter", "reconstruction": "reconstruction"}
 FULL_MODULES |= {"metric_depth": "reconstruction", "language_projection": "language_input"}
-TEXT_INPUTS = ("input_ids", "attention_mask", "labels", "mm_token_type_ids", "set_index", "block_index")
+FULL_MODULES |= {"ground_head": "ground_head", "box_decoder": "box_decoder"}
+TEXT_INPUTS = ("input_ids", "attention_mask", "labels", "mm_token_type_ids", "set_index", "block_index", "grounding")
 
 
 class JointTrainer(VidLLMTrainer):
@@ -65,6 +69,9 @@ class JointTrainer(VidLLMTrainer):
         "loss_depth": "measured depth",
         "loss_points": "measured depth, intrinsics and poses",
         "loss_metric_depth": "measured depth",
+        "loss_ground": "a question that boxes answer",
+        "loss_box": "a question that boxes answer",
+        "loss_match": "a question that boxes answer",
     }
 
     def __init__(
@@ -84,11 +91,7 @@ class JointTrainer(VidLLMTrainer):
         texts = [text for rows in (train_dataset, eval_dataset) if rows is not None for text in row_texts(rows)]
         check_texts(texts, processing_class.tokenizer)
         self.has_metric_depth = model.config.metric_depth
-        if args.metric_depth_weight and not self.has_metric_depth:
-            raise ValueError(
-                f"metric_depth_weight={args.metric_depth_weight}, but the model has no metric depth: set it to 0, or make the model "
-                "with metric_depth true."
-            )
+        _check_heads(model, args)
         trained_parts = reached_parts(args)
         if peft_config is not None:
             if "language" not in trained_parts - args.frozen_parts:
@@ -108,6 +111,7 @@ class JointTrainer(VidLLMTrainer):
                 unannotated_prompt=args.unannotated_prompt,
                 pack_questions=args.pack_questions,
                 max_packed_tokens=args.max_packed_tokens,
+                ground_geometry_inputs=PREDICTED if _grounds(args) else None,
             ),
             trained_parts=trained_parts,
             eval_dataset=eval_dataset,
@@ -125,6 +129,9 @@ class JointTrainer(VidLLMTrainer):
             "loss_depth": self.args.depth_weight,
             "loss_points": self.args.points_weight,
             "loss_metric_depth": self.args.metric_depth_weight,
+            "loss_ground": self.args.ground_weight,
+            "loss_box": self.args.box_weight,
+            "loss_match": self.args.match_weight,
         }
 
     @property
@@ -163,8 +170,10 @@ class JointTrainer(VidLLMTrainer):
             NonFiniteLossError: The loss is not finite.
         """
         given = {name: value for name, value in inputs.items() if name not in (*NAMES, *GEOMETRY_INPUTS)}
-        if not self.args.language_weight:
+        if not self.args.reads_text:
             given = {name: value for name, value in given.items() if name not in TEXT_INPUTS}
+        elif "grounding" in given:
+            given["grounding"] = given["grounding"] | {"world_from_camera": inputs["world_from_camera"]}
         outputs = model(
             **given,
             frame_mask=inputs["frame_mask"],
@@ -174,6 +183,12 @@ class JointTrainer(VidLLMTrainer):
         terms = self._geometry_terms(outputs, inputs)
         if outputs.loss is not None:
             terms["loss_ce"] = outputs.loss
+        if outputs.loss_ground is not None:
+            terms["loss_ground"] = outputs.loss_ground
+        if outputs.box_predictions is not None:
+            terms |= box_terms(
+                outputs.box_predictions, inputs["grounding"], self.unwrapped_model.config.ground_temperature
+            )
         weighted = {name: terms[name] for name, weight in self.loss_weights.items() if weight and name in terms}
         loss = self.total_loss(weighted, inputs, num_items_in_batch)
         self._record_metrics(outputs, terms, inputs, "eval" if num_items_in_batch is None else "train")
@@ -225,6 +240,10 @@ class JointTrainer(VidLLMTrainer):
                 running.add(f"{kind}_abs_rel", metrics["abs_rel"] * measured, measured)
                 running.add(f"{kind}_delta_1", metrics["delta_1"] * measured, measured)
         running.add("scale_metres", found.scale.sum(), samples)
+        if outputs.ground_accuracy is not None:
+            questions, boxes = len(batch["grounding"]["meant"]), sum(map(len, batch["grounding"]["boxes"]))
+            running.add("ground_accuracy", outputs.ground_accuracy * questions, questions)
+            running.add("ground_seen", outputs.ground_seen * boxes, boxes)
 
 
 def reached_parts(args: JointConfig) -> set[str]:
@@ -238,10 +257,14 @@ def reached_parts(args: JointConfig) -> set[str]:
     """
     parts = {"vision"}
     reconstructs = args.camera_weight or args.depth_weight or args.points_weight
-    if args.language_weight or reconstructs:
+    if args.reads_text or reconstructs:
         parts.add("adapter")
-    if args.language_weight:
+    if args.reads_text:
         parts |= {"language_projection", "language"}
+    if args.ground_weight:
+        parts.add("ground_head")
+    if args.box_weight or args.match_weight:
+        parts.add("box_decoder")
     if reconstructs:
         parts.add("reconstruction")
     if args.metric_depth_weight:
@@ -286,9 +309,48 @@ def beside_full_parts(
         )
     changed = copy.deepcopy(peft_config)
     changed.target_modules = set(names)
-    full = {FULL_MODULES[part] for part in PARTS if part in trained_parts and part != "language"}
+    full = {module for part, module in FULL_MODULES.items() if part in trained_parts}
     changed.modules_to_save = sorted({*(peft_config.modules_to_save or ()), *full})
     return changed
+
+
+def box_terms(
+    predictions: Sequence[BoxPredictions | None], grounding: dict[str, Any], temperature: float
+) -> dict[str, torch.Tensor]:
+    """Losses of regressed boxes, as means over the samples of a batch; a sample without such questions has none.
+
+    Args:
+        predictions (`Sequence[BoxPredictions | None]`): B entries of the model's output.
+        grounding (`dict`): Of the collator.
+        temperature (`float`): Divides the similarities.
+
+    Returns:
+        `dict[str, torch.Tensor]`: `loss_box` and `loss_match`; empty where no sample has such questions.
+    """
+    losses = []
+    for sample, predicted in enumerate(predictions):
+        if predicted is not None:
+            asked = (grounding["sample"] == sample).nonzero()[:, 0].tolist()
+            boxes = grounding["boxes"][sample]
+            targets = [boxes[grounding["meant"][question][:-1]] for question in asked]
+            losses.append(box_query_loss(predicted, targets, temperature))
+    return {name: sum(each[name] for each in losses) / len(predictions) for name in (losses[0] if losses else ())}
+
+
+def _grounds(args: JointConfig) -> bool:
+    return any(vars(args)[name] for name in GROUNDING_WEIGHTS)
+
+
+def _check_heads(model: VidLLMForConditionalGeneration, args: JointConfig) -> None:
+    """Raises where a term has a weight and the model has not what it trains."""
+    heads = {"metric_depth_weight": "metric_depth", "ground_weight": "ground_head"}
+    heads |= {"box_weight": "box_decoder", "match_weight": "box_decoder"}
+    for weight, part in heads.items():
+        if vars(args)[weight] and not model.config.to_dict()[part]:
+            raise ValueError(
+                f"{weight}={vars(args)[weight]}, but the model has no {part}: set it to 0, or make the model with {part}: true in "
+                "vid_llm_config."
+            )
 
 
 def _of_real_frames(batch: dict[str, Any]) -> torch.Tensor:

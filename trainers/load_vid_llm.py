@@ -49,12 +49,15 @@ def load_vid_llm(
             "no model is named: give model_name_or_path (a saved Vid-LLM), or vision_name_or_path and language_name_or_path."
         )
     set_seed(seed)  # new modules are drawn
-    model = VidLLMForConditionalGeneration.from_parts(
-        find_model(script_args.vision_name_or_path),
-        find_model(script_args.language_name_or_path),
-        dtype=model_args.dtype,
-        **(script_args.vid_llm_config or {}),
-    )
+    try:
+        model = VidLLMForConditionalGeneration.from_parts(
+            find_model(script_args.vision_name_or_path),
+            find_model(script_args.language_name_or_path),
+            dtype=model_args.dtype,
+            **(script_args.vid_llm_config or {}),
+        )
+    except TypeError as error:  # a field that is none
+        raise ValueError(f"vid_llm_config: {error}") from error
     size = script_args.frame_size
     processor = model.build_processor(
         find_model(script_args.language_name_or_path), frame_size=size[0] if len(size) == 1 else tuple(size)

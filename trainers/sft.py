@@ -28,7 +28,7 @@ from igep.trainers.data.vlm3.written_rows import WrittenRows
 from igep.trainers.evaluation.depth_baselines import baselines_of_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.loop.load_rows import MixedRowOptions, load_datasets
-from igep.trainers.loop.recipe_parser import RecipeParser, one_line
+from igep.trainers.loop.recipe_options import RecipeOptions, one_line
 from igep.trainers.package_files import find_model
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
 from igep.trainers.publishing.train_and_save import train_and_save
@@ -89,7 +89,7 @@ class IGEPScriptArguments(MixedRowOptions):
 OPTIONS = (IGEPScriptArguments, IGEPSFTConfig, ModelConfig)
 
 
-PARSER = RecipeParser(OPTIONS, PROGRAM, __doc__.split("\n")[0])
+PARSER = RecipeOptions(OPTIONS, PROGRAM, __doc__.split("\n")[0])
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[IGEPScriptArguments, IGEPSFTConfig, ModelConfig]:

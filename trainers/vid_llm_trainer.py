@@ -152,7 +152,7 @@ class VidLLMTrainer(ResumableTrainer):
 
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
-        kept = {name: inputs[name] for name in GEOMETRY_INPUTS}
+        kept = {name: inputs[name] for name in (*GEOMETRY_INPUTS, "grounding") if name in inputs}
         return super()._prepare_inputs(inputs) | send_to_device(kept, self.args.device)
 
 

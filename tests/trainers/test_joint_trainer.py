@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from grounded_walls import GroundedWalls
 from peft import LoraConfig
 from safetensors.torch import load_file
 from tiny_training import SlantedWalls
@@ -126,8 +127,23 @@ def test_frozen_parts_and_parts_without_a_loss_stay(tmp_path):
     assert parts == {"adapter", "metric_depth", "language_projection"}
 
 
+def test_grounding_trains_both_heads_beside_the_rest(tmp_path):
+    weights_of_heads = {"ground_weight": 1.0, "box_weight": 1.0, "match_weight": 0.5}
+    with pytest.raises(ValueError, match="ground_weight=1.0, but the model has no ground_head"):
+        make_trainer("joint", tmp_path, GroundedWalls(4), **weights_of_heads)
+    fields = {"ground_head": True, "box_decoder": True}
+    trainer = make_trainer("joint", tmp_path, GroundedWalls(8), model_fields=fields, max_steps=3, **weights_of_heads)
+    before = weights(trainer)
+    trainer.train()
+    after = {trainer.part_of_parameter(name) for name in changed(trainer, before)}
+    assert {"ground_head", "box_decoder", "vision", "adapter", "language", "reconstruction"} <= after
+    log = trainer.state.log_history[0]
+    assert log["loss"] == pytest.approx(sum(w * log[name] for name, w in trainer.loss_weights.items()), rel=1e-5)
+    assert {"ground_accuracy", "ground_seen"} <= log.keys()
+
+
 def test_without_metric_depth_the_unit_is_the_metre(tmp_path):
-    with pytest.raises(ValueError, match="metric_depth_weight=1.0, but the model has no metric depth"):
+    with pytest.raises(ValueError, match="metric_depth_weight=1.0, but the model has no metric_depth"):
         make_trainer("joint", tmp_path, model_fields={"metric_depth": False})
     trainer = make_trainer(
         "joint", tmp_path, model_fields={"metric_depth": False}, metric_depth_weight=0.0, max_steps=1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from igep.trainers.package_files import find_launch_plan
 
 
-LAUNCHED = {"sft": "igep.trainers.sft", "score": "igep.trainers.score"}
+LAUNCHED = {name: f"igep.trainers.{name}" for name in ("sft", "distill", "joint", "score")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

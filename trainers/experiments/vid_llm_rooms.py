@@ -17,6 +17,7 @@ from igep.modeling_vid_llm import VidLLMForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.given_options import read_recipe
 from igep.trainers.cards.markdown import markdown_table
+from igep.trainers.cards.training_run import read_training_run
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
 from igep.trainers.experiments.room_picture import draw_room
 from igep.trainers.experiments.room_reconstruction import (
@@ -34,7 +35,11 @@ from igep.trainers.package_files import RECIPES
 DISTILL, JOINT, QUICKSTART = (
     RECIPES / name for name in ("vid_llm_distill_rooms.yaml", "vid_llm_joint_rooms.yaml", "quickstart.yaml")
 )
-LAUNCH = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_cpu_threads_per_process", "1")
+LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "trainers/launch/cpu.yaml")
+EQUAL = (
+    *("num_rooms", "max_steps", "per_device_train_batch_size", "learning_rate", "warmup_steps"),
+    *("lr_scheduler_type", "lr_scheduler_kwargs"),
+)
 PLAIN = ("--geometry_weight", "0", "--cross_view_weight", "0", "--global_weight", "0")
 QUESTIONS = {"plain fine-tuning": "plain", "IGEP": "igep", "Vid-LLM": "vid_llm"}
 
@@ -79,44 +84,40 @@ def load(folder: Path) -> tuple[VidLLMForConditionalGeneration, IGEPProcessor]:
     return VidLLMForConditionalGeneration.from_pretrained(folder).eval(), IGEPProcessor.from_pretrained(folder)
 
 
-def compare(output: Path, rooms: int, seed: int, distill: Sequence[str], steps: int | None, batch: int | None) -> dict:
+def of_second_stage() -> list[str]:
+    """Rooms, steps and schedule of the second stage, as flags for what is compared with it."""
+    recipe = read_recipe(JOINT)
+    values = {name: recipe[name] for name in EQUAL}
+    return [
+        word
+        for name, value in values.items()
+        for word in (f"--{name}", value if isinstance(value, str) else json.dumps(value))
+    ]
+
+
+def compare(output: Path, rooms: int, seed: int, overrides: Sequence[str]) -> dict:
     """Trains and scores all methods.
 
     Args:
         output (`Path`): Folder for models, scores, the tables and the picture.
         rooms (`int`): Held-out rooms to score on.
         seed (`int`): Seed of every run.
-        distill (`Sequence[str]`): Flags of the first stage.
-        steps (`int`, *optional*): Steps of the second stage and of the other methods; those of the recipe unless given.
-        batch (`int`, *optional*): Rooms of each of these steps, likewise.
+        overrides (`Sequence[str]`): Flags for all runs alike.
 
     Returns:
         `dict`: What `results.json` holds.
     """
-    recipe = read_recipe(JOINT)
-    steps, batch = steps or recipe["max_steps"], batch or recipe["per_device_train_batch_size"]
     models = {name: output / name for name in ("base", "distilled", "vid_llm", "plain", "igep")}
     save_base(models["base"], seed)
-    equal = ("--max_steps", str(steps), "--per_device_train_batch_size", str(batch), "--seed", str(seed))
-    decay = json.dumps({"num_decay_steps": max(1, steps * 35 // 100), "min_lr_ratio": 0.02})
-    equal += ("--lr_scheduler_kwargs", decay, "--warmup_steps", str(recipe["warmup_steps"]))
-    equal += ("--num_rooms", str(recipe["num_rooms"]))
+    common = ("--seed", str(seed), *overrides)
+    equal = (*of_second_stage(), *common)
     side_by_side(
-        launched(
-            "distill.py",
-            DISTILL,
-            models["distilled"],
-            "--model_name_or_path",
-            str(models["base"]),
-            "--seed",
-            str(seed),
-            *distill,
-        ),
+        launched("distill.py", DISTILL, models["distilled"], "--model_name_or_path", str(models["base"]), *common),
         launched("sft.py", QUICKSTART, models["plain"], *PLAIN, *equal),
         output / "train_plain.log",
     )
     side_by_side(
-        launched("joint.py", JOINT, models["vid_llm"], "--model_name_or_path", str(models["distilled"]), *equal),
+        launched("joint.py", JOINT, models["vid_llm"], "--model_name_or_path", str(models["distilled"]), *common),
         launched("sft.py", QUICKSTART, models["igep"], *equal),
         output / "train_igep.log",
     )
@@ -124,13 +125,13 @@ def compare(output: Path, rooms: int, seed: int, distill: Sequence[str], steps: 
     commands = {name: scored(models[name], file, rooms) for name, file in scores.items()}
     side_by_side(commands["vid_llm"], commands["igep"], output / "score_igep.log")
     wait(start(commands["plain"]))
+    runs = {name: read_training_run(models[name]) for name in models if name != "base"}
     unseen = held_out_rooms(rooms)
     model, processor = load(models["vid_llm"])
     draw_room(output / "room.png", model, processor, unseen[0])
     return {
         "seed": seed,
-        "steps": steps,
-        "rooms_per_step": batch,
+        **{name: {key: run[key] for key in ("steps", "samples_per_step")} for name, run in runs.items()},
         "reconstruction": {
             "Vid-LLM": reconstruction_figures(model, processor, unseen),
             "median depth and mean pose of training rooms": prior_figures(unseen, training_rooms()),
@@ -158,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="vid_llm_rooms.py",
         description=__doc__.split("\n")[0],
-        epilog="Any other flag goes to distill.py, the first stage.",
+        epilog="Any other flag goes to every training run.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -166,12 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms to score on")
     parser.add_argument("--seed", type=int, default=0, help="seed of every run")
-    parser.add_argument("--steps", type=int, help="steps of stage 2 and of the other methods (default: the recipe's)")
-    parser.add_argument("--batch", type=int, help="rooms of each of these steps (default: the recipe's)")
     options, overrides = parser.parse_known_args(arguments)
     output = options.output.resolve()
     begin = time.perf_counter()
-    results = compare(output, options.held_out_rooms, options.seed, overrides, options.steps, options.batch)
+    results = compare(output, options.held_out_rooms, options.seed, overrides)
     results["seconds"] = round(time.perf_counter() - begin, 1)
     tables = "\n\n".join(
         markdown_table(rows) for rows in (as_rows(results["reconstruction"]), question_rows(results["questions"]))

@@ -14,7 +14,7 @@ from igep.trainers.cards.given_options import given_flags, read_recipe
 from igep.trainers.package_files import find_recipe
 
 
-class RecipeParser:
+class RecipeOptions:
     """Reads a recipe and flags into dataclasses of options. Every option is a key of the recipe as well; flags win.
 
     Args:
