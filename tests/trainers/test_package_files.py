@@ -108,7 +108,10 @@ def test_launch_says_what_is_missing():
         (["--output_dir", "out"], "model_name_or_path is not set"),
         (["--config", "igep_own_scenes.yaml", "--dataset_path", "no/scenes", "--output_dir", "out"], "no/scenes"),
         (["--config", "quickstart.yaml", "--eval_strategy", "steps", "--eval_rooms", "0"], "needs held-out scenes"),
-        (["--config", "quickstart.yaml", "--eval_strategy", "no", "--eval_on_start", "true"], "eval_on_start to false"),
+        (
+            ["--config", "quickstart.yaml", "--eval_strategy", "no", "--eval_on_start", "true"],
+            "eval_on_start to false",
+        ),
     ],
 )
 def test_training_says_in_one_line_what_is_nowhere(flags, words):
