@@ -4,7 +4,8 @@
 
 Environment: `MODEL_ID`, `MODEL_REVISION`, `CONCURRENCY` (answers at once, 1), `QUEUE_SIZE` (visitors waiting, 32),
 `ANSWER_SECONDS` (longest wait for a word and longest time to write an answer, 300: large models on a CPU want more),
-`READING_SECONDS` (longest time to read a video, 20), and Gradio's own, such as `GRADIO_SERVER_PORT`.
+`READING_SECONDS` (longest time to read a video, 20), `CALIBRATOR` (id of a depth model that estimates the field of view where
+nobody sets it, such as apple/DepthPro-hf: none), and Gradio's own, such as `GRADIO_SERVER_PORT`.
 """
 
 import importlib.util

@@ -97,6 +97,7 @@ class Scene:
         turns (`list[str]`): Questions and answers by turns.
         video_size (`tuple[int, int]`, *optional*): Width and height of the video, where its frames were made smaller.
         source (`tuple`): The file and the number of frames wanted, as it was opened.
+        estimated_field_of_view (`float`, *optional*): Horizontal, in degrees, once a calibrator was asked.
     """
 
     frames: list[Image.Image]
@@ -104,6 +105,7 @@ class Scene:
     turns: list[str] = field(default_factory=list)
     video_size: tuple[int, int] | None = None
     source: tuple[str, int] = ("", 0)
+    estimated_field_of_view: float | None = None
 
     @property
     def scale(self) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from answer_pictures import draw_in_space, draw_place, draw_point
 from answer_places import Place, intrinsics_of, lifted, place_of
+from field_of_view import known_field_of_view
 from PIL import Image
 from scene_model import ModelError, Report, Scene, SceneModel
 from video_reader import VideoError, read_video
@@ -133,6 +134,7 @@ def ask_distance(
     if not (0 <= pixel[0] <= frame.width and 0 <= pixel[1] <= frame.height):
         width, height = (round(side) for side in frame.size * scene.scale)
         raise RequestError(f"This point is outside the frame of {width} x {height} pixels.")
+    field_of_view_degrees = known_field_of_view(model, scene, field_of_view_degrees, focal_pixels)
     intrinsics = checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
     yield Outcome("", [], draw_point(frame, pixel, ""), frame_number=frame_number)
     for report in _reports(model.distance(frame, pixel, intrinsics, max_new_tokens=max_new_tokens)):
@@ -174,6 +176,7 @@ def ask_place(
     thing = _checked_question(thing)
     max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     frame = scene.frames[0]
+    field_of_view_degrees = known_field_of_view(model, scene, field_of_view_degrees, focal_pixels)
     intrinsics = checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
     yield Outcome("", [])
     reports: list[Report] = []

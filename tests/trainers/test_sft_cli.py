@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from PIL import Image
 from scene_folders import scene_row, write_exported
 from transformers import AutoModel, BlipConfig, BlipForConditionalGeneration
@@ -17,6 +19,10 @@ from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers import sft
 from igep.trainers.commands import ask_options
+from igep.trainers.data.mixture import MixtureDataset, MixturePart
+from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES
+from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
+from igep.trainers.data.vlm3.vlm3_options import VLM3Options
 from igep.trainers.package_files import PACKAGE
 
 
@@ -278,7 +284,7 @@ def test_saved_model_trains_on(base, tmp_path):
 def test_one_task_of_vlm3_trains_and_is_counted(base, tmp_path, capsys):
     flags = ("--task", "depth", "--focal_pixels", "51.2", "--questions_per_image", "3", "--pack_questions")
     flags += ("--frames_as", "images", "--eval_rooms", "1", "--eval_strategy", "steps", "--eval_steps", "2")
-    message = "^igep sft: error: mixture entry 'depth': The encoder sees every image at 32 x 32.*64 x 64"
+    message = "^igep sft: error: mixture entry 'depth', .*: The encoder sees every image at 32 x 32.*64 x 64"
     with pytest.raises(SystemExit, match=message):
         sft.main([*tiny_flags(base, tmp_path), *flags])  # would undo the unification
     sft.main([*tiny_flags(base, tmp_path), *flags, "--canvas_size", "32", "32"])
@@ -286,6 +292,29 @@ def test_one_task_of_vlm3_trains_and_is_counted(base, tmp_path, capsys):
     assert "held out, step 2" in printed
     line = printed[printed.index("mixture ") :].splitlines()[1].split()
     assert line[:4] == ["depth", "8", "4", "100.00%"]
+
+
+def test_every_camera_of_a_mixture_is_checked_and_each_size_once():
+    """The first row may fit where a later one, of another camera, would be resized."""
+    other = scene_row(2, "other")
+    other["intrinsics"] = [(np.array(matrix) * [[0.5], [0.5], [1]]).tolist() for matrix in other["intrinsics"]]
+    for matrix in other["intrinsics"]:
+        matrix[0][2], matrix[1][2] = 32.0, 24.0
+    scenes = Dataset.from_list([scene_row(3, "first"), other], features=SCENE_FEATURES)
+    rows = VLM3Dataset(scenes, VLM3Options(focal_pixels=60.0), geometry_size=(8, 8))
+    mixture = MixtureDataset([MixturePart("depth", rows)])
+    first, second = (rows[number].frames[0].size[::-1] for number in (0, 3))
+    asked = []
+
+    class Processor:
+        def check_unified_size(self, size):
+            asked.append(size)
+            if size == second:
+                raise ValueError("would be resized")
+
+    with pytest.raises(ValueError, match="mixture entry 'depth', other/00000: would be resized"):
+        sft.check_image_sizes(mixture, Processor())
+    assert asked == [first, second]
 
 
 def test_lora_from_the_command_line(base, tmp_path):
