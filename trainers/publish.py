@@ -19,7 +19,7 @@ from huggingface_hub import HfApi, ModelCard, SpaceHardware
 from jinja2 import Template
 
 from igep.trainers.cards.evaluation_results import read_all_results
-from igep.trainers.cards.model_card import model_card
+from igep.trainers.cards.model_card import model_card, was_supervised
 from igep.trainers.cards.training_run import read_training_run
 from igep.trainers.package_files import CARD_TEMPLATES, SPACE
 from igep.trainers.publishing.hub_upload import (
@@ -133,16 +133,18 @@ def stage(options: PublishOptions, target: Path, *, link: bool = False) -> Stage
         print(f"Not as in this version of igep, published as it is: {', '.join(checked.changed)}")
     if staged.space is not None:
         shutil.copytree(SPACE, staged.space, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        (staged.space / "README.md").write_text(space_card(options.space_name, options.repo_id), encoding="utf-8")
+        card = space_card(options.space_name, options.repo_id, supervised=was_supervised(run))
+        (staged.space / "README.md").write_text(card, encoding="utf-8")
     return staged
 
 
-def space_card(space_id: str | None, model_id: str | None) -> str:
+def space_card(space_id: str | None, model_id: str | None, *, supervised: bool = False) -> str:
     """README.md of the Space, with the front matter that the Hub reads.
 
     Args:
         space_id (`str`, *optional*): Its id; the address of a local one unless given.
         model_id (`str`, *optional*): The model that it shows.
+        supervised (`bool`, *optional*, defaults to `False`): Whether 3D geometry supervised that model's training.
 
     Returns:
         `str`
@@ -153,6 +155,8 @@ def space_card(space_id: str | None, model_id: str | None) -> str:
         sdk_version=SDK_VERSION,
         models=[] if model_id is None else [model_id],
         address=space_id or "http://127.0.0.1:7860",
+        space_id=space_id,
+        supervised=supervised,
     )
     return card.rstrip() + "\n"
 

@@ -2,30 +2,44 @@
 
     MODEL_ID=user/name python app.py        # an id on the Hub, or a folder
 
-Environment: `MODEL_ID`, `MODEL_REVISION`, `CONCURRENCY` (answers at once, 1), `QUEUE_SIZE` (visitors waiting, 32),
-`ANSWER_SECONDS` (longest wait for a word and longest time to write an answer, 300: large models on a CPU want more),
-`READING_SECONDS` (longest time to read a video, 20), `CALIBRATOR` (id of a depth model that estimates the field of view where
-nobody sets it, such as apple/DepthPro-hf: none), and Gradio's own, such as `GRADIO_SERVER_PORT`.
+Environment: `MODEL_ID`, `MODEL_REVISION`, `CONCURRENCY` (answers at once, 1), `QUEUE_SIZE` (requests waiting, 32),
+`CLIENT_REQUESTS` (requests of one client, 8), `ANSWER_SECONDS` (longest wait for a word and longest time to write an answer,
+300: large models on a CPU want more), `READING_SECONDS` (longest time to read a video, 20), `CALIBRATOR` (id of a depth model
+that estimates the field of view where nobody sets it, such as apple/DepthPro-hf: none), and Gradio's own, such as
+`GRADIO_SERVER_PORT`. Uploads lie in a private folder inside `GRADIO_TEMP_DIR` (the system's for temporary files).
 """
 
 import importlib.util
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from space_settings import SettingError, Settings
+from upload_folder import UploadFolder
 
-# Uploads lie in a folder of their own, the only one that videos are read from. Gradio reads this when it is imported.
-UPLOADS = os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(tempfile.gettempdir()) / "scene_qa_uploads"))
+
+try:
+    SETTINGS = Settings.read()
+except SettingError as error:
+    raise SystemExit(str(error)) from error
+os.umask(0o077)  # what visitors send is for nobody else on this machine
+FOLDER = UploadFolder(Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()))
+# The only folder that videos are read from. Gradio reads this when it is imported.
+os.environ["GRADIO_TEMP_DIR"] = str(FOLDER.uploads)
+tempfile.tempdir = str(FOLDER.frames)
 
 from page_style import CSS, THEME
-from scene_model import ANSWER_SECONDS, ModelError, SceneModel
+from scene_model import ModelError, SceneModel
 from scene_page import build_page
 from scene_sessions import SceneSessions
 from video_reader import MAX_BYTES
 
 
 KEPT_SCENES, KEPT_SECONDS = 64, 3600
+MOST_EVENTS = 256  # of Gradio at once: those that wait for their turn are among them
 
 
 def on_gpu() -> Callable[[Callable], Callable]:
@@ -42,26 +56,38 @@ def load_model() -> SceneModel:
     if not os.environ.get("MODEL_ID"):
         raise SystemExit("MODEL_ID is not set: give the id or the folder of a model trained with igep.")
     try:
-        seconds = float(os.environ.get("ANSWER_SECONDS", str(ANSWER_SECONDS)))
-        return SceneModel(os.environ["MODEL_ID"], os.environ.get("MODEL_REVISION"), on_gpu(), seconds)
+        revision = os.environ.get("MODEL_REVISION")
+        return SceneModel(os.environ["MODEL_ID"], revision, on_gpu(), SETTINGS.answer_seconds)
     except ModelError as error:
         raise SystemExit(str(error)) from error
 
 
-if __name__ == "__main__":
+def serve() -> None:
     demo = build_page(
         load_model(),
         SceneSessions(KEPT_SCENES, KEPT_SECONDS),
-        UPLOADS,
-        concurrency=int(os.environ.get("CONCURRENCY", "1")),
+        str(FOLDER.uploads),
+        concurrency=SETTINGS.concurrency,
+        waiting=SETTINGS.waiting,
+        per_client=SETTINGS.per_client,
     )
-    demo.queue(max_size=int(os.environ.get("QUEUE_SIZE", "32")), api_open=False)  # nobody passes the queue
+    demo.queue(max_size=MOST_EVENTS, api_open=False)  # nobody passes the queue
     demo.launch(
         theme=THEME,
         css=CSS,
         max_file_size=MAX_BYTES,
+        max_threads=MOST_EVENTS,
         state_session_capacity=256,
         footer_links=["api"],
         blocked_paths=[str(Path(__file__).resolve().parent)],
         ssr_mode=False,
     )
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # else nothing below would be removed
+    FOLDER.keep_clean()
+    try:
+        serve()
+    finally:
+        FOLDER.remove()

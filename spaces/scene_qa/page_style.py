@@ -25,6 +25,14 @@ THEME = gr.themes.Soft(
     button_primary_background_fill_hover="*primary_700",
     button_primary_background_fill_hover_dark="*primary_700",
     checkbox_label_background_fill_selected="*primary_600",
+    link_text_color="*primary_600",
+    link_text_color_hover="*primary_700",
+    link_text_color_visited="*primary_600",
+    link_text_color_active="*primary_700",
+    link_text_color_dark="*primary_300",
+    link_text_color_hover_dark="*primary_200",
+    link_text_color_visited_dark="*primary_300",
+    link_text_color_active_dark="*primary_200",
 )
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
@@ -45,14 +53,50 @@ CSS = """
 #gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); padding-top: 0; }
 #gallery .thumbnail-item { aspect-ratio: auto; }
 #gallery .thumbnail-item img { height: 96px; }
-#frame img { cursor: crosshair; }
+#frame.asks img { cursor: crosshair; }
 #frame:not(.fullscreen) img { max-height: clamp(260px, 39vh, 420px); }
 #space-view .modebar { display: none; }
 footer .divider { display: none; }
+/* The frame fills the screen and no more: the button by which it is left would lie outside of a phone. */
+#frame.fullscreen {
+  position: fixed; inset: 0 !important; width: 100vw; max-width: 100vw; height: 100dvh; margin: 0 !important;
+  padding: 3rem 0 0; animation: none !important; transform: none !important;
+}
+#frame.fullscreen :is(button, img) { max-width: 100vw; max-height: calc(100dvh - 3rem); }
+/* What is tapped is as large as a finger. */
+@media (pointer: coarse) {
+  #title a { display: inline-flex; align-items: center; justify-content: center; min-width: 44px; min-height: 44px; }
+  .icon-button, button.icon, .volume-button, #picture, #send, #stop, #tasks label, #ideas button, .label-wrap,
+  #question textarea, #settings :is(input[type="number"], label:has(input[type="checkbox"])), footer button {
+    min-width: 44px !important; min-height: 44px !important;
+  }
+  .icon-button { display: inline-flex !important; align-items: center; justify-content: center; }
+  #settings input[type="range"] { height: 44px; background: transparent; }
+  #chat .bubble-wrap { padding-top: 3rem; }
+}
+/* On a phone the frame, the answer and the question are on one screen: what is set and read once comes after. */
 @media (max-width: 640px) {
-  .gradio-container { padding: 0.5rem !important; }
-  #chat { height: 300px !important; }
-  #asking { flex-wrap: wrap; }
-  #question { min-width: 100% !important; }
+  .gradio-container { padding: 0 !important; }
+  .fillable { padding: 0.75rem !important; }
+  #title h1 { font-size: 1.35rem; }
+  #scene { flex-direction: column; flex-wrap: nowrap; }
+  #scene > .side { display: contents; }
+  #settings { order: 1; }
+  #video video { max-height: 120px; }
+  #gallery .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); }
+  #gallery .thumbnail-item img { height: 60px; }
+  #frame:not(.fullscreen) img { max-height: 34vh; max-height: 34dvh; }
+  #tasks .wrap { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(0, 1fr); }
+  #tasks label {
+    justify-content: center; padding: 0.2rem 0.3rem; font-size: 0.85rem; line-height: 1.15; text-align: center;
+  }
+  #tasks label span { margin: 0; }
+  #tasks input { position: absolute; opacity: 0; }
+  #tasks label:focus-within { outline: 2px solid; }
+  #chat { height: 220px !important; min-height: 0; }
+  #asking { flex-wrap: nowrap; gap: 0.5rem; }
+  #asking > * { min-width: 0 !important; }
+  #question textarea { overflow-x: hidden; white-space: nowrap; }
+  #send, #stop { flex: 0 0 auto; height: 44px; padding: 0 0.75rem; font-size: 0.95rem; }
 }
 """

@@ -27,6 +27,7 @@ class Asked:
         frame_number (`int`): The frame that is shown with it, from 0.
         accepted (`dict`): What else of the page changes once it is accepted.
         typed (`bool`): Whether it was typed: of those, one is answered at a time.
+        truth (`str`, *optional*): The true answer, where it is known.
     """
 
     text: str
@@ -35,6 +36,7 @@ class Asked:
     frame_number: int
     accepted: dict
     typed: bool
+    truth: str = ""
     answer: dict = field(init=False)
 
     def __post_init__(self):
@@ -82,7 +84,7 @@ class Conversation:
         """
         wanted = asked in self._open
         if wanted:
-            asked.answer["content"] = _message("assistant", text or WAITING)["content"]
+            asked.answer["content"] = _message("assistant", text.strip() or WAITING)["content"]
         return wanted
 
     def end(self, asked: Asked) -> bool:

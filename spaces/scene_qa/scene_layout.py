@@ -7,25 +7,14 @@ from pathlib import Path
 import gradio as gr
 from scene_model import SceneModel
 from scene_questions import MAX_ANSWER_TOKENS, MAX_FRAMES, MAX_QUESTION_CHARACTERS
+from scene_words import DISTANCE, QUESTION, hint_of, ideas_of, notice_of, tasks_of, title_of
 from video_reader import MAX_BYTES, MAX_SECONDS
 
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 DEFAULT_FIELD_OF_VIEW_DEGREES = 60.0
-QUESTION, DISTANCE, PLACE, DESCRIBE = "Ask anything", "How far is this point?", "Where is …?", "Describe"
-HINTS = {
-    QUESTION: "Ask about the video …",
-    DISTANCE: "Click a point in the frame, or type x, y",
-    PLACE: "Name a thing: box in blue",
-    DESCRIBE: "Press Send to have the scene described.",
-}
-DESCRIBE_QUESTION = "Describe the scene."
 EMPTY = f"Upload or record a video (up to {MAX_SECONDS} s and {MAX_BYTES // 2**20} MB), or pick an example."
 NOTHING_TO_ASK = "Upload a video or pick an example, then ask."
-RGB_ONLY = (
-    "The model sees nothing but the RGB frames and your question: 3D geometry supervised its training only, and no depth, "
-    "pose or point cloud is used here."
-)
 # Gradio gives its example buttons no names, and its texts are not read aloud when they change.
 NAMES_FOR_SCREEN_READERS = """() => {
   document.querySelector("#status").setAttribute("aria-live", "polite");
@@ -45,15 +34,10 @@ class SceneLayout:
     def __init__(self, model: SceneModel):
         self.model = model
         self.examples = json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8"))
-        folder = Path(model.model_id)
-        name = folder.resolve().name if folder.is_dir() else model.model_id
-        gr.Markdown(
-            "# Ask about a 3D scene, from RGB alone\n"
-            f"A video in, answers about distances, places and sizes out. Model: `{name}`",
-            elem_id="title",
-        )
-        with gr.Row():
-            with gr.Column(scale=5, min_width=300):
+        self.tasks_offered = tasks_of(model.usage, model.training)
+        gr.Markdown(title_of(model.model_id, model.usage, model.training), elem_id="title")
+        with gr.Row(elem_id="scene"):
+            with gr.Column(scale=5, min_width=300, elem_classes=["side"]):
                 with gr.Row():
                     with gr.Column(scale=3, min_width=260):
                         self._video()
@@ -61,7 +45,7 @@ class SceneLayout:
                         self._examples()
                 self._frames()
                 self._settings()
-            with gr.Column(scale=6, min_width=300):
+            with gr.Column(scale=6, min_width=300, elem_classes=["side"]):
                 self._chat()
 
     def example(self, path: str | None) -> dict | None:
@@ -69,17 +53,39 @@ class SceneLayout:
         names = {example["video"]: example for example in self.examples}
         return None if path is None else names.get(Path(path).name)
 
-    def ideas_for(self, path: str | None) -> list[list[str]]:
-        """Questions to start with: those of a bundled example, or those that the model was trained on."""
-        if (example := self.example(path)) is not None:
-            return [[asked["question"]] for asked in example["questions"]]
-        return [[question] for question in self.model.usage.examples] or [[DESCRIBE_QUESTION]]
+    def ideas_for(self, path: str | None, task: str) -> gr.Dataset:
+        """What to ask about a video, as an update of the page; hidden where nothing is typed."""
+        ideas = [[idea] for idea in ideas_of(task, self.example(path), self.model.usage)]
+        return gr.Dataset(samples=ideas, visible=bool(ideas))
+
+    def hint_for(self, path: str | None, task: str) -> gr.Textbox:
+        """What stands in the empty question box, as an update of the page."""
+        return gr.Textbox(placeholder=hint_of(task, self.example(path)))
+
+    @property
+    def invitation(self) -> str:
+        """What stands in the empty chat once there is a video."""
+        if DISTANCE not in self.tasks_offered:
+            return "Ask about this video."
+        return (
+            "Ask about this video, or click a point of the frame."
+            if QUESTION in self.tasks_offered
+            else "Click a point of the frame."
+        )
+
+    def frame_label(self, number: int) -> str:
+        """What stands above a frame, counted from 0."""
+        return f"Frame {number + 1}" + (": click to ask how far" if DISTANCE in self.tasks_offered else "")
 
     def _video(self) -> None:
         self.video = gr.Video(
             label="Video",
             sources=["upload", "webcam"],
-            include_audio=True,  # whether there is any: without it, Gradio would convert every upload
+            include_audio=True,  # of uploads: without it, Gradio would convert every one
+            # A recording has no sound, and a phone shows what is before its holder.
+            webcam_options=gr.WebcamOptions(
+                mirror=False, constraints={"video": {"facingMode": {"ideal": "environment"}}, "audio": False}
+            ),
             elem_id="video",
         )
         self.picture = gr.UploadButton("or an image or a GIF", file_types=["image"], size="sm", elem_id="picture")
@@ -104,12 +110,14 @@ class SceneLayout:
             elem_id="gallery",
         )
         self.frame = gr.Image(
-            label=frame_label(0),
+            label=self.frame_label(0),
             interactive=False,
             visible=False,
             buttons=["fullscreen"],
             elem_id="frame",
-            alt_text="The chosen frame. A click asks how far that point is.",
+            elem_classes=["asks"] if DISTANCE in self.tasks_offered else [],
+            alt_text="The chosen frame."
+            + (" A click asks how far that point is." if DISTANCE in self.tasks_offered else ""),
         )
 
     def _settings(self) -> None:
@@ -143,8 +151,15 @@ class SceneLayout:
             slider.preprocess = lambda number, slider=slider: bounded(number, slider)
 
     def _chat(self) -> None:
+        first = self.tasks_offered[0]
         self.tasks = gr.Radio(
-            list(HINTS), value=QUESTION, label="Task", show_label=False, container=False, elem_id="tasks"
+            self.tasks_offered,
+            value=first,
+            label="Task",
+            show_label=False,
+            container=False,
+            visible=len(self.tasks_offered) > 1,
+            elem_id="tasks",
         )
         self.chat = gr.Chatbot(
             label="Conversation",
@@ -163,7 +178,7 @@ class SceneLayout:
                 label="Question",
                 show_label=False,
                 container=False,
-                placeholder=HINTS[QUESTION],
+                placeholder=hint_of(first, None),
                 max_length=MAX_QUESTION_CHARACTERS,
                 scale=6,
                 min_width=110,
@@ -171,9 +186,12 @@ class SceneLayout:
             )
             self.send_button = gr.Button("Send", variant="primary", scale=1, min_width=70, elem_id="send")
             self.stop_button = gr.Button("Stop", scale=1, min_width=70, elem_id="stop")
-        gr.Markdown(RGB_ONLY, elem_id="rgb-only")
+        ideas = [[idea] for idea in ideas_of(first, None, self.model.usage)]
+        self.ideas = gr.Dataset(
+            components=[self.question], samples=ideas, label="Try", visible=bool(ideas), elem_id="ideas"
+        )
+        gr.Markdown(notice_of(self.model.usage, self.model.training), elem_id="rgb-only")
         self.space_view = gr.Plot(label="In space", visible=False, elem_id="space-view")
-        self.ideas = gr.Dataset(components=[self.question], samples=self.ideas_for(None), label="Try", elem_id="ideas")
         with gr.Accordion("What the model did", open=False, elem_id="report"):
             self.figures = gr.Textbox(
                 label="Tokens and seconds", show_label=False, container=False, interactive=False, elem_id="figures"
@@ -181,11 +199,6 @@ class SceneLayout:
             self.prompt_sent = gr.Textbox(
                 label="Prompt sent and raw answer", interactive=False, lines=3, max_lines=12, elem_id="prompt"
             )
-
-
-def frame_label(number: int) -> str:
-    """What stands above a frame, counted from 0."""
-    return f"Frame {number + 1}: click to ask how far"
 
 
 def bounded(number: float | None, slider: gr.Slider) -> float:

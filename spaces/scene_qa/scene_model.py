@@ -4,87 +4,41 @@ What the model was trained to be asked is read from `training_run.json`, which i
 frames, which prompts, which image size. Nothing of igep is imported; its code comes with the model.
 """
 
-import json
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+from answer_stream import THINK, End, UnwantedError, WordStreamer, Writing, silent_tokens
+from model_run import Training, Usage, read_run
 from PIL import Image
+from question_text import control_tokens, without_control_tokens
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
     AutoProcessor,
     BatchFeature,
-    StoppingCriteria,
     StoppingCriteriaList,
-    TextIteratorStreamer,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 PIXELS = ("pixel_values", "pixel_values_videos")
 ANSWER_SECONDS = 300.0
+BEAT_SECONDS = 1.0  # how often whoever waits for a word is told that none has come
+CANNOT_BE_ASKED = (
+    "The model cannot be asked this about these frames: change the question, or the number of frames (Settings)."
+)
 logger = logging.getLogger(__name__)
 
 
 class ModelError(ValueError):
     """A model that this Space cannot use, or cannot ask what it is asked; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Usage:
-    """How a model wants to be asked. Defaults are those of igep's recipes for large models.
-
-    Args:
-        tasks (`tuple[str, ...]`): What it was trained on: `questions`, `depth` ...
-        num_frames (`int`): Frames of a video.
-        frames_as (`str`): `video` or `images`.
-        focal_pixels (`float` or `None`): Unified focal length of depth questions.
-        focal_mode (`str`): How the axes are unified.
-        longest_side (`int` or `None`): Pixels of the longer side of images.
-        max_image_pixels (`int` or `None`): Pixels that images are cropped to.
-        canvas_size (`tuple[int, int]` or `None`): Height and width that unified images are cropped or padded to.
-        pixel_mapping (`str`): How a pixel becomes text.
-        text_pixel_steps (`int`): Numbers per axis of a text pixel.
-        multi_turn (`bool`): It has seen conversations of several questions.
-        where_questions (`tuple[str, ...]`): What "where is {object}?" becomes; the answers are joined.
-        examples (`tuple[str, ...]`): Questions to start with.
-    """
-
-    tasks: tuple[str, ...] = ("questions",)
-    num_frames: int = 8
-    frames_as: str = "video"
-    focal_pixels: float | None = 1000.0
-    focal_mode: str = "both"
-    longest_side: int | None = None
-    max_image_pixels: int | None = None
-    canvas_size: tuple[int, int] | None = None
-    pixel_mapping: str = "image"
-    text_pixel_steps: int = 2000
-    multi_turn: bool = True
-    where_questions: tuple[str, ...] = (
-        'Locate the {object} and report its bounding box coordinates as JSON: [{{"bbox_2d": [x1, y1, x2, y2]}}].',
-    )
-    examples: tuple[str, ...] = ()
-
-    @property
-    def newer_depth_options(self) -> dict:
-        """Options of depth questions that a processor of an older model does not take, and such a model does not name."""
-        newer = {"longest_side": None, "max_image_pixels": None, "pixel_mapping": "image"}
-        return {name: vars(self)[name] for name, unset in newer.items() if vars(self)[name] != unset}
-
-    @classmethod
-    def read(cls, fields: dict) -> "Usage":
-        """Takes what it knows from `training_run.json`'s `usage`."""
-        known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
 
 
 @dataclass
@@ -133,25 +87,6 @@ class Report:
     stopped: str = ""
 
 
-class _End(StoppingCriteria):
-    """Ends generation when nobody listens any more, or so many seconds after the first token.
-
-    Before it, the prompt is read, which takes as long as it takes.
-    """
-
-    def __init__(self, seconds: float):
-        self.seconds = seconds
-        self.cancelled = threading.Event()
-        self.begin: float | None = None
-        self.late = False
-
-    def __call__(self, input_ids, scores, **kwargs) -> torch.Tensor:
-        now = time.monotonic()
-        self.begin = now if self.begin is None else self.begin
-        self.late = now - self.begin > self.seconds
-        return torch.full((input_ids.shape[0],), self.late or self.cancelled.is_set(), device=input_ids.device)
-
-
 class SceneModel:
     """A saved igep model.
 
@@ -181,13 +116,25 @@ class SceneModel:
             raise ModelError(f"MODEL_ID={model_id!r} is no model that can be loaded: {error}") from error
         if config.model_type != "igep":
             raise ModelError(f"MODEL_ID={model_id!r} is a {config.model_type} model: this Space shows models of igep.")
+        run = read_run(model_id, revision)
+        self.usage = Usage.read(run.get("usage", {}), config.vlm_config.model_type)
+        if self.usage.geometry_inputs != "none":
+            raise ModelError(
+                f"MODEL_ID={model_id!r} must be given depth and camera poses: this Space shows models that answer from RGB alone."
+            )
         self.model_id = model_id
         self.answer_seconds = answer_seconds
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.processor = AutoProcessor.from_pretrained(model_id, **options)
         self.model = AutoModelForImageTextToText.from_pretrained(model_id, dtype="auto", **options)
         self.model = self.model.to(self.device).eval()
-        self.usage = Usage.read(_training_run(model_id, revision).get("usage", {}))
+        self.training = Training.read(run, self.model.num_parameters())
+        self._control = control_tokens(self.processor.tokenizer)
+        self._silent = silent_tokens(self.processor.tokenizer)
+        self._writing = Writing()
+        for layer in self.model.modules():
+            if isinstance(layer, GradientCheckpointingLayer):
+                layer.register_forward_pre_hook(self._end_if_unwanted)
         self._encode = on_gpu(self._encode)
         self._stream = on_gpu(self._stream)
 
@@ -207,17 +154,18 @@ class SceneModel:
             `Report`: As the text grows; the last one is whole.
 
         Raises:
-            ModelError: No word came in `answer_seconds`.
+            ModelError: It cannot be asked this, or no word came in `answer_seconds`.
         """
         frames_as = frames_as or self.usage.frames_as
-        turns = [*(scene.turns if history else []), question]
-        inputs = self.processor.question_inputs(scene.frames, turns, frames_as=frames_as)
-        encoded_now = frames_as not in scene.encoded
-        begin = time.perf_counter()
-        if encoded_now:
-            scene.encoded[frames_as] = self._encode(inputs)
-        prompt = self.processor.prompt_text(turns, len(scene.frames), frames_as=frames_as)
-        yield from self._stream(inputs, scene.encoded[frames_as], prompt, begin, encoded_now, max_new_tokens)
+        turns = [self._in_words(turn) for turn in (*(scene.turns if history else []), question)]
+        with _told():
+            inputs = self.processor.question_inputs(scene.frames, turns, frames_as=frames_as)
+            encoded_now = frames_as not in scene.encoded
+            begin = time.perf_counter()
+            if encoded_now:
+                scene.encoded[frames_as] = self._encode(inputs)
+            prompt = self.processor.prompt_text(turns, len(scene.frames), frames_as=frames_as)
+            yield from self._stream(inputs, scene.encoded[frames_as], prompt, begin, encoded_now, max_new_tokens)
 
     def distance(
         self, frame: Image.Image, pixel: tuple[float, float], intrinsics: np.ndarray, *, max_new_tokens: int
@@ -259,7 +207,22 @@ class SceneModel:
                 "view or the focal length (Settings)."
             ) from error
         prompt = self.processor.decode(inputs["input_ids"][0])
-        yield from self._stream(inputs, self._encode(inputs), prompt, begin, True, max_new_tokens)
+        with _told():
+            yield from self._stream(inputs, self._encode(inputs), prompt, begin, True, max_new_tokens)
+
+    def _in_words(self, text: str) -> str:
+        """A text of a visitor that holds none of the tokens by which a conversation is built."""
+        text = without_control_tokens(text, self._control)
+        found = set(self.processor.tokenizer(text, add_special_tokens=False).input_ids) & set(self._control.values())
+        if found - {self.processor.tokenizer.unk_token_id}:
+            raise ModelError("This question holds one of the model's own control tokens: write it in other words.")
+        return text
+
+    def _end_if_unwanted(self, *_) -> None:
+        """Ends the work for an answer that nobody waits for, within a step too."""
+        end = self._writing.end
+        if end is not None and end.cancelled.is_set():
+            raise UnwantedError
 
     def _encode(self, inputs: BatchFeature) -> dict:
         tensors = inputs.to(self.device, dtype=self.model.dtype)
@@ -280,12 +243,12 @@ class SceneModel:
         config = self.model.config.vlm_config
         vision = torch.isin(inputs["input_ids"].cpu(), torch.tensor([config.image_token_id, config.video_token_id]))
         report = Report(prompt, "", prompt_tokens, int(vision.sum()), encoded_now=encoded_now)
-        streamer = TextIteratorStreamer(
-            self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True, timeout=self.answer_seconds
-        )
-        end, failed, answered = _End(self.answer_seconds), [], []
+        streamer = WordStreamer(self.processor.tokenizer, self._silent, seconds=min(BEAT_SECONDS, self.answer_seconds))
+        opening = THINK if prompt.rstrip().endswith(THINK) else ""  # some templates begin the thought themselves
+        end, failed, answered = End(self.answer_seconds), [], []
 
         def generate() -> None:
+            self._writing.end = end
             try:
                 found = self.model.generate(
                     **inputs,
@@ -295,7 +258,7 @@ class SceneModel:
                     streamer=streamer,
                     stopping_criteria=StoppingCriteriaList([end]),
                 )
-                answered.append(found[0, prompt_tokens:])
+                answered.append(found[0, prompt_tokens:].cpu())
             except Exception as error:  # noqa: BLE001 - handed to the one who waits for the text
                 failed.append(error)
                 streamer.end()
@@ -303,21 +266,29 @@ class SceneModel:
         thread = threading.Thread(target=generate, daemon=True)
         thread.start()
         try:
-            for piece in streamer:
-                report.text += piece
+            last_word, pieces = time.monotonic(), iter(streamer)
+            while True:
+                try:
+                    report.text = (report.text or opening) + next(pieces)
+                    last_word = time.monotonic()
+                except StopIteration:
+                    break
+                except queue.Empty as error:
+                    if time.monotonic() - last_word > self.answer_seconds:
+                        raise ModelError(
+                            f"The model wrote nothing for {self.answer_seconds:g} s. With fewer frames (Settings) it is "
+                            "faster."
+                        ) from error
                 report.seconds = time.perf_counter() - begin
-                yield report
+                yield report  # also without a new word: whoever waits may not want one any more
             thread.join()
-        except queue.Empty as error:
-            raise ModelError(
-                f"The model wrote nothing for {self.answer_seconds:g} s. With fewer frames (Settings) it is faster."
-            ) from error
         finally:
             end.cancelled.set()  # also when the visitor has left
         if failed:
             raise failed[0]
         # Decoded as a whole: piece by piece, some tokenizers lose what joins two tokens.
-        report.text = self.processor.decode(answered[0], skip_special_tokens=True).strip()
+        words = answered[0][~torch.isin(answered[0], self._silent)]
+        report.text = (opening + self.processor.decode(words)).strip()
         report.answer_tokens = len(answered[0])
         report.seconds = time.perf_counter() - begin
         if report.answer_tokens >= max_new_tokens:
@@ -327,15 +298,16 @@ class SceneModel:
         yield report
 
 
-def _training_run(model_id: str, revision: str | None) -> dict:
-    name = "training_run.json"
-    if Path(model_id).is_dir():
-        file = Path(model_id) / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the model or its processor cannot take becomes a sentence for the visitor; whoever runs the Space is told why."""
     try:
-        return json.loads(Path(hf_hub_download(model_id, name, revision=revision)).read_text(encoding="utf-8"))
-    except (EntryNotFoundError, LocalEntryNotFoundError):
-        return {}
+        yield
+    except ModelError:
+        raise
+    except ValueError as error:
+        logger.warning("a question cannot be asked: %s", error)
+        raise ModelError(CANNOT_BE_ASKED) from error
 
 
 def _num_bytes(value) -> int:

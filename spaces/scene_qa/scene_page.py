@@ -8,30 +8,20 @@ from contextlib import closing
 
 import gradio as gr
 from answer_pictures import enlarged
+from question_text import is_empty, named_thing
 from scene_api import SceneApi
 from scene_conversation import Asked, Conversation
-from scene_layout import (
-    DEFAULT_FIELD_OF_VIEW_DEGREES,
-    DESCRIBE,
-    DESCRIBE_QUESTION,
-    DISTANCE,
-    EMPTY,
-    HINTS,
-    NAMES_FOR_SCREEN_READERS,
-    NOTHING_TO_ASK,
-    PLACE,
-    QUESTION,
-    SceneLayout,
-    frame_label,
-)
+from scene_layout import DEFAULT_FIELD_OF_VIEW_DEGREES, EMPTY, NAMES_FOR_SCREEN_READERS, NOTHING_TO_ASK, SceneLayout
 from scene_model import Scene, SceneModel
 from scene_questions import Outcome, RequestError, ask, ask_distance, ask_place, open_scene
 from scene_sessions import SceneSessions
+from scene_turns import TOO_MANY, Turns, client_of, in_turn
+from scene_words import DESCRIBE, DESCRIBE_QUESTION, DISTANCE, PLACE, QUESTION, hint_of, truth_of
 
 
 NO_SCENE = "There is no video, or it was put away after an hour: upload one or pick an example."
 FAILED = "Something went wrong here. Ask again, or pick another video."
-TOO_MANY = "Too many visitors are waiting for an answer: ask again in a while."
+READ_AT_ONCE = 4  # videos, each in a process of its own
 FAILED_TO_OPEN = "Something went wrong here. Try this video again, or pick another one."
 
 _POINT = re.compile(r"\s*\(?\s*(\d{1,6})(?:\.\d*)?\s*[,;\s]\s*(\d{1,6})(?:\.\d*)?\s*\)?\s*")
@@ -45,17 +35,28 @@ class ScenePage:
         model (`SceneModel`): The model.
         sessions (`SceneSessions`): Where the visitors' scenes are kept.
         uploads (`str`): The folder that uploads lie in.
+        answering (`Turns`): Whose turn it is to be answered.
+        reading (`Turns`): Whose turn it is to have a video read.
     """
 
-    def __init__(self, model: SceneModel, sessions: SceneSessions, uploads: str):
+    def __init__(self, model: SceneModel, sessions: SceneSessions, uploads: str, answering: Turns, reading: Turns):
         self.model = model
         self.sessions = sessions
         self.uploads = uploads
+        self.answering = answering
+        self.reading = reading
 
     # ---- What the visitor does
 
     def load(
-        self, video: str | None, picture: str | None, num_frames: int, key: str | None, conversation: Conversation
+        self,
+        video: str | None,
+        picture: str | None,
+        num_frames: int,
+        key: str | None,
+        conversation: Conversation,
+        task: str = QUESTION,
+        request: gr.Request | None = None,
     ) -> dict:
         """A new video or picture, or another number of frames: the conversation begins anew."""
         view = self.view
@@ -74,14 +75,18 @@ class ScenePage:
             self.frame_number: 0,
             view.prompt_sent: "",
             view.figures: "",
-            view.ideas: gr.Dataset(samples=view.ideas_for(path)),
+            view.ideas: view.ideas_for(path, task),
+            view.question: view.hint_for(path, task),
         }
         if video is not None:
             changes[view.picture] = None
         if path is None:
             return changes | {view.status: EMPTY}
         try:
-            scene, about = open_scene(path, num_frames, self.uploads)
+            with self.reading.ticket(client_of(request)) as ticket:
+                while not self.reading.wait(ticket):
+                    pass
+                scene, about = open_scene(path, num_frames, self.uploads)
         except RequestError as error:
             return changes | {view.status: html.escape(f"⚠ {error}")}
         except Exception:
@@ -90,7 +95,7 @@ class ScenePage:
         return changes | {
             self.session: self.sessions.add(scene),
             view.status: html.escape(about),
-            view.chat: gr.Chatbot(value=[], placeholder="Ask about this video, or click a point of the frame."),
+            view.chat: gr.Chatbot(value=[], placeholder=view.invitation),
             view.gallery: gr.Gallery(value=scene.frames, visible=len(scene.frames) > 1, selected_index=0),
             **self._frame_shown(scene, 0),
         }
@@ -98,6 +103,12 @@ class ScenePage:
     def field_of_view(self, path: str | None) -> float:
         """That of another video: known of the examples only."""
         return (self.view.example(path) or {}).get("field_of_view_degrees", DEFAULT_FIELD_OF_VIEW_DEGREES)
+
+    def choose_task(self, task: str, key: str | None) -> tuple[gr.Textbox, gr.Dataset]:
+        """Another thing to ask: its hint and its ideas."""
+        scene = self.sessions.get(key)
+        path = scene and scene.source[0]
+        return self.view.hint_for(path, task), self.view.ideas_for(path, task)
 
     def show_frame(self, key: str | None, number: int, chosen: gr.SelectData) -> dict:
         """Another frame of the gallery."""
@@ -119,23 +130,28 @@ class ScenePage:
         focal_pixels: float | None,
     ) -> dict:
         """A question was sent. It leaves its box once it is accepted."""
+        if task in (QUESTION, PLACE) and is_empty(text):
+            return gr.skip()
         scene, text = self.sessions.get(key), text or ""
         camera = _camera(max_new_tokens, field_of_view, focal_pixels)
         accepted = {self.view.question: ""}
         point = _POINT.fullmatch(text)
         if task == DISTANCE and point is not None:
             asked, answers = self._point_asked(scene, number, [int(at) + 0.5 for at in point.groups()], camera)
-        elif task == DISTANCE and not text.strip():
-            asked, answers = DISTANCE, _refused(f"{HINTS[DISTANCE]}: each asks how far it is.")
+        elif task == DISTANCE and not (text.strip() and QUESTION in self.view.tasks_offered):
+            asked, answers = DISTANCE, _refused(f"{hint_of(DISTANCE, None)}: each asks how far it is.")
         elif task == PLACE:
-            asked = f"Where is the {text}?" if text.strip() else PLACE
+            asked = f"Where is the {named_thing(text)}?"
             number, answers = 0, scene and ask_place(self.model, scene, text, **camera)
         else:
             accepted |= {self.view.tasks: QUESTION} if task == DISTANCE else {}
             accepted = {} if task == DESCRIBE else accepted
             asked = DESCRIBE_QUESTION if task == DESCRIBE else text
             answers = scene and ask(self.model, scene, asked, remember=remember, max_new_tokens=max_new_tokens)
-        return self._add(conversation, Asked(asked, scene, answers, number, accepted, typed=True))
+        truth = truth_of(
+            task, asked if task != PLACE else named_thing(text), scene and self.view.example(scene.source[0])
+        )
+        return self._add(conversation, Asked(asked, scene, answers, number, accepted, typed=True, truth=truth))
 
     def click(
         self,
@@ -156,9 +172,10 @@ class ScenePage:
             sides = zip(point.index, shown.size, scene.scale, strict=True)
             pixel = [min(max(at + 0.5, 0), side) / factor * scale for at, side, scale in sides]
         asked, answers = self._point_asked(scene, number, pixel, camera)
-        return self._add(conversation, Asked(asked, scene, answers, number, {self.view.tasks: DISTANCE}, typed=False))
+        accepted = {self.view.tasks: DISTANCE} if DISTANCE in self.view.tasks_offered else {}
+        return self._add(conversation, Asked(asked, scene, answers, number, accepted, typed=False))
 
-    def answer(self, conversation: Conversation) -> Iterator[dict]:
+    def answer(self, conversation: Conversation, request: gr.Request | None = None) -> Iterator[dict]:
         """Writes the answer whose turn it is: the chat while it arrives, and what else changes on the page."""
         view = self.view
         if (asked := conversation.next()) is None:
@@ -168,12 +185,15 @@ class ScenePage:
         try:
             if asked.scene is None:
                 raise RequestError(NO_SCENE)
-            with closing(asked.outcomes) as outcomes:  # the model writes nothing more once an answer is not wanted
+            turns = in_turn(self.answering, client_of(request), asked.outcomes)
+            with closing(turns) as outcomes:  # the model writes nothing more once an answer is not wanted
                 for outcome in outcomes:
                     if not conversation.write(asked, outcome.text):
                         break
                     yield {view.chat: conversation.shown()} | self._outcome_shown(asked, outcome, begun)
                     begun = True
+            if asked.truth:
+                conversation.write(asked, f"{outcome.text} (truth: {asked.truth})")
             report = {
                 view.prompt_sent: "\n\n".join(f"{report.prompt}\n→ {report.text}" for report in outcome.reports),
                 view.figures: _figures(outcome),
@@ -227,7 +247,7 @@ class ScenePage:
                 view.gallery: gr.Gallery(selected_index=number),
             }
         if outcome.picture is not None:
-            changes[view.frame] = gr.Image(value=outcome.picture, visible=True, label=frame_label(number))
+            changes[view.frame] = gr.Image(value=outcome.picture, visible=True, label=self.view.frame_label(number))
         return changes
 
     def _point_asked(
@@ -245,36 +265,28 @@ class ScenePage:
         picture, _ = enlarged(scene.frames[number])
         return {
             self.frame_number: number,
-            self.view.frame: gr.Image(value=picture, visible=True, label=frame_label(number)),
+            self.view.frame: gr.Image(value=picture, visible=True, label=self.view.frame_label(number)),
         }
 
     # ---- Wiring
 
-    def build(self, concurrency: int) -> gr.Blocks:
-        """Lays the page out and wires it.
-
-        Args:
-            concurrency (`int`): Answers that the model writes at once.
-
-        Returns:
-            `gr.Blocks`
-        """
+    def build(self) -> gr.Blocks:
+        """Lays the page out, wires it, and returns it."""
         with gr.Blocks(title="3D scene questions from RGB", delete_cache=(600, 3600)) as page:
             self.session, self.frame_number = gr.State(), gr.State(0)
             self.conversation = gr.State(Conversation())
             self.view = SceneLayout(self.model)
-            self._wire(concurrency)
-            SceneApi(self.model, self.uploads).build(self.view, concurrency)
+            self._wire()
+            SceneApi(self.model, self.uploads, self.answering, self.reading).build(self.view)
             page.load(None, js=NAMES_FOR_SCREEN_READERS)
         return page
 
-    def _wire(self, concurrency: int) -> None:
+    def _wire(self) -> None:
         view = self.view
         at_once = {"api_visibility": "private", "queue": False}
         answering = {
             "api_visibility": "private",
-            "concurrency_id": "answering",
-            "concurrency_limit": concurrency,
+            "concurrency_limit": None,  # `Turns` limits them
             "show_progress": "minimal",
             "show_progress_on": view.chat,
             "trigger_mode": "multiple",
@@ -299,11 +311,10 @@ class ScenePage:
         loaded = gr.on(
             [view.video.change, view.picture.upload, view.num_frames.change],
             self.load,
-            [view.video, view.picture, view.num_frames, self.session, self.conversation],
+            [view.video, view.picture, view.num_frames, self.session, self.conversation, view.tasks],
             [self.session, view.status, view.ideas, view.picture, *shown],
             api_visibility="private",
-            concurrency_id="reading",
-            concurrency_limit=4,
+            concurrency_limit=None,
             trigger_mode="always_last",
             show_progress="minimal",
             show_progress_on=view.chat,
@@ -317,8 +328,8 @@ class ScenePage:
         view.gallery.select(
             self.show_frame, [self.session, self.frame_number], [self.frame_number, view.frame], **at_once
         )
-        view.tasks.change(lambda task: gr.Textbox(placeholder=HINTS[task]), view.tasks, view.question, **at_once)
-        view.ideas.click(lambda idea: (idea[0], QUESTION), view.ideas, [view.question, view.tasks], **at_once)
+        view.tasks.change(self.choose_task, [view.tasks, self.session], [view.question, view.ideas], **at_once)
+        view.ideas.click(lambda idea: idea[0], view.ideas, view.question, **at_once)
         stopped = view.stop_button.click(self.stop, self.conversation, view.chat, **at_once)
         cleared = view.chat.clear(self.forget, [self.session, self.conversation, self.frame_number], drawn, **at_once)
         for event in (stopped, cleared, loaded):
@@ -355,7 +366,9 @@ def _figures(outcome: Outcome) -> str:
     return " · ".join(parts)
 
 
-def build_page(model: SceneModel, sessions: SceneSessions, uploads: str, *, concurrency: int) -> gr.Blocks:
+def build_page(
+    model: SceneModel, sessions: SceneSessions, uploads: str, *, concurrency: int, waiting: int, per_client: int
+) -> gr.Blocks:
     """The Space's page.
 
     Args:
@@ -363,8 +376,11 @@ def build_page(model: SceneModel, sessions: SceneSessions, uploads: str, *, conc
         sessions (`SceneSessions`): Where the visitors' scenes are kept.
         uploads (`str`): The folder that uploads lie in.
         concurrency (`int`): Answers that the model writes at once.
+        waiting (`int`): Requests that may wait for their turn, those to be answered and those to be read apart.
+        per_client (`int`): Requests that one client may have under way, of either.
 
     Returns:
         `gr.Blocks`: To be queued and launched.
     """
-    return ScenePage(model, sessions, uploads).build(concurrency)
+    answering, reading = (Turns(at_once, waiting, per_client) for at_once in (concurrency, READ_AT_ONCE))
+    return ScenePage(model, sessions, uploads, answering, reading).build()

@@ -11,9 +11,12 @@ import numpy as np
 import plotly.graph_objects as go
 from answer_pictures import draw_in_space, draw_place, draw_point
 from answer_places import Place, intrinsics_of, lifted, place_of
+from answer_text import said
 from field_of_view import known_field_of_view
 from PIL import Image
+from question_text import is_empty, named_thing
 from scene_model import ModelError, Report, Scene, SceneModel
+from scene_words import in_words
 from video_reader import VideoError, read_video
 
 
@@ -97,9 +100,10 @@ def ask(model: SceneModel, scene: Scene, question: str, *, remember: bool, max_n
     max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     yield Outcome("", [])
     for report in _reports(model.answer(scene, question, history=remember, max_new_tokens=max_new_tokens)):
-        yield Outcome(report.text, [report])
-    scene.turns = [*scene.turns, question, report.text][-REMEMBERED_TURNS:]
-    yield Outcome(report.text or "(The model gave an empty answer.)", [report])
+        yield Outcome(said(report.text, is_whole=False).shown(), [report])
+    answer = said(report.text, is_whole=True)
+    scene.turns = [*scene.turns, question, answer.answer][-REMEMBERED_TURNS:]
+    yield Outcome(answer.whole(), [report])
 
 
 def ask_distance(
@@ -138,10 +142,10 @@ def ask_distance(
     intrinsics = checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
     yield Outcome("", [], draw_point(frame, pixel, ""), frame_number=frame_number)
     for report in _reports(model.distance(frame, pixel, intrinsics, max_new_tokens=max_new_tokens)):
-        yield Outcome(report.text, [report])
+        yield Outcome(said(report.text, is_whole=False).shown(), [report])
     metres = model.processor.parse_depth_answer(report.text)
     if metres is None:
-        text = f"The model's answer holds no distance: {report.text}"
+        text = f"The model's answer holds no distance: {said(report.text, is_whole=True).whole()}"
         yield Outcome(text, [report], draw_point(frame, pixel, "?"), frame_number=frame_number)
         return
     picture = draw_point(frame, pixel, f"{metres:.2f} m")
@@ -173,20 +177,27 @@ def ask_place(
     Raises:
         RequestError: Nothing to look for, a bad camera, or a model that does not answer.
     """
-    thing = _checked_question(thing)
+    thing = named_thing(_checked_question(thing))
+    if is_empty(thing):
+        raise RequestError("There is nothing to look for: name a thing.")
+    if not model.usage.where_questions:
+        raise RequestError("This model was not trained on where things are. Ask in words instead.")
     max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     frame = scene.frames[0]
     field_of_view_degrees = known_field_of_view(model, scene, field_of_view_degrees, focal_pixels)
     intrinsics = checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
     yield Outcome("", [])
     reports: list[Report] = []
+    answers: list[str] = []
     for template in model.usage.where_questions:
         question = template.replace("{{", "{").replace("}}", "}").replace("{object}", thing)
         for report in _reports(model.answer(scene, question, history=False, max_new_tokens=max_new_tokens)):
-            yield Outcome("; ".join([*(done.text for done in reports), report.text]), [*reports, report])
+            growing = said(report.text, is_whole=False).shown()
+            yield Outcome("; ".join(filter(None, [*answers, growing])), [*reports, report])
         reports.append(report)
-    text = "; ".join(report.text for report in reports)
-    place = place_of([report.text for report in reports], frame.size)
+        answers.append(said(report.text, is_whole=True).answer)
+    text = "; ".join(filter(None, answers)) or said(reports[0].text, is_whole=True).whole()
+    place = place_of(answers, frame.size)
     if place is None:
         yield Outcome(f"The model's answer holds no place that can be drawn: {text}", reports)
         return
@@ -209,7 +220,7 @@ def ask_place(
         return
     tangents = (frame.width / 2 / intrinsics[0, 0], frame.height / 2 / intrinsics[1, 1])
     figure = draw_in_space(place, thing, tangents)
-    yield Outcome(f"{_in_words(place.centre_metres)} of the first camera.", reports, picture, figure, metres, place)
+    yield Outcome(f"{in_words(place.centre_metres)} of the first camera.", reports, picture, figure, metres, place)
 
 
 def checked_intrinsics(scene: Scene, field_of_view_degrees: float, focal_pixels: float | None) -> np.ndarray:
@@ -244,16 +255,9 @@ def _reports(reports: Iterator[Report]) -> Iterator[Report]:
         raise RequestError(str(error)) from error
 
 
-def _in_words(centre_metres: tuple[float, float, float]) -> str:
-    x, y, z = (round(metres, 1) for metres in centre_metres)
-    sideways = f"{abs(x):.1f} m to the {'right' if x > 0 else 'left'}" if x else ""
-    height = f"{abs(y):.1f} m {'down' if y > 0 else 'up'}" if y else ""
-    return ", ".join(filter(None, (sideways, height, f"{z:.1f} m ahead")))
-
-
 def _checked_question(text: str | None) -> str:
     text = " ".join((text or "").split())
-    if not text:
+    if is_empty(text):
         raise RequestError("There is no question: write one.")
     if len(text) > MAX_QUESTION_CHARACTERS:
         raise RequestError(f"This question has {len(text)} characters; the limit is {MAX_QUESTION_CHARACTERS}.")

@@ -1,79 +1,26 @@
 """The Space's page without a browser: what comes of requests that fail, are stopped, or meet another video."""
 
-from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from collections.abc import Iterator
 
 import gradio as gr
 import numpy as np
 import pytest
 from answer_places import Place
-from PIL import Image
 from scene_api import SceneApi
 from scene_conversation import Conversation
-from scene_layout import DESCRIBE, DISTANCE, PLACE, QUESTION, bounded
-from scene_model import ModelError, Report, Scene, Usage
-from scene_page import ScenePage
+from scene_layout import bounded
+from scene_model import ModelError, Report
 from scene_questions import Outcome, RequestError, ask, ask_distance, ask_place, checked_intrinsics
-from scene_sessions import SceneSessions
+from scene_turns import Turns
+from scene_words import DESCRIBE, DISTANCE, PLACE, QUESTION
+from words_model import WordsModel, clicked, page_of, scene_of, sent, texts
 
 
 CAMERA = {"field_of_view_degrees": 60.0, "focal_pixels": None, "max_new_tokens": 8}
 
 
-class WordsModel:
-    """Answers every question with the same pieces of text, and every point with 2 metres.
-
-    Args:
-        pieces (`tuple[str, ...]`): How the answer grows.
-        begin (`Callable`): Called before the first piece, of distances too.
-    """
-
-    model_id = "user/words"
-    usage = Usage(tasks=("questions", "depth"), num_frames=2)
-    processor = SimpleNamespace(parse_depth_answer=lambda text: float(text) if text else None)
-
-    def __init__(self, pieces: tuple[str, ...] = ("It is", "It is red."), begin: Callable = lambda: None):
-        self.pieces = pieces
-        self.begin = begin
-
-    def answer(self, scene: Scene, question: str, **_: object) -> Iterator[Report]:
-        self.begin()
-        for text in self.pieces:
-            yield Report(prompt=question, text=text)
-
-    def distance(self, frame: Image.Image, pixel: tuple, intrinsics: np.ndarray, **_: object) -> Iterator[Report]:
-        self.begin()
-        yield Report(prompt=f"{pixel}", text="2")
-
-
 def fail() -> None:
     raise RuntimeError("CUDA out of memory in /home/me/model.py")
-
-
-def scene_of(size: tuple[int, int] = (64, 48), video_size: tuple[int, int] | None = None) -> Scene:
-    return Scene([Image.new("RGB", size, (90, 90, 90)) for _ in range(2)], video_size=video_size)
-
-
-def page_of(model: WordsModel) -> ScenePage:
-    page = ScenePage(model, SceneSessions(4, 60), "uploads")
-    page.build(1)
-    return page
-
-
-def sent(page: ScenePage, key: str | None, talk: Conversation, text: str, task: str = QUESTION) -> Iterator[dict]:
-    page.send(key, talk, 0, text, task, False, 8, 60.0, None)
-    return page.answer(talk)
-
-
-def clicked(
-    page: ScenePage, key: str | None, talk: Conversation, at: tuple[int, int], frame: int = 0
-) -> Iterator[dict]:
-    page.click(key, talk, frame, 8, 60.0, None, SimpleNamespace(index=at))
-    return page.answer(talk)
-
-
-def texts(talk: Conversation) -> list[str]:
-    return [message["content"] for message in talk.shown()]
 
 
 # ---- What goes wrong
@@ -336,7 +283,8 @@ def test_pixels_are_those_of_the_video():
 
 def test_boxes_of_the_endpoint_are_in_pixels_of_the_video(monkeypatch):
     monkeypatch.setattr("scene_api.open_scene", lambda *_: (scene_of((1280, 720), (1920, 1080)), "about"))
-    found = SceneApi(WordsModel(("[100, 100, 500, 1000]",)), "uploads").locate("video.mp4", "chair", 2, 60, None, 8)
+    api = SceneApi(WordsModel(("[100, 100, 500, 1000]",)), "uploads", Turns(1), Turns(1))
+    *_, found = api.locate("video.mp4", "chair", 2, 60, None, 8)
     assert found["box"] == pytest.approx([192, 108, 960, 1080])
     assert found["centre_metres"][2] == 2
 

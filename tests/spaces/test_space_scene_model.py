@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 import torch
 from answer_places import intrinsics_of
-from scene_model import ModelError, Scene, SceneModel, Usage, _End
+from answer_stream import End, silent_tokens
+from answer_text import said
+from model_run import Usage
+from scene_model import ModelError, Scene, SceneModel
 from tiny_checkpoints import FAMILIES, random_frames
 from transformers import StoppingCriteriaList, TextIteratorStreamer
 from waiting import LIMIT_SECONDS
@@ -105,13 +108,14 @@ def test_a_visitor_who_leaves_ends_the_answer(folder, monkeypatch):
     monkeypatch.setattr(StoppingCriteriaList, "__call__", held)
     others = set(threading.enumerate())
     answer = space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=50)
-    next(answer)
+    while not next(answer).text:
+        pass  # no word yet
     (writing,) = set(threading.enumerate()) - others
     answer.close()
     gone.set()
     writing.join(LIMIT_SECONDS)
     assert not writing.is_alive()
-    assert tokens.count("more") == 1, "it wrote on for nobody"
+    assert tokens.count("more") <= 1, "it wrote on for nobody"
 
 
 def test_an_error_of_the_model_reaches_the_caller(folder, monkeypatch):
@@ -125,19 +129,102 @@ def test_an_error_of_the_model_reaches_the_caller(folder, monkeypatch):
         last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=4))
 
 
+def test_a_stopped_answer_gives_way_while_the_model_is_within_a_step(folder, monkeypatch):
+    """Before its first word, as in a long prompt on a CPU: whoever waits is not held, and the work ends at the next layer."""
+    space = SceneModel(str(folder))
+    gone, layers, work = threading.Event(), [], space._end_if_unwanted
+
+    def held(*args):
+        if threading.current_thread() is not threading.main_thread():
+            layers.append(args)
+            assert gone.wait(LIMIT_SECONDS)
+        work(*args)
+
+    (layer, *_) = [layer for layer in space.model.vlm.get_decoder().modules() if layer._forward_pre_hooks]
+    layer.register_forward_pre_hook(held, prepend=True)
+    monkeypatch.setattr("scene_model.BEAT_SECONDS", 0.05)
+    others = set(threading.enumerate())
+    answer = space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=5)
+    assert next(answer).text == "", "no word yet"
+    (writing,) = set(threading.enumerate()) - others
+    answer.close()
+    gone.set()
+    writing.join(LIMIT_SECONDS)
+    assert not writing.is_alive()
+    assert len(layers) == 1, "it went on for nobody"
+
+
+def test_visitors_text_is_no_control_token(folder):
+    space = SceneModel(str(folder))
+    special = [token for token in space.processor.tokenizer.all_special_tokens if len(token) > 1]
+    hostile = " ".join(["how far is it?", *special])
+    report = last(space.answer(Scene(random_frames(2)), hostile, history=False, max_new_tokens=2))
+    plain = last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=2))
+    assert report.vision_tokens == plain.vision_tokens
+    assert all(report.prompt.count(token) == plain.prompt.count(token) for token in special)
+
+
+@pytest.mark.parametrize("part", ["processor", "encoder", "model"])
+def test_what_the_model_cannot_take_is_a_sentence(folder, monkeypatch, caplog, part):
+    space = SceneModel(str(folder))
+
+    def fail(*args, **kwargs):
+        raise ValueError("Image features and image tokens do not match, tokens: 16, features: 64")
+
+    place, name = {
+        "processor": (space.processor, "question_inputs"),
+        "encoder": (space.model, "encode_vision"),
+        "model": (space.model, "generate"),
+    }[part]
+    monkeypatch.setattr(place, name, fail)
+    with pytest.raises(ModelError, match="cannot be asked this about these frames") as raised:
+        last(space.answer(Scene(random_frames(2)), "how far is it?", history=False, max_new_tokens=2))
+    assert "tokens" not in str(raised.value)
+    assert "do not match" in caplog.text, "whoever runs the Space is told why"
+
+
+def test_tags_that_are_special_tokens_are_not_lost(folder, monkeypatch):
+    """A thought whose tags are left out would be read as the answer."""
+    space = SceneModel(str(folder))
+    tokenizer = space.processor.tokenizer
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<think>", "</think>"]})
+    (opening, closing), (word, end) = (
+        tokenizer.convert_tokens_to_ids(["<think>", "</think>"]),
+        (5, tokenizer.eos_token_id),
+    )
+    space._silent = silent_tokens(tokenizer)
+    written = [opening, word, closing, word, end]
+
+    def generate(input_ids, streamer, **_):
+        streamer.put(input_ids)
+        for token in written:
+            streamer.put(torch.tensor([token]))
+        streamer.end()
+        return torch.cat([input_ids, torch.tensor([written])], 1)
+
+    monkeypatch.setattr(space.model, "generate", generate)
+    reports = [
+        report.text for report in space.answer(Scene(random_frames(2)), "how?", history=False, max_new_tokens=9)
+    ]
+    found = said(reports[-1], is_whole=True)
+    assert found.thought == found.answer == tokenizer.decode([word]).strip() != ""
+    assert tokenizer.eos_token not in reports[-1]
+
+
 class Clock:
     """The Space's clock, which stands still unless the test moves it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.seconds = 1000.0
         moved = SimpleNamespace(monotonic=lambda: self.seconds, perf_counter=lambda: self.seconds)
-        monkeypatch.setattr("scene_model.time", moved)
+        for module in ("scene_model", "answer_stream"):
+            monkeypatch.setattr(f"{module}.time", moved)
 
 
 def test_a_long_prompt_does_not_shorten_the_answer(monkeypatch):
     """Seconds are counted from the first token on: before it, a large model on a CPU reads the prompt for minutes."""
     clock = Clock(monkeypatch)
-    end = _End(20)
+    end = End(20)
     scores = torch.zeros(1, 3)
     clock.seconds += 30
     assert not end(torch.zeros(1, 4), scores)
@@ -193,6 +280,13 @@ def test_how_it_wants_to_be_asked_is_read_from_the_run(folder, tmp_path):
     assert usage.canvas_size == (64, 96)
     assert usage.examples == ("a?",)
     assert SceneModel(str(folder)).usage.num_frames == 8, "the defaults"
+
+
+def test_a_model_that_must_be_given_depth_is_refused_before_it_is_loaded(folder):
+    (folder / "training_run.json").write_text(json.dumps({"usage": {"geometry_inputs": "depth+pose"}}))
+    with pytest.raises(ModelError, match="must be given depth and camera poses"):
+        SceneModel(str(folder))
+    (folder / "training_run.json").unlink()
 
 
 def test_a_distance_it_was_not_trained_on_is_refused(folder):

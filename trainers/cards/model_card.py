@@ -61,6 +61,18 @@ def model_card(
         raise ValueError(f"training_run.json is not what a trainer writes ({error}): save the model again.") from error
 
 
+def was_supervised(run: dict[str, Any]) -> bool:
+    """Whether 3D geometry supervised a model, in its run or an earlier one.
+
+    Args:
+        run (`dict`): What `training_run.json` holds.
+
+    Returns:
+        `bool`
+    """
+    return any(_is_supervised(each) for each in (run, *run["earlier"]))
+
+
 def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluation], licence: str | None) -> str:
     name = repo_id.split("/")[-1]
     base = run["base_model"]
@@ -83,7 +95,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
     base_name = in_markdown(base["name"])
     written_tasks = [task for task in usage["tasks"] if task in TASKS]
     runs = [run, *run["earlier"]]
-    ever_supervised = any(_is_supervised(each) for each in runs)
+    ever_supervised = was_supervised(run)
     trained_tasks = {*usage["tasks"], *(part["task"] for each in runs for part in each["data"])}
     ever_written = [task for task in TASKS if task in trained_tasks]
     recipe = yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip()
@@ -95,6 +107,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         base=f"[{base_name}](https://huggingface.co/{base['name']})" if base["on_hub"] else base_name,
         base_id=json.dumps(base["name"], ensure_ascii=False),
         base_is_elsewhere=not base["on_hub"] and "/" not in str(run["recipe"].get("model_name_or_path")),
+        base_made_by=run.get("base_made_by"),  # older files do not say
         steps=run["steps"],
         samples_per_step=run["samples_per_step"],
         earlier=[_cells(before) for before in run["earlier"]],
