@@ -20,6 +20,7 @@ PIPELINE = "image-text-to-text"  # what `transformers.pipeline` runs; the Hub fi
 TASKS = ("depth", "correspondence", "pose", "objects")  # whose questions VLM3 worded
 DEFAULT_QUESTION = "How far is the chair?"
 LOCAL_PATH = re.compile(r"(?<!name_or)_(path|file|folder|dir|root): (?!null)")
+VID_LLM, DISTILLATION = "vid_llm", "distillation"  # architecture, and tag of its first stage
 HEADS = {  # by how the names of their losses begin
     "depth, by a verifier": "a depth verifier",
     "cross-view consistency": "a depth verifier",
@@ -73,7 +74,8 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
     base_name = in_markdown(base["name"])
     written_tasks = [task for task in usage["tasks"] if task in TASKS]
     runs = [run, *run["earlier"]]
-    ever_supervised = any(len(each["losses"]) > 1 for each in runs)
+    reconstructs = run.get("model", {}).get("architecture") == VID_LLM
+    ever_supervised = not reconstructs and any(len(each["losses"]) > 1 for each in runs)
     trained_tasks = {*usage["tasks"], *(part["task"] for each in runs for part in each["data"])}
     ever_written = [task for task in TASKS if task in trained_tasks]
     recipe = yaml.safe_dump(run["recipe"], sort_keys=False, width=100).strip()
@@ -84,12 +86,14 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         where=json.dumps(repo_id, ensure_ascii=False),
         base=f"[{base_name}](https://huggingface.co/{base['name']})" if base["on_hub"] else base_name,
         base_id=json.dumps(base["name"], ensure_ascii=False),
-        base_is_elsewhere=not base["on_hub"] and "/" not in str(run["recipe"].get("model_name_or_path")),
+        base_is_elsewhere=_base_is_elsewhere(run, reconstructs),
+        reconstructs=reconstructs,
+        trained_by=_trained_by(run, reconstructs),
         steps=run["steps"],
         samples_per_step=run["samples_per_step"],
         earlier=[_cells(before) for before in run["earlier"]],
         model=_model(run.get("model", {})),
-        supervised=len(run["losses"]) > 1,
+        supervised=not reconstructs and len(run["losses"]) > 1,
         ever_supervised=ever_supervised,
         ever_written=ever_written,
         heads=_heads([loss for each in runs for loss in each["losses"]]),
@@ -116,7 +120,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
             for each in evaluations
         ],
         licence_text=in_markdown(licence_text),
-        citation=_citation(ever_supervised, ever_written),
+        citation=_citation(ever_supervised, ever_written, reconstructs),
     )
     return str(card).rstrip() + "\n"
 
@@ -149,10 +153,26 @@ def _dataset(part: dict[str, Any], *, linked: bool = True) -> str:
     return f"{in_markdown(dataset['kind'])}: {name}"
 
 
-def _citation(supervised: bool, written_tasks: Sequence[str]) -> str:
+def _base_is_elsewhere(run: dict[str, Any], reconstructs: bool) -> bool:
+    """Whether the recipe does not say where the base is; a new Vid-LLM has none, but an encoder and a language model."""
+    named = run["recipe"].get("model_name_or_path")
+    if run["base_model"]["on_hub"] or (reconstructs and named is None):
+        return False
+    return "/" not in str(named)
+
+
+def _trained_by(run: dict[str, Any], reconstructs: bool) -> str:
+    """The command that repeats a run."""
+    if not reconstructs:
+        return "sft"
+    return "distill" if DISTILLATION in run["tags"] else "joint"
+
+
+def _citation(supervised: bool, written_tasks: Sequence[str], reconstructs: bool) -> str:
     """BibTeX of the software and of the papers of the method that was used."""
     depth = ["cai2025depthlm"] if "depth" in written_tasks else []
-    wanted = ["igep", *(["zhang2026ide"] if supervised else []), *(["cai2026vlm3"] if written_tasks else []), *depth]
+    method = ["chen2026vidllm"] if reconstructs else ["zhang2026ide"] if supervised else []
+    wanted = ["igep", *method, *(["cai2026vlm3"] if written_tasks else []), *depth]
     entries = re.split(r"^(?=@)", (CARD_TEMPLATES / "citation.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return "".join(entry for entry in entries if entry[entry.find("{") + 1 : entry.find(",")] in wanted).strip()
 

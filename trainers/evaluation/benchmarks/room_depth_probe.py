@@ -15,7 +15,7 @@ from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptio
 from igep.trainers.evaluation.benchmarks.rooms import HELD_OUT_SEED, INPUTS, NUM_FRAMES, held_out_rooms
 from igep.trainers.evaluation.depth_probe import DepthProbe, fit_depth_probe, score_depth_probe, token_depth
 from igep.trainers.evaluation.geometry_picture import draw_geometry
-from igep.trainers.evaluation.load_vlm import is_igep
+from igep.trainers.evaluation.load_vlm import is_igep, is_vid_llm
 from igep.trainers.loop.training_heads_file import load_heads
 from igep.trainers.metrics.figure import R2, SHARE, Figure
 from igep.trainers.supervision.geometry_losses import igep_objective
@@ -35,7 +35,8 @@ class RoomDepthProbe(ModelMeasurement):
         self, model: PreTrainedModel, processor: IGEPProcessor, options: BenchmarkOptions
     ) -> tuple[dict[str, Figure], dict[str, Any]]:
         if not is_igep(model.config):
-            raise ValueError("depth_probe reads the encoder of a model that igep saved, and this is a plain VLM.")
+            kind = "a Vid-LLM, whose depth `reconstruction` scores" if is_vid_llm(model.config) else "a plain VLM"
+            raise ValueError(f"depth_probe reads the encoder that `igep sft` trained, and this is {kind}.")
         rooms = held_out_rooms(options.held_out_rooms)
         fit_rooms = held_out_rooms(options.held_out_rooms, 1, seed=PROBE_FIT_SEED)
         fit_tokens = encoder_tokens(model, processor, fit_rooms)
