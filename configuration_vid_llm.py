@@ -54,7 +54,7 @@ class VidLLMConfig(PreTrainedConfig):
             Silent: `"attention"` = every token adds what it reads in the bridge, as the figure's arrows go both ways;
             `"gated_attention"` = times a factor that begins at 0.
         geometry_blocks (`int`, *optional*, defaults to `8`):
-            Pairs of frame-wise and global attention. Silent (N): 8, a third of VGGT's, because the encoder is trained as well.
+            Pairs of frame-wise and global attention. Silent (N): 8, where VGGT has 24.
         geometry_heads (`int`, *optional*):
             Heads of each. Silent: 64 channels each.
         geometry_expansion (`int`, *optional*, defaults to `4`):

@@ -51,7 +51,7 @@ PARTS = {  # of the names of parameters, the more special first
     ".vision.": "vision",
     ".adapter.": "adapter",
     ".language_input.": "language_projection",
-    ".language_model.": "language",
+    ".causal_lm.": "language",
 }
 
 
@@ -130,7 +130,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             value = config.get_text_config().to_dict().get(field)
             if value is not None:
                 raise ValueError(
-                    f"{type(self.model.language_model).__name__} changes its logits ({field}={value}), which the loss at "
+                    f"{type(self.model.causal_lm).__name__} changes its logits ({field}={value}), which the loss at "
                     "supervised positions does not do: use another language model."
                 )
         self.post_init()
@@ -171,6 +171,8 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         language = _part("language", language, AutoModelForCausalLM, dtype)
         if language.get_output_embeddings() is None:
             raise ValueError(f"{type(language).__name__} has no language head: give an AutoModelForCausalLM.")
+        for part in (vision, language):
+            part.config.dtype = part.dtype  # a part that was built, and not loaded, does not say
         config = VidLLMConfig(vision_config=vision.config, text_config=language.config, **config_fields)
         model = cls(config, vision=vision, language=language)
         model.generation_config = language.generation_config
@@ -209,7 +211,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         )
         known = processor.tokenizer
         if len(known) > self.get_input_embeddings().num_embeddings:
-            self.model.language_model.resize_token_embeddings(len(known))
+            self.model.causal_lm.resize_token_embeddings(len(known))
         self.config.image_token_id = known.convert_tokens_to_ids(IMAGE_TOKEN)
         self.config.video_token_id = known.convert_tokens_to_ids(VIDEO_TOKEN)
         return processor
@@ -409,7 +411,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             What the language model's `generate` returns, the prompt included; with `output_reconstruction` a
             `VidLLMGeneration`.
         """
-        language = self.model.language_model
+        language = self.model.causal_lm
         language.generation_config = self.generation_config
         input_ids = kwargs.pop("input_ids", inputs)
         names = ("pixel_values", "pixel_values_videos", "frame_mask", "mm_encoder_outputs")
@@ -433,11 +435,11 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
 
     def get_output_embeddings(self) -> nn.Module:
         """The language model's own."""
-        return self.model.language_model.get_output_embeddings()
+        return self.model.causal_lm.get_output_embeddings()
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         """The language model's own."""
-        self.model.language_model.set_output_embeddings(new_embeddings)
+        self.model.causal_lm.set_output_embeddings(new_embeddings)
 
     def part_of_parameter(self, name: str) -> str:
         """Says which part of the model a parameter belongs to.

@@ -59,6 +59,7 @@ class ReconstructionBranch(nn.Module):
 
     def __init__(self, config: VidLLMConfig):
         super().__init__()
+        self.gradient_checkpointing = False
         channels = config.stream_channels
         self.scale_options = {"frames": config.scale_frames, "seed": config.scale_seed, "trim": config.scale_trim}
         self.geometry_branch = GeometryBranch(
@@ -108,13 +109,13 @@ class ReconstructionBranch(nn.Module):
         with torch.autocast(geometry_tokens.device.type, enabled=False):
             dtype = self.camera_head.norm.weight.dtype
             encodings = self.camera_head(camera_tokens.to(dtype), frame_mask).float()
-            raw = _decoded(self.depth_decoder, [value.to(dtype) for value in maps], image_size).float()
+            raw = self._decoded(self.depth_decoder, [value.to(dtype) for value in maps], image_size).float()
             exponentials = (LARGEST_LOG * (raw / LARGEST_LOG).tanh()).exp().unflatten(0, (batch, frames))
             relative, confidence = torch.where(frame_mask[..., None, None, None], exponentials, 0.0).unbind(2)
             metric, scale = None, relative.new_ones(batch)
             if self.metric_depth is not None:
                 tapped = [value.flatten(0, 1).movedim(-1, 1).to(dtype) for value in encoder_maps]
-                metric = _decoded(self.metric_depth, tapped, image_size).float().unflatten(0, (batch, frames))
+                metric = self._decoded(self.metric_depth, tapped, image_size).float().unflatten(0, (batch, frames))
                 metric = torch.where(frame_mask[..., None, None], metric, 0.0)
                 scale = scene_scale(relative, metric, 1 + confidence, frame_mask, **self.scale_options)
             cameras = encodings[-1]
@@ -134,8 +135,11 @@ class ReconstructionBranch(nn.Module):
                 camera_encodings=encodings,
             )
 
-
-def _decoded(decoder: nn.Module, maps: list[Tensor], image_size: tuple[int, int]) -> Tensor:
-    """Decodes some frames after the other: maps as large as frames take memory."""
-    chunks = zip(*(value.split(FRAMES_AT_ONCE) for value in maps), strict=True)
-    return torch.cat([decoder(list(chunk), image_size) for chunk in chunks])
+    def _decoded(self, decoder: nn.Module, maps: list[Tensor], image_size: tuple[int, int]) -> Tensor:
+        """Decodes some frames after the other: maps as large as frames take memory, also for the backward pass."""
+        chunks = [list(chunk) for chunk in zip(*(value.split(FRAMES_AT_ONCE) for value in maps), strict=True)]
+        if self.gradient_checkpointing and self.training:
+            decoded = [self._gradient_checkpointing_func(decoder.__call__, chunk, image_size) for chunk in chunks]
+        else:
+            decoded = [decoder(chunk, image_size) for chunk in chunks]
+        return torch.cat(decoded)

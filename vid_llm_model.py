@@ -73,8 +73,9 @@ class VidLLMModel(VidLLMPreTrainedModel):
     ):
         super().__init__(config)
         self.vision = AutoModel.from_config(config.vision_config) if vision is None else vision
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config) if language is None else language
-        config.text_config = self.language_model.config
+        # Not `language_model`: transformers 5.24 renames weights of that name when it loads, and others when it saves.
+        self.causal_lm = AutoModelForCausalLM.from_config(config.text_config) if language is None else language
+        config.text_config = self.causal_lm.config
         channels, language_channels = config.stream_channels, config.get_text_config().hidden_size
         self.adapter = CrossTaskAdapter(
             config.vision_config.hidden_size,
@@ -92,11 +93,11 @@ class VidLLMModel(VidLLMPreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         """The language model's own."""
-        return self.language_model.get_input_embeddings()
+        return self.causal_lm.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """The language model's own."""
-        self.language_model.set_input_embeddings(value)
+        self.causal_lm.set_input_embeddings(value)
 
     def encode_streams(
         self, pixel_values_videos: Tensor, frame_mask: Tensor | None = None
@@ -261,7 +262,7 @@ class VidLLMModel(VidLLMPreTrainedModel):
     def read(self, inputs_embeds: Tensor, attention_mask: Tensor | None, **language_kwargs) -> ModelOutput:
         """Runs the language model without its head."""
         names = [name for name in ("cache", "past_key_values") if name in language_kwargs]
-        given = {cache_argument(self.language_model): language_kwargs.pop(name) for name in names}
-        return self.language_model.base_model(
+        given = {cache_argument(self.causal_lm): language_kwargs.pop(name) for name in names}
+        return self.causal_lm.base_model(
             inputs_embeds=inputs_embeds, attention_mask=attention_mask, return_dict=True, **given, **language_kwargs
         )

@@ -14,7 +14,12 @@ def test_queries_start_far_from_each_other_whatever_the_order_of_the_patches():
     assert sorted((chosen % 3).tolist()) == [0, 1, 2]
     order = torch.randperm(15, generator=torch.Generator().manual_seed(1))
     assert torch.equal(points[order][farthest_points(points[order], 3)], points[chosen])
-    assert sorted(farthest_points(torch.zeros(4, 3), 9).tolist()) == [0, 1, 2, 3]  # all in one place, and fewer than asked
+    assert sorted(farthest_points(torch.zeros(4, 3), 9).tolist()) == [
+        0,
+        1,
+        2,
+        3,
+    ]  # all in one place, and fewer than asked
 
 
 def test_near_queries_are_read_more_and_the_location_token_is_near_to_all():

@@ -35,7 +35,9 @@ def test_every_step_is_trained_by_itself(step):
     steps = module(tokens, torch.ones(1, 2, dtype=torch.bool))
     (own,) = torch.autograd.grad(steps[step].sum(), tokens)
     state = {}
-    module.pose_embedding.register_forward_hook(lambda _, inputs, __: state.setdefault("detached", []).append(inputs[0]))
+    module.pose_embedding.register_forward_hook(
+        lambda _, inputs, __: state.setdefault("detached", []).append(inputs[0])
+    )
     module(tokens, torch.ones(1, 2, dtype=torch.bool))
     assert not any(pose.requires_grad for pose in state["detached"])
     assert own.abs().sum() > 0

@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny_checkpoints import FAMILIES, random_frames, save_checkpoint
+from tiny_vid_llm import build_vid_llm
 from transformers import AutoModelForImageTextToText
 
 from igep.modeling_igep import IGEPForConditionalGeneration
@@ -66,6 +67,31 @@ assert AutoConfig.from_pretrained("model", trust_remote_code=True).model_type ==
 model.save_pretrained("again")
 processor.save_pretrained("again")
 assert not [name for name in sys.modules if name.split(".")[0] == "igep"]
+"""
+
+LOAD_VID_LLM = """
+for auto_class in (AutoModel, AutoModelForImageTextToText):
+    model, info = auto_class.from_pretrained("model", trust_remote_code=True, output_loading_info=True)
+    assert type(model).__name__ == "VidLLMForConditionalGeneration"
+    assert not info["missing_keys"] and not info["unexpected_keys"], info
+    processor = AutoProcessor.from_pretrained("model", trust_remote_code=True)
+    assert type(processor).__name__ == "IGEPProcessor"
+    inputs = processor.question_inputs(frames, "How far is the chair?")
+    check(model, inputs)
+    found = model.generate(**inputs, max_new_tokens=2, do_sample=False, output_reconstruction=True).reconstruction
+    for name in ("depth_metres", "world_from_camera", "intrinsics", "points_world", "depth_confidence"):
+        assert torch.equal(found[name], expected[name]), name
+assert AutoConfig.from_pretrained("model", trust_remote_code=True).model_type == "vid_llm"
+model.save_pretrained("again")
+processor.save_pretrained("again")
+assert not [name for name in sys.modules if name.split(".")[0] == "igep"]
+from transformers import pipeline
+pipe = pipeline("image-text-to-text", model="model", trust_remote_code=True)
+chat = [{"role": "user", "content": [{"type": "image", "image": f} for f in frames] + [{"type": "text", "text": "Near?"}]}]
+(answer,) = pipe(text=chat, return_full_text=False, generate_kwargs={"max_new_tokens": 6, "do_sample": False})
+inputs = processor.question_inputs(frames, "Near?", frames_as="images")
+tokens = model.generate(**inputs, max_new_tokens=6, do_sample=False)[0, inputs["input_ids"].shape[1]:]
+assert answer["generated_text"] == processor.decode(tokens, skip_special_tokens=True)
 """
 
 LOAD_PLAIN = """
@@ -144,6 +170,30 @@ def test_a_trained_model_is_its_base_in_a_process_without_igep(family, tied, tmp
         == load_file(base_folder / "model.safetensors").keys()
     )
     run_isolated(tmp_path, LOAD_PLAIN)
+
+
+@pytest.mark.slow
+def test_a_vid_llm_reconstructs_and_answers_in_a_process_without_igep(tmp_path):
+    model, processor = build_vid_llm(ground_head=True, box_decoder=True)
+    frames = random_frames(3)
+    inputs = processor.question_inputs(frames, "How far is the chair?")
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    with torch.no_grad():
+        expected = {"logits": model(**inputs).logits}
+    expected["generated"] = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    found = model.reconstruct(inputs["pixel_values_videos"])
+    save_file(
+        expected | {name: value.contiguous() for name, value in found.items()}, tmp_path / "expected.safetensors"
+    )
+    for index, frame in enumerate(frames):
+        frame.save(tmp_path / f"frame_{index}.png")
+    saved = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert set(saved["auto_map"]) == {"AutoConfig", "AutoModel", "AutoModelForImageTextToText", "AutoProcessor"}
+    assert not list((tmp_path / "model").glob("*.bin"))
+    run_isolated(tmp_path, LOAD_VID_LLM)
+    for file in (tmp_path / "model").iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 @pytest.mark.parametrize("family", FAMILIES)

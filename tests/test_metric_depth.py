@@ -37,7 +37,7 @@ def test_centres_are_in_order_and_evenly_spaced_in_log_depth_at_first():
     torch.nn.init.normal_(bins.widths.weight, std=3)
     centres = bins.centres()
     assert (centres.diff() > 0).all()
-    assert 0.1 < centres[0]
+    assert centres[0] > 0.1
     assert centres[-1] < 20
 
 

@@ -110,7 +110,9 @@ def test_padding_frames_change_nothing(model, processor):
     ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=256)
     logits = model(ids, (ids != 256).long(), pixels, mask).logits
     for row, (text, own) in enumerate(zip(texts, (long, short), strict=True)):
-        torch.testing.assert_close(logits[row, : len(text)], model(text[None], pixel_values_videos=own).logits[0], rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(
+            logits[row, : len(text)], model(text[None], pixel_values_videos=own).logits[0], rtol=1e-3, atol=1e-3
+        )
 
 
 def test_visual_tokens_stand_where_the_text_has_their_places(model, processor):
@@ -213,7 +215,14 @@ def test_language_trains_nothing_of_the_reconstruction_and_all_of_what_it_reads(
                 parameter.fill_(0.5)
     found = gradients(model, model(**supervised(processor)).loss)
     parts = {name: model.part_of_parameter(name) for name in found}
-    assert set(parts.values()) == {"vision", "adapter", "reconstruction", "metric_depth", "language_projection", "language"}
+    assert set(parts.values()) == {
+        "vision",
+        "adapter",
+        "reconstruction",
+        "metric_depth",
+        "language_projection",
+        "language",
+    }
     for name, gradient in found.items():
         geometric = parts[name] in ("reconstruction", "metric_depth")
         zero = geometric or any(part in name for part in UNTOUCHED_BY_LANGUAGE) or name.endswith(".query.bias")
@@ -234,7 +243,9 @@ def test_reconstruction_trains_its_branch_the_adapter_and_the_encoder_and_no_lan
         part = model.part_of_parameter(name)
         if part in ("language", "language_projection") or "write_language" in name:
             assert gradient == 0, name
-        elif part in ("reconstruction", "metric_depth", "adapter") and not name.endswith(("query.bias", "key_norm.bias")):
+        elif part in ("reconstruction", "metric_depth", "adapter") and not name.endswith(
+            ("query.bias", "key_norm.bias")
+        ):
             assert gradient > 0, name
 
 
@@ -285,7 +296,14 @@ def test_without_bridge_and_metric_depth_it_is_the_ablations_base(processor):
         torch.randn(1, 2, 3, 37, 61, generator=torch.Generator().manual_seed(0)),
         1e4 * frames_of(2),
     ],
-    ids=["one frame", "identical", "textureless", "more than the scale looks at", "no multiple of the patch", "glaring"],
+    ids=[
+        "one frame",
+        "identical",
+        "textureless",
+        "more than the scale looks at",
+        "no multiple of the patch",
+        "glaring",
+    ],
 )
 def test_odd_frames_are_reconstructed(model, pixels):
     found = model.reconstruct(pixels)
@@ -331,7 +349,7 @@ def test_parts_come_as_objects_or_folders(kind, tmp_path):
         parts[0] = AutoBackbone.from_config(vision.config)
         parts[0].load_state_dict(vision.state_dict())
     model = VidLLMForConditionalGeneration.from_parts(*parts, **FIELDS)
-    for own, given in ((model.model.vision, vision), (model.model.language_model, language)):
+    for own, given in ((model.model.vision, vision), (model.model.causal_lm, language)):
         assert own.state_dict().keys() == given.state_dict().keys()
         assert all(torch.equal(own.state_dict()[name], value) for name, value in given.state_dict().items())
     assert model.training
@@ -400,4 +418,4 @@ def test_saving_and_loading_in_this_process(tmp_path, processor):
     inputs = processor.question_inputs(random_frames(2), QUESTIONS[0])
     assert 0 < len(new_tokens(half, inputs)) <= 6
     assert half.reconstruct(inputs["pixel_values_videos"]).depth_metres.dtype == torch.float32
-    assert isinstance(AutoModelForCausalLM.from_config(again.config.text_config), type(again.model.language_model))
+    assert isinstance(AutoModelForCausalLM.from_config(again.config.text_config), type(again.model.causal_lm))

@@ -42,7 +42,9 @@ def test_cameras_survive_encoding():
     encodings = encode_cameras(poses, intrinsics, (32, 48))
     assert encodings.shape == (2, 3, 9)
     # The field of view of a height of 32 pixels at a focal length of 50, and so on.
-    torch.testing.assert_close(encodings[0, 0, 7:], torch.tensor([2 * math.atan(16 / 50), 2 * math.atan(24 / 40)]).double())
+    torch.testing.assert_close(
+        encodings[0, 0, 7:], torch.tensor([2 * math.atan(16 / 50), 2 * math.atan(24 / 40)]).double()
+    )
     torch.testing.assert_close(encodings[..., :3], invert_pose(poses)[..., :3, 3])
     again, cameras = decode_cameras(encodings, (32, 48))
     torch.testing.assert_close(again, poses)

@@ -29,7 +29,9 @@ def test_frames_go_where_a_language_models_template_takes_texts():
     )
     turns = ["How far?", "two metres", "Is it red?"]
     written = processor.prompt_text(turns, 2, frames_as="images")
-    assert written.startswith(f"<|im_start|>user\n{IMAGE_TOKEN}\n{IMAGE_TOKEN}\nHow far?<|im_end|>\n<|im_start|>assistant\ntwo")
+    assert written.startswith(
+        f"<|im_start|>user\n{IMAGE_TOKEN}\n{IMAGE_TOKEN}\nHow far?<|im_end|>\n<|im_start|>assistant\ntwo"
+    )
     assert processor.split_prompt(3).endswith(VIDEO_TOKEN)
 
 
@@ -58,7 +60,9 @@ def test_colours_are_those_that_the_encoder_expects():
     expected = (127 / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
     torch.testing.assert_close(inputs["pixel_values_videos"][0, 0, :, 5, 5], expected)
     own = assemble(frame_size=32, image_mean=(0.5, 0.5, 0.5), image_std=(1.0, 1.0, 1.0))
-    assert own.question_inputs([grey], "?")["pixel_values_videos"][0, 0, 0, 5, 5].item() == pytest.approx(127 / 255 - 0.5)
+    assert own.question_inputs([grey], "?")["pixel_values_videos"][0, 0, 0, 5, 5].item() == pytest.approx(
+        127 / 255 - 0.5
+    )
 
 
 def test_it_is_saved_and_found_with_the_model(tmp_path):
@@ -81,4 +85,3 @@ def test_what_cannot_be_is_refused():
         assemble(frame_size=8)
     with pytest.raises(TypeError, match="tokenizer must be a tokenizer, an id or a folder, not int"):
         assemble_processor(3, CONFIG, **OPTIONS)
-

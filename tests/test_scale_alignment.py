@@ -33,7 +33,9 @@ def test_it_is_the_minimum_of_the_weighted_squares():
 def test_a_fifth_of_gross_outliers_in_every_frame_changes_nothing(factor):
     relative, metric = depths()
     wrong = torch.rand(relative.shape, generator=torch.Generator().manual_seed(2)) < 0.2
-    torch.testing.assert_close(scene_scale(relative, torch.where(wrong, factor * metric, metric)), torch.full((2,), 2.5))
+    torch.testing.assert_close(
+        scene_scale(relative, torch.where(wrong, factor * metric, metric)), torch.full((2,), 2.5)
+    )
     noisy = metric * (1 + 0.02 * torch.randn(metric.shape, generator=torch.Generator().manual_seed(3)))
     found = scene_scale(relative, torch.where(wrong, factor * noisy, noisy))
     torch.testing.assert_close(found, torch.full((2,), 2.5), rtol=0.01, atol=0)

@@ -58,8 +58,15 @@ def test_grounding_trains_its_heads_and_nothing_of_the_reconstruction(built):
     output = run(model, batch)
     assert 0 <= output.ground_accuracy <= 1
     assert output.box_predictions[2] is None
-    targets = [boxes[meant[:-1]] for boxes, meant in zip(batch["grounding"]["boxes"], batch["grounding"]["meant"], strict=False)]
-    losses = [box_query_loss(found, [wanted]) for found, wanted in zip(output.box_predictions, targets, strict=False) if found]
+    targets = [
+        boxes[meant[:-1]]
+        for boxes, meant in zip(batch["grounding"]["boxes"], batch["grounding"]["meant"], strict=False)
+    ]
+    losses = [
+        box_query_loss(found, [wanted])
+        for found, wanted in zip(output.box_predictions, targets, strict=False)
+        if found
+    ]
     assert len(losses) == 2
     total = output.loss_ground + sum(sum(each.values()) for each in losses)
     total.backward()

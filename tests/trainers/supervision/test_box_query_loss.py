@@ -32,7 +32,8 @@ def test_matching_costs_the_least_of_all_assignments():
     similarities = torch.rand(5, generator=generator) * 2 - 1
     cost = 1 - distance_iou(boxes[:, None], targets) - SIMILARITY_COST * (similarities / 0.07).log_softmax(0)[:, None]
     best = min(
-        itertools.permutations(range(5), 3), key=lambda order: sum(cost[query, k].item() for k, query in enumerate(order))
+        itertools.permutations(range(5), 3),
+        key=lambda order: sum(cost[query, k].item() for k, query in enumerate(order)),
     )
     found, meant = match_boxes(boxes, similarities, targets, 0.07)
     assert dict(zip(meant.tolist(), found.tolist(), strict=True)) == dict(enumerate(best))
