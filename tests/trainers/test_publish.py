@@ -19,7 +19,8 @@ from tiny_training import make_trainer
 from igep.trainers import publish, sft
 from igep.trainers.publish import SPACE, PublishOptions
 from igep.trainers.publishing.hub_upload import UploadError, hub_errors
-from igep.trainers.publishing.published_folder import CODE, PublishError, check_folder
+from igep.trainers.publishing.published_folder import PublishError, check_folder
+from igep.trainers.publishing.shipped_code import shipped_code
 
 
 pytest_plugins = ["publish_command"]
@@ -495,4 +496,4 @@ def test_results_of_other_weights_are_refused(saved, model, tmp_path):
 
 
 def test_published_code_is_what_a_saved_model_ships(saved):
-    assert set(CODE) == {file.name for file in saved.glob("*.py")}
+    assert set(shipped_code()["igep"]) == {file.name for file in saved.glob("*.py")}

@@ -29,6 +29,7 @@ AS_IT_IS = {  # usage of a model that was trained on images as they are, or befo
 DEFAULT_QUESTION = "How far is the chair?"
 LOCAL_PATH = re.compile(r"(?<!name_or)_(path|file|folder|dir|root): (?!null)")
 OF_ANSWERS = ("cross-entropy of the answers", "grounding among boxes")  # how the names of their losses begin
+VID_LLM, DISTILLATION = "vid_llm", "distillation"  # architecture, and tag of its first stage
 HEADS = {  # by how the names of their losses begin
     "depth, by a verifier": "a depth verifier",
     "cross-view consistency": "a depth verifier",
@@ -62,7 +63,7 @@ def model_card(
 
 
 def was_supervised(run: dict[str, Any]) -> bool:
-    """Whether 3D geometry supervised a model, in its run or an earlier one.
+    """Whether 3D geometry supervised a model that keeps none of it, in its run or an earlier one.
 
     Args:
         run (`dict`): What `training_run.json` holds.
@@ -70,7 +71,12 @@ def was_supervised(run: dict[str, Any]) -> bool:
     Returns:
         `bool`
     """
-    return any(_is_supervised(each) for each in (run, *run["earlier"]))
+    return not _reconstructs(run) and any(_is_supervised(each) for each in (run, *run["earlier"]))
+
+
+def _reconstructs(run: dict[str, Any]) -> bool:
+    """Whether it is a Vid-LLM, whose geometry stays."""
+    return run.get("model", {}).get("architecture") == VID_LLM
 
 
 def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluation], licence: str | None) -> str:
@@ -95,6 +101,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
     base_name = in_markdown(base["name"])
     written_tasks = [task for task in usage["tasks"] if task in TASKS]
     runs = [run, *run["earlier"]]
+    reconstructs = _reconstructs(run)
     ever_supervised = was_supervised(run)
     trained_tasks = {*usage["tasks"], *(part["task"] for each in runs for part in each["data"])}
     ever_written = [task for task in TASKS if task in trained_tasks]
@@ -106,13 +113,15 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         where=json.dumps(repo_id, ensure_ascii=False),
         base=f"[{base_name}](https://huggingface.co/{base['name']})" if base["on_hub"] else base_name,
         base_id=json.dumps(base["name"], ensure_ascii=False),
-        base_is_elsewhere=not base["on_hub"] and "/" not in str(run["recipe"].get("model_name_or_path")),
+        base_is_elsewhere=_base_is_elsewhere(run, reconstructs),
         base_made_by=run.get("base_made_by"),  # older files do not say
+        reconstructs=reconstructs,
+        trained_by=_trained_by(run, reconstructs),
         steps=run["steps"],
         samples_per_step=run["samples_per_step"],
         earlier=[_cells(before) for before in run["earlier"]],
         model=_model(run.get("model", {})),
-        supervised=_is_supervised(run),
+        supervised=not reconstructs and _is_supervised(run),
         ever_supervised=ever_supervised,
         ever_written=ever_written,
         heads=_heads([loss for each in runs for loss in each["losses"]]),
@@ -141,7 +150,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
             for each in evaluations
         ],
         licence_text=in_markdown(licence_text),
-        citation=_citation(ever_supervised, ever_written),
+        citation=_citation(ever_supervised, ever_written, reconstructs),
     )
     return str(card).rstrip() + "\n"
 
@@ -179,10 +188,26 @@ def _dataset(part: dict[str, Any], *, linked: bool = True) -> str:
     return f"{in_markdown(dataset['kind'])}: {name}"
 
 
-def _citation(supervised: bool, written_tasks: Sequence[str]) -> str:
+def _base_is_elsewhere(run: dict[str, Any], reconstructs: bool) -> bool:
+    """Whether the recipe does not say where the base is; a new Vid-LLM has none, but an encoder and a language model."""
+    named = run["recipe"].get("model_name_or_path")
+    if run["base_model"]["on_hub"] or (reconstructs and named is None):
+        return False
+    return "/" not in str(named)
+
+
+def _trained_by(run: dict[str, Any], reconstructs: bool) -> str:
+    """The command that repeats a run."""
+    if not reconstructs:
+        return "sft"
+    return "distill" if DISTILLATION in run["tags"] else "joint"
+
+
+def _citation(supervised: bool, written_tasks: Sequence[str], reconstructs: bool) -> str:
     """BibTeX of the software and of the papers of the method that was used."""
     depth = ["cai2025depthlm"] if "depth" in written_tasks else []
-    wanted = ["igep", *(["zhang2026ide"] if supervised else []), *(["cai2026vlm3"] if written_tasks else []), *depth]
+    method = ["chen2026vidllm"] if reconstructs else ["zhang2026ide"] if supervised else []
+    wanted = ["igep", *method, *(["cai2026vlm3"] if written_tasks else []), *depth]
     entries = re.split(r"^(?=@)", (CARD_TEMPLATES / "citation.bib").read_text(encoding="utf-8"), flags=re.MULTILINE)
     return "".join(entry for entry in entries if entry[entry.find("{") + 1 : entry.find(",")] in wanted).strip()
 

@@ -30,14 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Imported here: loading transformers takes seconds, and `--help` needs none of it.
     from igep.trainers.commands.export_vlm import export_vlm
-    from igep.trainers.evaluation.load_vlm import is_igep, load_for_answers
+    from igep.trainers.evaluation.load_vlm import is_igep, is_vid_llm, load_for_answers
     from igep.trainers.publishing.published_folder import check_new_folder
 
     output = Path(options.output)
     check_new_folder(output)
     with contextlib.redirect_stdout(sys.stderr):
         model, processor = load_for_answers(options.model, "cpu")
-    if not is_igep(model.config):
+    if not is_igep(model.config) and not is_vid_llm(model.config):  # which `export_vlm` refuses with the reason
         raise ValueError(f"{options.model} is a plain {model.config.model_type} already: serve it as it is.")
     export_vlm(model, output, processor)
     if model.config.to_dict().get("ground_head"):  # of models from before there was one, no field

@@ -6,7 +6,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from transformers.conversion_mapping import get_model_conversion_mapping
 
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.evaluation.load_vlm import is_igep, reads_positions
+from igep.trainers.evaluation.load_vlm import is_igep, is_vid_llm, reads_positions
 
 
 def export_vlm(model: PreTrainedModel, save_directory: str | Path, processor: ProcessorMixin | None = None) -> None:
@@ -18,8 +18,13 @@ def export_vlm(model: PreTrainedModel, save_directory: str | Path, processor: Pr
         processor (`ProcessorMixin`, *optional*): The processor to write beside it, wrapped in `IGEPProcessor` or not.
 
     Raises:
-        ValueError: The model is a plain VLM already, or reads 3D positions, which a plain VLM does not.
+        ValueError: The model is a plain VLM already, or none is inside it: a Vid-LLM, or a model that reads 3D positions.
     """
+    if is_vid_llm(model.config):
+        raise ValueError(
+            "the model is a Vid-LLM: no plain VLM is inside it, its language model reads what it reconstructs. Use the saved model as "
+            "it is."
+        )
     if not is_igep(model.config):
         raise ValueError(f"the model is a plain {model.config.model_type} already: serve it as it is.")
     if reads_positions(model.config.to_dict()):

@@ -9,6 +9,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from igep.configuration_igep import IGEPConfig
+from igep.configuration_vid_llm import VidLLMConfig
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement
@@ -39,7 +40,9 @@ class RoomDepthProbe(ModelMeasurement):
 
     def check(self, settings: dict[str, Any], options: BenchmarkOptions) -> None:
         if settings.get("model_type") != IGEPConfig.model_type:
-            raise ValueError("depth_probe reads the encoder of a model that igep saved, and this is a plain VLM.")
+            reconstructs = settings.get("model_type") == VidLLMConfig.model_type
+            kind = "a Vid-LLM, whose depth `reconstruction` scores" if reconstructs else "a plain VLM"
+            raise ValueError(f"depth_probe reads the encoder that `igep sft` trained, and this is {kind}.")
         if options.checkpoint is not None and not (Path(options.checkpoint) / HEADS_FILE).is_file():
             raise FileNotFoundError(
                 f"checkpoint={options.checkpoint!r} holds no {HEADS_FILE}: give a folder checkpoint-N of the training run."
