@@ -1,6 +1,7 @@
 """Ask a saved model a question about a video, an image folder or an image: RGB in, text out."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -197,3 +198,18 @@ def depth_options(model_dir: str | Path) -> dict[str, Any]:
     if "frames_as" in usage:
         options["frames_as"] = usage["frames_as"]
     return options
+
+
+def camera_matrix(camera: Sequence[float] | None) -> np.ndarray | None:
+    """Intrinsics from the numbers of a command line.
+
+    Args:
+        camera (`Sequence[float]`, *optional*): fx, fy, cx and cy in pixels; fy = 0 stands for fx.
+
+    Returns:
+        `np.ndarray` or `None`: (3, 3); `None` of `None`.
+    """
+    if camera is None:
+        return None
+    fx, fy, cx, cy = camera
+    return np.array([[fx, 0, cx], [0, fy or fx, cy], [0, 0, 1]])

@@ -5,8 +5,6 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-import numpy as np
-
 
 SPATIAL_OPTIONS = ("intrinsics", "field_of_view", "calibrator", "focal", "canvas", "steps")
 
@@ -60,7 +58,7 @@ def _ask_pixel(options: argparse.Namespace) -> int:
         raise ValueError(f"a question ({options.question!r}) and --pixel: give one of them.")
     if options.frames is not None:
         raise ValueError("--frames is about videos: a pixel is asked about in one image.")
-    from igep.trainers.commands.ask import ask_depth, depth_options
+    from igep.trainers.commands.ask import ask_depth, camera_matrix, depth_options
     from igep.trainers.commands.point_picture import save_point_picture
 
     # What is not given is as the model was trained or, where it does not say, the default of `ask_depth`.
@@ -81,7 +79,7 @@ def _ask_pixel(options: argparse.Namespace) -> int:
             options.model,
             options.video,
             tuple(options.pixel),
-            intrinsics=_matrix(options.intrinsics),
+            intrinsics=camera_matrix(options.intrinsics),
             field_of_view_degrees=options.field_of_view,
             calibrator=options.calibrator,
             device=options.device,
@@ -101,6 +99,7 @@ def _ask_spatial(options: argparse.Namespace) -> int:
         raise ValueError("--frames is about videos: these questions are about images.")
     if options.pixel is not None and options.question is not None:
         raise ValueError(f"a question ({options.question!r}) and --pixel: give one of them.")
+    from igep.trainers.commands.ask import camera_matrix
     from igep.trainers.commands.ask_spatial import ask_correspondence, ask_objects, ask_pose, spatial_asking
 
     task = "objects" if options.second is None else "pose" if options.pixel is None else "correspondence"
@@ -115,7 +114,7 @@ def _ask_spatial(options: argparse.Namespace) -> int:
         task,
         {name: value for name, value in changes.items() if value is not None},
         frames_as=options.frames_as,
-        intrinsics=_matrix(options.intrinsics),
+        intrinsics=camera_matrix(options.intrinsics),
         field_of_view_degrees=options.field_of_view,
         calibrator=options.calibrator,
     )
@@ -133,14 +132,6 @@ def _ask_spatial(options: argparse.Namespace) -> int:
             lines = [f"{name} " + " ".join(f"{value:g}" for value in values) for name, values in motion.items()]
     print("\n".join(lines))
     return 0
-
-
-def _matrix(camera: Sequence[float] | None) -> np.ndarray | None:
-    """(3, 3) of fx, fy, cx and cy; fy = 0 stands for fx."""
-    if camera is None:
-        return None
-    fx, fy, cx, cy = camera
-    return np.array([[fx, 0, cx], [0, fy or fx, cy], [0, 0, 1]])
 
 
 def _parser() -> argparse.ArgumentParser:

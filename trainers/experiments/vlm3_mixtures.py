@@ -172,7 +172,9 @@ def run_arm(arm: str, base: Path, output: Path, held_out_rooms: int, overrides: 
     Returns:
         `dict`: Scores per task; under `shares` the samples of each task.
     """
-    arguments = ["--config", str(RECIPE), "--model_name_or_path", str(base), "--output_dir", str(output), *overrides]
+    arguments = ["--config", str(RECIPE), "--model_name_or_path", str(base), "--output_dir", str(output)]
+    # One image and two cannot share a batch as videos.
+    arguments += ["--frames_as", "images", *overrides]
     script_args, training_args, model_args = sft.parse(arguments)
     train = MixtureDataset(
         rows_of(arm, script_args, training_args.seed),
