@@ -205,7 +205,13 @@ def _recorded_rows(options: RowOptions) -> ConversationDataset | VSIBenchDataset
     _refuse_held_out(options)
     file, folder, num_frames = options.dataset_path, options.image_folder, options.num_frames
     if options.dataset == "vsi_bench":
-        return VSIBenchDataset(file, num_frames=num_frames, video_root=folder, prompt=options.vsi_bench_prompt)
+        return VSIBenchDataset(
+            file,
+            num_frames=num_frames,
+            video_root=folder,
+            prompt=options.vsi_bench_prompt,
+            questions_per_row=options.questions_per_row,
+        )
     return ConversationDataset(file, num_frames=num_frames, media_root=folder, images_in_text=options.images_in_text)
 
 

@@ -72,18 +72,20 @@ def vsi_bench_question(question: str, options: Sequence[str] | None, prompt: str
 
 
 class VSIBenchDataset(torch.utils.data.Dataset):
-    """Questions of a file in VSI-Bench's form; a row is one question with frames of its video.
+    """Questions of a file in VSI-Bench's form; a row is frames of a video with one question, or with several.
 
     Args:
         file (`str | Path`): JSON lines, or Parquet (`.parquet`), with `COLUMNS`.
         num_frames (`int`): Frames of a video, spread evenly over it; of a shorter one, all.
         video_root (`str | Path`, *optional*): Folder with the videos; that of the file unless given.
         prompt (`str`, *optional*, defaults to `"official"`): See `VSIBenchOptions`.
+        questions_per_row (`int`, *optional*, defaults to `1`): Questions about one video that share a row, as turns. With
+            more than one, those of a video stand together, where its first one stands in the file.
 
     Raises:
         SpatialDataError: The file cannot be read or has no question, one breaks the form or bears the id of another, or its
             video is not there.
-        ValueError: `num_frames` or `prompt` is out of range.
+        ValueError: `num_frames`, `prompt` or `questions_per_row` is out of range.
     """
 
     def __init__(
@@ -93,11 +95,14 @@ class VSIBenchDataset(torch.utils.data.Dataset):
         num_frames: int,
         video_root: str | Path | None = None,
         prompt: str = "official",
+        questions_per_row: int = 1,
     ):
         if num_frames < 1:
             raise ValueError(f"num_frames={num_frames}: ask for at least one frame.")
         if prompt not in PROMPTS:
             raise ValueError(f"vsi_bench_prompt={prompt!r} is unknown: use one of {', '.join(PROMPTS)}.")
+        if questions_per_row < 1:
+            raise ValueError(f"questions_per_row={questions_per_row}: give 1 or more.")
         self.file = Path(file)
         self.num_frames = num_frames
         self.prompt = prompt
@@ -113,46 +118,51 @@ class VSIBenchDataset(torch.utils.data.Dataset):
             self._questions.append(question)
         if not self._questions:
             raise SpatialDataError(f"{self.file} has no question: give the benchmark's file.")
+        self._rows = _rows(self._questions, questions_per_row)
+        self._sample_ids = tuple("+".join(self._questions[number]["id"] for number in row) for row in self._rows)
 
     def __len__(self) -> int:
-        return len(self._questions)
+        return len(self._rows)
 
     def __getitem__(self, row: int) -> SpatialExample:
-        question = self._questions[row]
-        where = f"{self.file}, question {question['id']}"
-        frame_ids, frames = self.media.video(where, _video(question), self.num_frames)
+        numbers = self._rows[row]
+        asked = [self._questions[number] for number in numbers]
+        where = f"{self.file}, question {asked[0]['id']}"
+        frame_ids, frames = self.media.video(where, _video(asked[0]), self.num_frames)
         return SpatialExample(
-            sample_id=question["id"],
-            scene_id=_scene_id(question),
+            sample_id=self._sample_ids[row],
+            scene_id=_scene_id(asked[0]),
             frame_ids=frame_ids,
             frames=frames,
             depth_metres=None,
             intrinsics=None,
             world_from_camera=None,
-            conversation=((self.question_text(row), question["ground_truth"]),),
-            question_types=(question["question_type"],),
-            references=(question["ground_truth"],),
+            conversation=tuple(
+                (self.question_text(number), self._questions[number]["ground_truth"]) for number in numbers
+            ),
+            question_types=tuple(question["question_type"] for question in asked),
+            references=tuple(question["ground_truth"] for question in asked),
         )
 
     def example(self, row: int, draw: int) -> SpatialExample:
         """Reads a row for its `draw`-th use in a mixture: it is the same every time."""
         return self[row]
 
-    def question_text(self, row: int) -> str:
+    def question_text(self, number: int) -> str:
         """What a model is asked.
 
         Args:
-            row (`int`): Number of the row.
+            number (`int`): Place of the question in the file, counted from 0.
 
         Returns:
             `str`
         """
-        question = self._questions[row]
+        question = self._questions[number]
         return vsi_bench_question(question["question"], question["options"], self.prompt)
 
     @property
     def references(self) -> tuple[dict[str, str], ...]:
-        """What the metric `vsi_bench` takes as references, in row order, without reading a video."""
+        """What the metric `vsi_bench` takes as references, in the order of the file, without reading a video."""
         return tuple(
             {
                 "sample_id": question["id"],
@@ -164,7 +174,7 @@ class VSIBenchDataset(torch.utils.data.Dataset):
 
     @property
     def scene_ids(self) -> tuple[str, ...]:
-        """The scene whose video each question is about, in row order, without reading a video."""
+        """The scene whose video each question is about, in the order of the file, without reading a video."""
         return tuple(map(_scene_id, self._questions))
 
     @property
@@ -179,14 +189,14 @@ class VSIBenchDataset(torch.utils.data.Dataset):
 
     @property
     def sample_ids(self) -> tuple[str, ...]:
-        """Ids of the questions, in row order."""
-        return tuple(question["id"] for question in self._questions)
+        """Ids of the questions of each row, joined by `+`."""
+        return self._sample_ids
 
     def texts(self) -> Iterator[RowText]:
         """Every question with its options, and every answer."""
-        for row, question in enumerate(self._questions):
+        for number, question in enumerate(self._questions):
             where = f"{self.file}, question {question['id']}"
-            yield RowText(where, "question", self.question_text(row))
+            yield RowText(where, "question", self.question_text(number))
             yield RowText(where, "answer", question["ground_truth"])
 
     def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -199,6 +209,16 @@ class VSIBenchDataset(torch.utils.data.Dataset):
         except (OSError, pa.ArrowException) as error:
             raise SpatialDataError(f"{self.file} cannot be read as Parquet ({error}): download it again.") from error
         yield from ((f"{self.file}, row {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _rows(questions: Sequence[dict[str, Any]], per_row: int) -> list[list[int]]:
+    """The places of the questions of each row."""
+    if per_row == 1:
+        return [[number] for number in range(len(questions))]
+    of_video: dict[str, list[int]] = {}
+    for number, question in enumerate(questions):
+        of_video.setdefault(_video(question), []).append(number)
+    return [own[start : start + per_row] for own in of_video.values() for start in range(0, len(own), per_row)]
 
 
 def _checked_question(where: str, entry: dict[str, Any]) -> dict[str, Any]:

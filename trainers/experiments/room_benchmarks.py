@@ -39,9 +39,8 @@ RECIPE = RECIPES / "room_benchmarks.yaml"
 SEED = 2026
 NUM_FRAMES = 2
 QUESTIONS_PER_ROOM = 6
-BOXES_PER_ROW = 3  # their answers are long
 SHORT, SENTENCE, ONE_BOX, BOXES = ({"max_new_tokens": tokens} for tokens in (8, 24, 48, 192))
-PROPOSALS = {"geometry_inputs": "none", "ground_proposals": "detected"}  # as the recipe trains the ground head
+PROPOSALS = {"geometry_inputs": "pose", "ground_proposals": "detected"}  # as the recipe trains the ground head
 # Per benchmark the figures of the table, in the order of the metric.
 FIGURES = {
     "scanqa": ("exact_match, standard", "cider, standard"),
@@ -67,7 +66,7 @@ class RoomTask:
     Args:
         benchmark (`str`): As `score.py` calls it.
         options (`dict[str, Any]`): Options of scenes and questions.
-        training (`dict[str, Any]`): What else its entry in the mixture says.
+        training (`dict[str, Any]`): What else its entry in the mixture says: its share of the rows, the questions of a row.
         scoring (`dict[str, Any]`): What else is said when it is scored.
     """
 
@@ -97,22 +96,24 @@ def room_tasks(files: Path, prepared: Path, split: str) -> list[RoomTask]:
         `list[RoomTask]`
     """
     names = RoomBenchmarkFiles(split)
-    packed = {"weight": 1, "questions_per_row": QUESTIONS_PER_ROOM}
-    single = {"weight": 3}  # its rows hold one question each
-    boxes = {"weight": 1, "questions_per_row": BOXES_PER_ROW, "task": TEXT_BOXES}
+
+    def rows(weight: int, questions: int) -> dict[str, Any]:
+        return {"weight": weight, "questions_per_row": questions}
 
     def scans(dataset: str, file: str) -> dict[str, Any]:
         return {"dataset": dataset, "dataset_path": str(prepared), "annotation_file": str(files / file)}
 
-    return [
-        RoomTask("scanqa", scans("scanqa", names.scanqa), packed, SHORT),
-        RoomTask("sqa3d", scans("sqa3d", names.sqa3d), packed, SHORT),
-        RoomTask("scan2cap", scans("scan2cap", names.scanrefer), packed, SENTENCE),
-        RoomTask("scanrefer", scans("scanrefer", names.scanrefer), packed, PROPOSALS),
-        RoomTask("multi3drefer", scans("multi3drefer", names.multi3drefer), packed, PROPOSALS),
-        RoomTask("scanrefer_boxes", scans("scanrefer", names.scanrefer), boxes, ONE_BOX),
-        RoomTask("multi3drefer_boxes", scans("multi3drefer", names.multi3drefer), boxes, BOXES),
-        RoomTask("vsi_bench", {"dataset": "vsi_bench", "dataset_path": str(files / names.vsi_bench)}, single, SHORT),
+    boxes = {"task": TEXT_BOXES}
+    video = {"dataset": "vsi_bench", "dataset_path": str(files / names.vsi_bench)}
+    return [  # so many questions per row that rows are about equally long
+        RoomTask("scanqa", scans("scanqa", names.scanqa), rows(3, 6), SHORT),
+        RoomTask("sqa3d", scans("sqa3d", names.sqa3d), rows(3, 4), SHORT),
+        RoomTask("scan2cap", scans("scan2cap", names.scanrefer), rows(3, 6), SENTENCE),
+        RoomTask("scanrefer", scans("scanrefer", names.scanrefer), rows(2, 9), PROPOSALS),
+        RoomTask("multi3drefer", scans("multi3drefer", names.multi3drefer), rows(2, 6), PROPOSALS),
+        RoomTask("scanrefer_boxes", scans("scanrefer", names.scanrefer), rows(1, 3) | boxes, ONE_BOX),
+        RoomTask("multi3drefer_boxes", scans("multi3drefer", names.multi3drefer), rows(1, 2) | boxes, BOXES),
+        RoomTask("vsi_bench", video, rows(4, 4), SHORT),
     ]
 
 
@@ -289,8 +290,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/room_benchmarks"), help="folder for everything written"
     )
-    parser.add_argument("--train_rooms", type=int, default=1536, help="rooms to train on")
-    parser.add_argument("--held_out_rooms", type=int, default=128, help="rooms to score on")
+    parser.add_argument("--train_rooms", type=int, default=1024, help="rooms to train on")
+    parser.add_argument("--held_out_rooms", type=int, default=80, help="rooms to score on")
     options, overrides = parser.parse_known_args(arguments)
     output = options.output.resolve()
     begin = time.perf_counter()
@@ -301,7 +302,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = as_table(results)
     (output / "results.json").write_text(json.dumps({**results, "seconds": seconds}, indent=2) + "\n")
     (output / "results.md").write_text(table + "\n")
-    print(f"\n{options.held_out_rooms} held-out rooms, saved model, RGB only; blind: the most frequent answer\n")
+    print(
+        f"\n{options.held_out_rooms} held-out rooms, saved model, RGB (and poses for proposals); blind: the most frequent answer\n"
+    )
     print(table)
     print(f"\n{seconds:.0f} s in all. In {options.output}: results.json, results.md, every prediction in *.jsonl")
 

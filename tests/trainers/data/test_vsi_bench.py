@@ -75,6 +75,19 @@ def test_questions_are_asked_in_the_words_of_the_benchmark(folder, write):
     assert (rows.task, rows.usage) == ("VSI-Bench questions", {})
 
 
+def test_questions_about_a_video_may_share_a_row(folder):
+    more = [{**CHOICE, "id": number} for number in (9, 10)]
+    rows = VSIBenchDataset(lines(folder, CHOICE, NUMBER, *more), num_frames=2, questions_per_row=2)
+    assert (len(rows), rows.sample_ids) == (3, ("7+9", "10", "8"))
+    assert rows[0].conversation == ((ASKED_CHOICE, "B"),) * 2
+    assert rows[0].question_types == ("object_rel_distance",) * 2
+    assert (rows[2].conversation, rows[2].scene_id) == (((ASKED_NUMBER, "4"),), "scannet/scene0015_00")
+    assert [reference["sample_id"] for reference in rows.references] == ["7", "8", "9", "10"]
+    assert [text.text for text in rows.texts()][:4] == [ASKED_CHOICE, "B", ASKED_NUMBER, "4"]
+    with pytest.raises(ValueError, match="questions_per_row=0"):
+        VSIBenchDataset(folder / "test.jsonl", num_frames=2, questions_per_row=0)
+
+
 def test_another_way_of_asking_is_an_option(folder):
     rows = VSIBenchDataset(lines(folder, CHOICE, NUMBER), num_frames=3, prompt="bare")
     assert rows.question_text(0).endswith("to the tv?\nOptions:\nA. stove\nB. sofa")

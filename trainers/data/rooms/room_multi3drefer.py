@@ -17,7 +17,7 @@ Told = tuple[
 
 
 def multi3drefer_entries(scan: RoomScan, count: int, rng: random.Random) -> list[dict[str, Any]]:
-    """Entries of `multi3drefer_<split>.json` about one room.
+    """Entries of `multi3drefer_<split>.json` about one room; none, one and several objects are meant equally often.
 
     Args:
         scan (`RoomScan`): The room.
@@ -27,7 +27,10 @@ def multi3drefer_entries(scan: RoomScan, count: int, rng: random.Random) -> list
     Returns:
         `list[dict]`: With `eval_type`: `zt_wo_d`, `zt_w_d`, `st_wo_d`, `st_w_d` or `mt`.
     """
-    drawn = draw_from_families((_named(scan), _absent(scan), _of_one_shape(scan), _beside(scan)), count, rng)
+    by_form = (_named(scan), _absent(scan), _of_one_shape(scan), _beside(scan))
+    told = [(form, *each) for form, entries in enumerate(by_form) for each in entries]
+    none, one, several = ([each for each in told if min(len(each[2]), 2) == meant] for meant in range(3))
+    drawn = draw_from_families((none, one, several), count, rng, lambda each: each[0])
     return [
         {
             "scene_id": scan.scene_id,
@@ -41,7 +44,7 @@ def multi3drefer_entries(scan: RoomScan, count: int, rng: random.Random) -> list
             "texture": False,
             "shape": True,
         }
-        for ann_id, (description, objects, has_distractors) in enumerate(drawn)
+        for ann_id, (_, description, objects, has_distractors) in enumerate(drawn)
     ]
 
 

@@ -27,6 +27,7 @@ def scanqa_entries(scan: RoomScan, split: str, count: int, rng: random.Random) -
         `list[dict]`: With `answers`, the first the shortest, and the ids of the objects that they are about.
     """
     families = (_colours(scan), _shapes(scan), _counts(scan), _closest(scan), _taller(scan))
+    drawn = draw_from_families(families, count, rng, lambda asked: asked[1][0])  # answers equally often
     return [
         {
             "answers": answers,
@@ -36,7 +37,7 @@ def scanqa_entries(scan: RoomScan, split: str, count: int, rng: random.Random) -
             "question_id": f"{split}-{scan.scene_id.removesuffix('_00')}-{number}",
             "scene_id": scan.scene_id,
         }
-        for number, (question, answers, objects) in enumerate(draw_from_families(families, count, rng))
+        for number, (question, answers, objects) in enumerate(drawn)
     ]
 
 

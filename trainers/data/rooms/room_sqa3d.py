@@ -40,7 +40,7 @@ def sqa3d_entries(
     situations = list(permutations(scan.objects, 2))
     by_situation = [_asked(scan, standing_at, facing) for standing_at, facing in situations]
     families = [list(chain(*family)) for family in zip(*by_situation, strict=True)]
-    drawn = draw_from_families(families, count, rng)
+    drawn = draw_from_families(families, count, rng, lambda asked: asked[3])  # answers equally often
     questions, annotations = [], []
     for question_id, (standing_at, facing, question, answer) in enumerate(drawn, first_id):
         questions.append(

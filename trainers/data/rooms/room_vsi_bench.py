@@ -43,10 +43,9 @@ def vsi_bench_entries(scan: RoomScan, first_id: int, count: int, rng: random.Ran
         `list[dict]`
     """
     families = (_counting(scan), _distance(scan), _size(scan), _room_size(scan), _direction(scan), _closest(scan))
+    drawn = draw_from_families(families, count, rng, lambda asked: f"{asked[0]} {asked[3]}")  # answers equally often
     entries = []
-    for number, (question_type, question, choices, truth) in enumerate(
-        draw_from_families(families, count, rng), first_id
-    ):
+    for number, (question_type, question, choices, truth) in enumerate(drawn, first_id):
         options = None
         if choices is not None:
             shuffled = rng.sample(choices, len(choices))

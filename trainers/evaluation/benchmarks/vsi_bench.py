@@ -5,6 +5,7 @@ Its own file and videos are read with `--dataset vsi_bench`; questions of these 
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 from igep.trainers.data.training_rows import SceneTableCache, load_rows
 from igep.trainers.data.vsi_bench import VSIBenchDataset
@@ -23,7 +24,7 @@ class VSIBench(TextBenchmark):
     def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> Sequence[QuestionGroup]:
         if options.dataset != self.name:
             return super().groups(options, tables)
-        rows, _ = load_rows(options, NO_GEOMETRY, options.question_seed, tables)
+        rows, _ = load_rows(replace(options, questions_per_row=1), NO_GEOMETRY, options.question_seed, tables)
         of_video = defaultdict(list)
         for number, (name, truth) in enumerate(zip(rows.scene_ids, rows.references, strict=True)):
             of_video[name].append((number, _question(rows.question_text(number), **truth)))

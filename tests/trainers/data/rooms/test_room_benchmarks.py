@@ -201,11 +201,25 @@ def test_letters_of_choices_are_shuffled(root, counts):
 
 
 def test_draws_take_families_in_turn_and_nothing_twice():
-    drawn = draw_from_families([[1, 2, 3], [], [10] * 1, list(range(100, 200))], 8, random.Random(1))
+    drawn = draw_from_families([[1, 2, 3], [], [10] * 1, list(range(100, 200))], 8, random.Random(1), int)
     assert len(drawn) == len(set(drawn)) == 8
     assert {1, 2, 3, 10} & set(drawn)
-    assert sorted(draw_from_families([[1], [2, 3]], 9, random.Random(0))) == [1, 2, 3]
-    assert draw_from_families([[], []], 3, random.Random(0)) == []
+    assert sorted(draw_from_families([[1], [2, 3]], 9, random.Random(0), int)) == [1, 2, 3]
+    assert draw_from_families([[], []], 3, random.Random(0), int) == []
+
+
+def test_a_rare_answer_is_drawn_as_often_as_a_frequent_one():
+    asked = ["no"] * 9 + ["yes"]
+    first = Counter(draw_from_families([asked], 1, random.Random(seed), str)[0] for seed in range(400))
+    assert first["yes"] == pytest.approx(200, abs=40)
+
+
+def test_none_one_and_several_objects_are_meant_equally_often_where_a_room_has_them():
+    meant = Counter()
+    for seed in range(200):
+        (entry,) = multi3drefer_entries(room_scan(), 1, random.Random(seed))
+        meant[min(len(entry["object_ids"]), 2)] += 1
+    assert [meant[number] for number in range(3)] == pytest.approx([200 / 3] * 3, abs=25)
 
 
 def test_a_room_with_two_objects_offers_no_question_that_needs_three():
