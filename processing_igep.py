@@ -6,8 +6,16 @@ from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
+from huggingface_hub import hf_hub_download
 from PIL import Image
-from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoProcessor,
+    BatchFeature,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    ProcessorMixin,
+)
 
 from .calibrator import calibrator_of
 from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
@@ -21,7 +29,25 @@ CODE = (  # what loads this class
     *("processing_igep.py", "calibrator.py", "focal_unification.py", "spatial_prompts.py"),
     *("text_boxes.py", "text_pixels.py"),
 )
+TOKENIZER_CONFIG = "tokenizer_config.json"
+OWN_VOCABULARY = ("TokenizersBackend", "PreTrainedTokenizerFast")  # classes of tokenizers of any kind
 FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times
+
+
+def has_own_vocabulary(name_or_path: str | Path, revision: str | None = None) -> bool:
+    """Whether a tokenizer is described by its file alone: loaded by the type of its model it would lose every word.
+
+    Args:
+        name_or_path (`str` or `Path`): Folder or id.
+        revision (`str`, *optional*): Branch, tag or commit on the Hub.
+
+    Returns:
+        `bool`
+    """
+    file = Path(name_or_path) / TOKENIZER_CONFIG
+    if not Path(name_or_path).is_dir():
+        file = Path(hf_hub_download(str(name_or_path), TOKENIZER_CONFIG, revision=revision))
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("tokenizer_class") in OWN_VOCABULARY
 
 
 class IGEPProcessor(ProcessorMixin):
@@ -80,7 +106,8 @@ class IGEPProcessor(ProcessorMixin):
         """
         kwargs["trust_remote_code"] = False
         fields = PreTrainedConfig.get_config_dict(pretrained_model_name_or_path, **kwargs)[0]
-        base_config = fields.get("text_config" if fields.get("model_type") == "vid_llm" else "vlm_config")
+        is_vid_llm = fields.get("model_type") == "vid_llm"
+        base_config = fields.get("text_config" if is_vid_llm else "vlm_config")
         if base_config is None:
             return cls.from_base(AutoProcessor.from_pretrained(pretrained_model_name_or_path, **kwargs))
         # Which tokenizer class is right depends on the type of the base model, which transformers would not find: it
@@ -88,7 +115,11 @@ class IGEPProcessor(ProcessorMixin):
         settings, _ = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
         base_class = cls.get_possibly_dynamic_module(settings["processor_class"])
         kwargs["config"] = AutoConfig.for_model(**base_config)
-        return cls.from_base(base_class.from_pretrained(pretrained_model_name_or_path, **kwargs))
+        processor = base_class.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        if is_vid_llm and has_own_vocabulary(pretrained_model_name_or_path, kwargs.get("revision")):
+            options = {"revision": kwargs.get("revision")}
+            processor.tokenizer = PreTrainedTokenizerFast.from_pretrained(pretrained_model_name_or_path, **options)
+        return cls.from_base(processor)
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> list[str]:
         """Writes the base processor in its own format, and the code and the entry that load this class.

@@ -15,9 +15,10 @@ from transformers import (
     PerceptionLMVideoProcessor,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 
-from .processing_igep import IGEPProcessor
+from .processing_igep import IGEPProcessor, has_own_vocabulary
 
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
@@ -110,7 +111,10 @@ def _with_video_tokens(
     if not isinstance(tokenizer, (str, Path)):
         raise TypeError(f"tokenizer must be a tokenizer, an id or a folder, not {type(tokenizer).__name__}.")
     named = {"image_token": IMAGE_TOKEN, "video_token": VIDEO_TOKEN}
-    loaded = AutoTokenizer.from_pretrained(tokenizer, config=text_config, extra_special_tokens=named)
+    if has_own_vocabulary(tokenizer):
+        loaded = PreTrainedTokenizerFast.from_pretrained(tokenizer, extra_special_tokens=named)
+    else:
+        loaded = AutoTokenizer.from_pretrained(tokenizer, config=text_config, extra_special_tokens=named)
     if loaded.pad_token is None:
         loaded.pad_token = loaded.eos_token
     return loaded

@@ -205,7 +205,7 @@ def test_adapters_that_cannot_be_are_refused():
         beside_full_parts(LoraConfig(target_modules=".*q_proj"), model, {"vision", "language"})
     config = beside_full_parts(LoraConfig(), model, {"vision", "adapter", "metric_depth", "language"})
     assert config.modules_to_save == ["adapter", "reconstruction", "vision"]
-    assert all(".language_model." in f".{name}" and "lm_head" not in name for name in config.target_modules)
+    assert all(".causal_lm." in f".{name}" and "lm_head" not in name for name in config.target_modules)
 
 
 def test_resume_is_bit_identical(tmp_path):

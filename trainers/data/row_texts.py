@@ -19,6 +19,7 @@ from igep.trainers.data.vlm3.written_rows import WrittenRows
 logger = logging.getLogger(__name__)
 
 SHOWN_WORDS = 12
+TOKENISED_TEXTS = 256  # that are looked at for tokens: a tokenizer of another class loses them all alike
 RARE_TEXT = "\ua66e \U00013080 \u27c1 xqzzvk"  # which a tokenizer of bytes or characters takes apart
 
 
@@ -74,13 +75,15 @@ def check_texts(texts: Iterable[RowText], tokenizer: PreTrainedTokenizerBase) ->
         tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
 
     Raises:
-        SpatialDataError: A text holds a special token, or words that a tokenizer of whole words does not know. Other
-            tokenizers only warn of those, which are single rare characters.
+        SpatialDataError: A text holds a special token, has no token at all, or has words that a tokenizer of whole words does
+            not know. Other tokenizers only warn of those, which are single rare characters.
     """
     pattern = special_token_pattern(tokenizer)
     knows_all = knows_every_word(tokenizer)
     kept: list[RowText] = []
-    for text in texts:
+    for number, text in enumerate(texts):
+        if number < TOKENISED_TEXTS and text.text.strip():
+            _check_has_tokens(text, tokenizer)
         token = pattern.search(text.text) if pattern else None
         if token is not None:
             refuse_token(text.where, text.kind, text.text, token.group())
@@ -99,6 +102,14 @@ def check_texts(texts: Iterable[RowText], tokenizer: PreTrainedTokenizerBase) ->
             "take another base."
         )
     logger.warning("%s.", told)
+
+
+def _check_has_tokens(text: RowText, tokenizer: PreTrainedTokenizerBase) -> None:
+    if not tokenizer(text.text, add_special_tokens=False).input_ids:
+        raise SpatialDataError(
+            f"{text.where}: the tokenizer makes no token of the {text.kind} {text.text!r}. Its class ({type(tokenizer).__name__}) "
+            "cannot be that of its vocabulary: load the processor that was saved with the model."
+        )
 
 
 def knows_every_word(tokenizer: PreTrainedTokenizerBase) -> bool:

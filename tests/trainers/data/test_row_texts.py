@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_checkpoints import build_tokenizer
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.data.row_source import RowText
@@ -27,6 +27,14 @@ def tiny():
 def test_bytes_know_every_word():
     assert knows_every_word(build_tokenizer("<image>", "<video>"))
     assert unknown_words(texts(("question", "ꙮ?")), build_tokenizer("<image>", "<video>")) is None
+
+
+def test_a_tokenizer_that_loses_every_word_is_found(tiny):
+    """A vocabulary of whole words under the class of another kind of tokenizer."""
+    mistaken = Qwen2Tokenizer(vocab=tiny.get_vocab(), merges=[])
+    with pytest.raises(SpatialDataError, match="line 1: the tokenizer makes no token of the question 'many'"):
+        check_texts(texts(("question", "many")), mistaken)
+    check_texts(texts(("question", "many"), ("answer", " ")), tiny)
 
 
 def test_unknown_words_are_named_and_counted(tiny):

@@ -9,8 +9,10 @@ import pytest
 import torch
 import yaml
 from scipy.spatial.transform import Rotation
+from transformers import AutoTokenizer
 
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration
+from igep.processing_igep import IGEPProcessor
 from igep.trainers import sft
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
 from igep.trainers.experiments import vid_llm_ablation
@@ -26,7 +28,7 @@ from igep.trainers.experiments.room_reconstruction import (
 )
 from igep.trainers.experiments.tiny_vid_llm import vid_llm_base
 from igep.trainers.experiments.vid_llm_rooms import JOINT, QUICKSTART, launched, of_second_stage, question_rows
-from igep.trainers.package_files import PACKAGE
+from igep.trainers.package_files import PACKAGE, TINY_BASE
 
 
 SHORT = ("--num_rooms", "32", "--max_steps", "4", "--per_device_train_batch_size", "4", "--warmup_steps", "1")
@@ -71,6 +73,13 @@ def test_the_tiny_model_is_made_of_the_base_and_reconstructs_a_room(tmp_path):
         tokenize=False,
     )
     assert prompt.split() == ["<video>", "how", "many", "chairs?"]
+    # Saved and loaded, it reads whole words as the base does.
+    model.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+    words = AutoTokenizer.from_pretrained(TINY_BASE)("how many metres tall is the sphere").input_ids
+    assert len(words) == 7
+    for each in (processor, IGEPProcessor.from_pretrained(tmp_path / "base")):
+        assert each.tokenizer("how many metres tall is the sphere").input_ids == words
     draw_room(tmp_path / "room.png", model, processor, room)
     assert (tmp_path / "room.png").stat().st_size > 10_000
     again, _ = vid_llm_base(bridge_tokens=0, metric_depth=False)
