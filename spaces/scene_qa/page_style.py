@@ -25,19 +25,19 @@ THEME = gr.themes.Soft(
     button_primary_background_fill_hover="*primary_700",
     button_primary_background_fill_hover_dark="*primary_700",
     checkbox_label_background_fill_selected="*primary_600",
-    link_text_color="*primary_600",
+    link_text_color="*primary_700",
     link_text_color_hover="*primary_700",
-    link_text_color_visited="*primary_600",
+    link_text_color_visited="*primary_700",
     link_text_color_active="*primary_700",
-    link_text_color_dark="*primary_300",
+    link_text_color_dark="*primary_200",
     link_text_color_hover_dark="*primary_200",
-    link_text_color_visited_dark="*primary_300",
+    link_text_color_visited_dark="*primary_200",
     link_text_color_active_dark="*primary_200",
 )
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
 #title h1 { margin-bottom: 0.1rem; }
-#title p { opacity: 0.85; }
+#title p { opacity: 0.95; }
 #status .html-container { padding: 0; }
 #figures { background: none; border: none !important; box-shadow: none; }
 #figures textarea { border: none; background: none; box-shadow: none; padding: 0; resize: none; }

@@ -416,6 +416,25 @@ def test_a_dry_run_shares_no_file_with_the_model(model, tmp_path):
     assert (model / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["training_run.json", "model.safetensors"])
+def test_links_out_of_the_folder_are_not_followed(model, tmp_path, name):
+    (model / name).rename(tmp_path / name)
+    (model / name).symlink_to(tmp_path / name)
+    assert f"{name} leads out of the folder" in refusal(*arguments(model, "--dry-run", str(tmp_path / "dry")))
+    (model / name).unlink()
+    (tmp_path / name).rename(model / f"real_{name}")
+    (model / name).symlink_to(f"real_{name}")
+    publish.main(arguments(model, "--dry-run", str(tmp_path / "dry")))
+    assert (tmp_path / "dry" / "model" / name).is_file()
+
+
+def test_an_index_that_leads_elsewhere_is_refused(model, tmp_path):
+    shutil.copy(model / "model.safetensors", tmp_path / "other.safetensors")
+    index = {"metadata": {}, "weight_map": {"weight": "../other.safetensors"}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "leads out of the folder" in refusal(*arguments(model, "--dry-run", str(tmp_path / "dry")))
+
+
 @pytest.mark.parametrize("secret", ["hf_" + "a" * 34, "sk-ant-" + "b" * 30, "AKIA" + "C" * 16, "ghp_" + "d" * 36])
 def test_tokens_are_not_published(model, tmp_path, secret):
     run = json.loads((model / "training_run.json").read_text())

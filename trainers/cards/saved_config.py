@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from igep.trainers.cards.local_paths import is_local_path, last_name
+
 
 def name_bases(folder: Path) -> None:
     """Cuts what transformers notes about where a model came from to its last name, where that is a path.
@@ -22,7 +24,7 @@ def _without_paths(value: Any) -> Any:
     """A configuration whose `_name_or_path` names no folder of this machine."""
     if isinstance(value, dict):
         return {
-            name: Path(part).name if name == "_name_or_path" and _is_local(part) else _without_paths(part)
+            name: last_name(part) if name == "_name_or_path" and _is_local(part) else _without_paths(part)
             for name, part in value.items()
         }
     return [_without_paths(part) for part in value] if isinstance(value, list) else value
@@ -30,4 +32,4 @@ def _without_paths(value: Any) -> Any:
 
 def _is_local(name: Any) -> bool:
     # An id on the Hub has at most one slash and does not begin with one.
-    return isinstance(name, str) and (Path(name).is_absolute() or Path(name).exists() or name.count("/") > 1)
+    return isinstance(name, str) and (is_local_path(name) or Path(name).exists() or name.count("/") > 1)

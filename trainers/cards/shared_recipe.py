@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from igep.trainers.cards.local_paths import is_local_path, last_name
 from igep.trainers.package_files import PACKAGE
 
 
@@ -58,7 +59,7 @@ def shared_path(name: str) -> str:
     is_inside = path.parts and not path.is_absolute() and ".." not in path.parts
     if (is_inside and path.parts[0] != "outputs" and (PACKAGE / path).exists()) or is_hub_id(name):
         return name
-    return path.absolute().name
+    return last_name(name) if is_local_path(name) else path.absolute().name
 
 
 def is_hub_id(name: str) -> bool:
@@ -82,5 +83,5 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(name, part) for part in value]
     if isinstance(value, (str, Path)):
-        return shared_path(str(value)) if PLACE_OPTION.search(name) or Path(value).is_absolute() else str(value)
+        return shared_path(str(value)) if PLACE_OPTION.search(name) or is_local_path(str(value)) else str(value)
     return value if isinstance(value, (bool, int, float, type(None))) else str(value)

@@ -17,6 +17,7 @@ from transformers import TrainingArguments
 from transformers.utils import logging
 
 from igep.trainers.cards.licences import licence_of
+from igep.trainers.cards.made_base import made_by
 from igep.trainers.cards.run_data import data_of, hub_datasets
 from igep.trainers.cards.saved_weights import parameters_on_disk
 from igep.trainers.cards.shared_recipe import is_hub_id, shared_path, shared_recipe
@@ -96,6 +97,7 @@ def training_run(
             "architecture": architecture,
             "parameters": None if folder is None else parameters_on_disk(folder) or None,
         },
+        "base_made_by": made_by(base_model),
         "earlier": _earlier(base_model, recipe.get("model_revision")),
         "steps": steps,
         "samples_per_step": samples_per_step,

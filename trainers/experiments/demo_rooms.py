@@ -8,24 +8,24 @@ quickstart's questions and VLM3's depth questions, under IGEP's losses.
 """
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from igep.trainers import sft
+from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.experiments.tiny_vlm3 import vlm3_base
-from igep.trainers.package_files import RECIPES, TINY_BASE
+from igep.trainers.package_files import RECIPES
 
 
 RECIPE = RECIPES / "demo_rooms.yaml"
 
 
 def write_base(folder: Path) -> None:
-    """Writes the tiny base with the words of VLM3, and the card that states its licence."""
+    """Writes the tiny base with the words of VLM3, and the card that states its licence and where it comes from."""
     model, processor = vlm3_base()
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    shutil.copyfile(Path(TINY_BASE) / "README.md", folder / "README.md")
+    write_made_by(folder, "igep demo-rooms")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

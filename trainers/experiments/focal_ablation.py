@@ -21,6 +21,7 @@ from datasets import Dataset
 from igep.focal_unification import unify_focal_length
 from igep.text_pixels import inside_image
 from igep.trainers import sft
+from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
@@ -200,6 +201,7 @@ def compare(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> dict
     model, processor = vlm3_base()
     model.save_pretrained(output / "base")
     processor.save_pretrained(output / "base")
+    write_made_by(output / "base", "igep focal-ablation")
     commands = [
         ["trainers/experiments/focal_ablation.py", "--arm", arm, "--output", str(output)]
         + ["--held_out_rooms", str(held_out_rooms), *overrides]

@@ -21,6 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from igep.text_boxes import TextBox, box_answer, parse_boxes
+from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.commands import prepare
 from igep.trainers.data.rooms.room_benchmarks import RoomBenchmarkFiles, write_room_benchmarks
@@ -233,6 +234,7 @@ def train_model(output: Path, overrides: Sequence[str]) -> None:
     model, processor = benchmark_base([text for task in tasks for _, _, *texts in asked(task) for text in texts])
     model.save_pretrained(output / "base")
     processor.save_pretrained(output / "base")
+    write_made_by(output / "base", "igep room-benchmarks")
     places = ["--model_name_or_path", str(output / "base"), "--output_dir", str(output / "model")]
     mixture = [task.mixture_entry() for task in tasks]
     _run("trainers/sft.py", "--config", str(RECIPE), *places, "--mixture", *mixture, *overrides)

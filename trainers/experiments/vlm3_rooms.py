@@ -19,6 +19,7 @@ import numpy as np
 
 from igep.spatial_prompts import correspondence_answer, depth_answer
 from igep.trainers import sft
+from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.training_rows import SceneTableCache, load_rows
 from igep.trainers.evaluation.benchmarks.vlm3_tasks import task_scores
@@ -125,6 +126,7 @@ def compare(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> dict
     model, processor = vlm3_base()
     model.save_pretrained(output / "base")
     processor.save_pretrained(output / "base")
+    write_made_by(output / "base", "igep vlm3-rooms")
     train, evaluate, evaluate_base = ({}, {}, {})
     for task in TASKS:
         options = ["--task", task, "--model_name_or_path", str(output / "base"), "--output_dir", str(output / task)]

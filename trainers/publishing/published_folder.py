@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from igep.trainers.cards.saved_config import name_bases
 from igep.trainers.cards.saved_weights import INDEX, WEIGHTS, weights_files
 from igep.trainers.cards.training_run import RUN_FILE
 from igep.trainers.package_files import PACKAGE
+from igep.trainers.publishing.last_net import LeakError, check_published
 from igep.trainers.publishing.shipped_code import AUTO_MAPS, code_of
 from igep.training_heads import HEAD_NAMES
 
@@ -30,13 +30,6 @@ SETTINGS = (
 BINARY = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5", ".npz", ".joblib")
 NEEDED = ("config.json", "processor_config.json")
-SECRET = re.compile(
-    r"\b(hf_[A-Za-z0-9]{30,}|api_org_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|AKIA[0-9A-Z]{16}|gh[opsru]_[A-Za-z0-9]{30,}|"
-    r"xox[abp]-[A-Za-z0-9-]{20,})\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-)
-PLACE = re.compile(
-    r"(?<![\w.:/])(?:file://)?/(?:home|Users|root|mnt|data|scratch|workspace|tmp|private|var|opt)/[\w.~/ -]+"
-)
 TRY = """
 import json, sys
 import torch
@@ -86,7 +79,7 @@ class CheckedModel:
 
 
 def check_folder(folder: Path) -> CheckedModel:
-    """Makes sure that a folder holds the files of a whole model, nothing of its training heads, and no pickle.
+    """Makes sure that a folder holds the files of a whole model, nothing of its training heads, no pickle and no link out of it.
 
     Args:
         folder (`Path`): What `igep sft` saved.
@@ -114,8 +107,9 @@ def check_folder(folder: Path) -> CheckedModel:
     if pickles:
         raise PublishError(f"{folder} holds {', '.join(pickles)}, which runs code when loaded: move it away.")
     weights = _weights(folder)
-    _check_weights([folder / name for name in weights], HEAD_NAMES if kind == IGEPConfig.model_type else ())
     code = code_of(auto_map)
+    _check_links(folder, [*weights, *(name for name in names if name in (*code, *SETTINGS, *BINARY, INDEX))])
+    _check_weights([folder / name for name in weights], HEAD_NAMES if kind == IGEPConfig.model_type else ())
     files = sorted(
         {*weights, *(name for name in (*code, *SETTINGS, *BINARY, INDEX) if name in names)} - _unused(weights)
     )
@@ -131,7 +125,7 @@ def check_new_folder(folder: Path, option: str = "") -> None:
 
 
 def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path, *, link: bool = False) -> None:
-    """Lays out what goes to the Hub, and looks at every text of it once more.
+    """Lays out what goes to the Hub, and looks at all texts of it once more.
 
     Args:
         folder (`Path`): The saved model.
@@ -141,7 +135,7 @@ def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path, *
         link (`bool`, *optional*, defaults to `False`): Weights are links, for an upload at once, instead of copies.
 
     Raises:
-        PublishError: A text holds a token or a path of this machine.
+        PublishError: A text, or the metadata of weights, holds a token or a path of this machine.
     """
     for name in files:
         if link and name.endswith(".safetensors"):
@@ -150,9 +144,11 @@ def stage_model(folder: Path, files: tuple[str, ...], card: str, target: Path, *
             shutil.copyfile(folder / name, target / name)
     name_bases(target)
     (target / "README.md").write_text(card, encoding="utf-8")
-    for file in sorted(target.iterdir()):
-        if file.suffix in (".json", ".md", ".jinja", ".txt", ".py"):
-            _check_text(file)
+    try:
+        for file in sorted(target.iterdir()):
+            check_published(file)
+    except LeakError as error:
+        raise PublishError(str(error)) from error
 
 
 def try_model(folder: Path, frames_as: str) -> int:
@@ -195,7 +191,7 @@ def _model_type(folder: Path) -> str:
 
 def _weights(folder: Path) -> list[str]:
     try:
-        names = [file.name for file in weights_files(folder)]
+        names = [str(file.relative_to(folder)) for file in weights_files(folder)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PublishError(f"{folder / INDEX} is no index of weights ({error}): save the model again.") from error
     if not names:
@@ -211,16 +207,12 @@ def _unused(weights: list[str]) -> set[str]:
     return {INDEX} if weights == [WEIGHTS] else set()
 
 
-def _check_text(file: Path) -> None:
-    text = file.read_text(encoding="utf-8", errors="replace")
-    if SECRET.search(text):
-        raise PublishError(
-            f"{file.name} would hold what looks like an access token: remove it from its source, and revoke it."
-        )
-    if file.name != "tokenizer.json" and (found := PLACE.search(text)):
-        raise PublishError(
-            f"{file.name} would hold the path {found.group().strip()!r} of this machine: remove it from its source."
-        )
+def _check_links(folder: Path, names: list[str]) -> None:
+    """Files alone are published, and those of the folder: a link may lead to anything on this machine."""
+    home = folder.resolve()
+    for name in names:
+        if Path(name).name != name or not (folder / name).resolve().is_relative_to(home):
+            raise PublishError(f"{folder / name} leads out of the folder: put the file itself into it.")
 
 
 def _check_weights(files: list[Path], head_names: tuple[str, ...]) -> None:

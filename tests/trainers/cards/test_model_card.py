@@ -18,13 +18,17 @@ from peft import LoraConfig
 from PIL import Image
 from tiny_checkpoints import random_frames
 from tiny_training import make_trainer
+from video_files import encode, moving_frames, set_display_matrix
 
 from igep.trainers import cli, sft
 from igep.trainers.cards import training_run
 from igep.trainers.cards.evaluation_results import Evaluation
 from igep.trainers.cards.licences import licence_of
+from igep.trainers.cards.made_base import made_by, write_made_by
 from igep.trainers.cards.model_card import model_card
 from igep.trainers.cards.training_run import read_training_run
+from igep.trainers.data.scenes.video_decoding import read_shown_frames
+from igep.trainers.data.scenes.video_display import displayed
 from igep.trainers.metrics.figure import R2, SHARE, Figure
 from igep.trainers.package_files import PACKAGE
 
@@ -429,6 +433,34 @@ def test_names_of_others_stay_names():
     (row,) = [line for line in card.text.splitlines() if "| questions |" in line]
     assert row.replace("\\|", "").count("|") == 6
     compile(card.text.split("```python\n")[1].split("```")[0], "card", "exec")
+
+
+def test_a_base_that_a_command_makes_is_said_to_be_made_by_it(tmp_path):
+    write_made_by(tmp_path, "igep demo-rooms")
+    assert made_by(str(tmp_path)) == "igep demo-rooms"
+    assert licence_of(str(tmp_path))["name"] == "apache-2.0"
+    assert made_by("user/base") is made_by(str(tmp_path / "nothing")) is made_by("") is None
+    base = {"name": tmp_path.name, "on_hub": False, "licence": None}
+    run = a_run(base_model=base, base_made_by="igep demo-rooms", recipe={"model_name_or_path": tmp_path.name})
+    assert "`--model_name_or_path`, the base that `igep demo-rooms` makes" in model_card(run, repo_id="user/rooms")
+    assert "and the path of the base as `--model_name_or_path`" in model_card(
+        run | {"base_made_by": None}, repo_id="user/rooms"
+    )
+
+
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)])
+def test_its_code_turns_a_video_as_a_player_does(tmp_path, monkeypatch, matrix):
+    monkeypatch.chdir(tmp_path)
+    encode(Path("video.mp4"), moving_frames(6))
+    set_display_matrix(Path("video.mp4"), matrix)
+    code = model_card(a_run(), repo_id="user/rooms").split("```python\n")[1].split("```")[0]
+    reading = code[code.index("with av.open") : code.index("inputs = ")]
+    found: dict = {"av": av, "np": np}
+    exec(reading, found)  # noqa: S102 - the code of the card
+    expected = read_shown_frames("video.mp4", lambda timeline: 2, displayed).images
+    assert [frame.size for frame in found["frames"]] == [frame.size for frame in expected]
+    for frame, shown in zip(found["frames"], expected, strict=True):
+        assert np.abs(np.asarray(frame, int) - np.asarray(shown, int)).max() <= 2
 
 
 def test_what_was_trained_before_is_told(base, tmp_path):
