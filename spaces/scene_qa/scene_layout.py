@@ -26,6 +26,10 @@ RGB_ONLY = (
     "The model sees nothing but the RGB frames and your question: 3D geometry supervised its training only, and no depth, "
     "pose or point cloud is used here."
 )
+RGB_IN = (
+    "The model sees nothing but the RGB frames and your question. Geometry is not given to it: it reconstructs depth, cameras and "
+    "points from the frames itself, and reads them (Reconstruction, below)."
+)
 # Gradio gives its example buttons no names, and its texts are not read aloud when they change.
 NAMES_FOR_SCREEN_READERS = """() => {
   document.querySelector("#status").setAttribute("aria-live", "polite");
@@ -171,7 +175,7 @@ class SceneLayout:
             )
             self.send_button = gr.Button("Send", variant="primary", scale=1, min_width=70, elem_id="send")
             self.stop_button = gr.Button("Stop", scale=1, min_width=70, elem_id="stop")
-        gr.Markdown(RGB_ONLY, elem_id="rgb-only")
+        gr.Markdown(RGB_IN if self.model.reconstructs else RGB_ONLY, elem_id="rgb-only")
         self.space_view = gr.Plot(label="In space", visible=False, elem_id="space-view")
         self.ideas = gr.Dataset(components=[self.question], samples=self.ideas_for(None), label="Try", elem_id="ideas")
         with gr.Accordion("What the model did", open=False, elem_id="report"):

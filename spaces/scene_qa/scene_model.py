@@ -165,7 +165,8 @@ class SceneModel:
             config = AutoConfig.from_pretrained(model_id, **options)
         except (OSError, ValueError) as error:
             raise ModelError(f"MODEL_ID={model_id!r} is no model that can be loaded: {error}") from error
-        if config.model_type != "igep":
+        self.reconstructs = config.model_type == "vid_llm"
+        if config.model_type != "igep" and not self.reconstructs:
             raise ModelError(f"MODEL_ID={model_id!r} is a {config.model_type} model: this Space shows models of igep.")
         self.model_id = model_id
         self.answer_seconds = answer_seconds
@@ -246,9 +247,25 @@ class SceneModel:
         prompt = self.processor.decode(inputs["input_ids"][0])
         yield from self._stream(inputs, self._encode(inputs), prompt, begin, True, max_new_tokens)
 
+    def looked_at(self, scene: Scene) -> dict:
+        """The frames of a scene as the encoder sees them, as the model was trained; encoded the first time.
+
+        Args:
+            scene (`Scene`): The frames.
+
+        Returns:
+            `dict`: Per modality what the encoder made of them.
+        """
+        frames_as = self.usage.frames_as
+        if frames_as not in scene.encoded:
+            inputs = self.processor.question_inputs(scene.frames, ["What is this?"], frames_as=frames_as)
+            scene.encoded[frames_as] = self._encode(inputs)
+        return scene.encoded[frames_as]
+
     def _encode(self, inputs: BatchFeature) -> dict:
         tensors = inputs.to(self.device, dtype=self.model.dtype)
-        return _moved(self.model.encode_vision(**tensors), "cpu")
+        encoded = self.model.encode_vision(**tensors)
+        return _moved(_for_answers(encoded) if self.reconstructs else encoded, "cpu")
 
     def _stream(
         self,
@@ -262,7 +279,7 @@ class SceneModel:
         inputs = {name: value for name, value in inputs.items() if name not in PIXELS}
         inputs = BatchFeature(inputs).to(self.device, dtype=self.model.dtype)
         prompt_tokens = inputs["input_ids"].shape[1]
-        config = self.model.config.vlm_config
+        config = self.model.config if self.reconstructs else self.model.config.vlm_config
         vision = torch.isin(inputs["input_ids"].cpu(), torch.tensor([config.image_token_id, config.video_token_id]))
         report = Report(prompt, "", prompt_tokens, int(vision.sum()), encoded_now=encoded_now)
         streamer = TextIteratorStreamer(
@@ -321,6 +338,18 @@ def _training_run(model_id: str, revision: str | None) -> dict:
         return json.loads(Path(hf_hub_download(model_id, name, revision=revision)).read_text(encoding="utf-8"))
     except (EntryNotFoundError, LocalEntryNotFoundError):
         return {}
+
+
+def _for_answers(encoded: dict) -> dict:
+    """What a Vid-LLM made of frames without what neither an answer nor the view of its reconstruction reads: most of its memory."""
+    kept = {}
+    for modality, frames in encoded.items():
+        found = frames.reconstruction
+        geometry = {
+            name: found[name] for name in ("depth_metres", "depth_confidence", "intrinsics", "world_from_camera")
+        }
+        kept[modality] = type(frames)(pooler_output=frames.pooler_output, reconstruction=type(found)(**geometry))
+    return kept
 
 
 def _num_bytes(value) -> int:

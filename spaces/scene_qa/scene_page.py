@@ -265,6 +265,12 @@ class ScenePage:
             self.view = SceneLayout(self.model)
             self._wire(concurrency)
             SceneApi(self.model, self.uploads).build(self.view, concurrency)
+            if self.model.reconstructs:
+                from reconstruction_view import ReconstructionView  # which other models do not need
+
+                ReconstructionView(self.model, self.sessions, self.uploads).build(
+                    self.session, self.view.video, concurrency
+                )
             page.load(None, js=NAMES_FOR_SCREEN_READERS)
         return page
 
