@@ -15,7 +15,9 @@ TOY_PARAMETERS = 50_000_000  # below, a model has learned the words of its train
 RENDERED_ROOMS = "synthetic_rooms"  # igep's kind of dataset
 WRITTEN_TASKS = ("depth", "correspondence", "pose", "objects")  # whose questions VLM3 worded
 PAPER_OF_SUPERVISION = ("3D-IDE", "https://arxiv.org/abs/2604.03296")
+PAPER_OF_RECONSTRUCTION = ("Vid-LLM", "https://arxiv.org/abs/2509.24385")
 PAPER_OF_WRITTEN_TASKS = ("VLM³", "https://arxiv.org/abs/2605.30561")
+LOSSES_OF_ANSWERS = ("cross-entropy of the answers", "grounding among boxes")  # how the names of their losses begin
 # Bases whose makers taught them to answer with boxes in thousandths of width and height, and how they ask for one.
 GROUNDING_BASES = ("qwen3_vl", "qwen3_vl_moe")
 GROUNDING_QUESTION = (
@@ -88,16 +90,19 @@ class Training:
     """How a model was trained, as far as it is known.
 
     Args:
-        supervised (`bool`, *optional*): Whether 3D geometry supervised it, in this run or an earlier one.
+        supervised (`bool`, *optional*): Whether 3D geometry supervised it, in this run or an earlier one; not said of a model
+            that reconstructs.
         rendered (`bool`): It has seen nothing but igep's rendered rooms.
         papers (`tuple[tuple[str, str], ...]`): Name and address of the methods' papers.
         parameters (`int`, *optional*): Their number.
+        reconstructs (`bool`): Its geometry stays, and is read for every answer.
     """
 
     supervised: bool | None = None
     rendered: bool = False
     papers: tuple[tuple[str, str], ...] = ()
     parameters: int | None = None
+    reconstructs: bool = False
 
     @property
     def is_toy(self) -> bool:
@@ -105,12 +110,13 @@ class Training:
         return self.parameters is not None and self.parameters < TOY_PARAMETERS
 
     @classmethod
-    def read(cls, run: dict, parameters: int) -> "Training":
+    def read(cls, run: dict, parameters: int, reconstructs: bool = False) -> "Training":
         """Takes what it knows from `training_run.json`.
 
         Args:
             run (`dict`): All of it; empty where there is none.
             parameters (`int`): Parameters of the loaded model.
+            reconstructs (`bool`, *optional*, defaults to `False`): It is a Vid-LLM.
 
         Returns:
             `Training`
@@ -120,12 +126,16 @@ class Training:
         parts = [part for each in runs for part in each.get("data", [])]
         kinds = {(part.get("dataset") or {}).get("kind") for part in parts}
         tasks = {*run.get("usage", {}).get("tasks", ()), *(part.get("task") for part in parts)}
-        supervised = any(len(terms) > 1 for terms in losses) if losses else None
+        names = [loss["name"] for terms in losses for loss in terms]
+        supervised = any(not name.startswith(LOSSES_OF_ANSWERS) for name in names) if names else None
+        if reconstructs:
+            supervised = None
         papers = [
+            *([PAPER_OF_RECONSTRUCTION] if reconstructs else []),
             *([PAPER_OF_SUPERVISION] if supervised else []),
             *([PAPER_OF_WRITTEN_TASKS] if tasks.intersection(WRITTEN_TASKS) else []),
         ]
-        return cls(supervised, kinds == {RENDERED_ROOMS}, tuple(papers), parameters)
+        return cls(supervised, kinds == {RENDERED_ROOMS}, tuple(papers), parameters, reconstructs)
 
 
 def read_run(model_id: str, revision: str | None) -> dict:

@@ -114,10 +114,11 @@ class SceneModel:
             config = AutoConfig.from_pretrained(model_id, **options)
         except (OSError, ValueError) as error:
             raise ModelError(f"MODEL_ID={model_id!r} is no model that can be loaded: {error}") from error
-        if config.model_type != "igep":
+        self.reconstructs = config.model_type == "vid_llm"
+        if config.model_type != "igep" and not self.reconstructs:
             raise ModelError(f"MODEL_ID={model_id!r} is a {config.model_type} model: this Space shows models of igep.")
         run = read_run(model_id, revision)
-        self.usage = Usage.read(run.get("usage", {}), config.vlm_config.model_type)
+        self.usage = Usage.read(run.get("usage", {}), "" if self.reconstructs else config.vlm_config.model_type)
         if self.usage.geometry_inputs != "none":
             raise ModelError(
                 f"MODEL_ID={model_id!r} must be given depth and camera poses: this Space shows models that answer from RGB alone."
@@ -128,7 +129,7 @@ class SceneModel:
         self.processor = AutoProcessor.from_pretrained(model_id, **options)
         self.model = AutoModelForImageTextToText.from_pretrained(model_id, dtype="auto", **options)
         self.model = self.model.to(self.device).eval()
-        self.training = Training.read(run, self.model.num_parameters())
+        self.training = Training.read(run, self.model.num_parameters(), self.reconstructs)
         self._control = control_tokens(self.processor.tokenizer)
         self._silent = silent_tokens(self.processor.tokenizer)
         self._writing = Writing()
@@ -224,9 +225,25 @@ class SceneModel:
         if end is not None and end.cancelled.is_set():
             raise UnwantedError
 
+    def looked_at(self, scene: Scene) -> dict:
+        """The frames of a scene as the encoder sees them, as the model was trained; encoded the first time.
+
+        Args:
+            scene (`Scene`): The frames.
+
+        Returns:
+            `dict`: Per modality what the encoder made of them.
+        """
+        frames_as = self.usage.frames_as
+        if frames_as not in scene.encoded:
+            inputs = self.processor.question_inputs(scene.frames, ["What is this?"], frames_as=frames_as)
+            scene.encoded[frames_as] = self._encode(inputs)
+        return scene.encoded[frames_as]
+
     def _encode(self, inputs: BatchFeature) -> dict:
         tensors = inputs.to(self.device, dtype=self.model.dtype)
-        return _moved(self.model.encode_vision(**tensors), "cpu")
+        encoded = self.model.encode_vision(**tensors)
+        return _moved(_for_answers(encoded) if self.reconstructs else encoded, "cpu")
 
     def _stream(
         self,
@@ -240,7 +257,7 @@ class SceneModel:
         inputs = {name: value for name, value in inputs.items() if name not in PIXELS}
         inputs = BatchFeature(inputs).to(self.device, dtype=self.model.dtype)
         prompt_tokens = inputs["input_ids"].shape[1]
-        config = self.model.config.vlm_config
+        config = self.model.config if self.reconstructs else self.model.config.vlm_config
         vision = torch.isin(inputs["input_ids"].cpu(), torch.tensor([config.image_token_id, config.video_token_id]))
         report = Report(prompt, "", prompt_tokens, int(vision.sum()), encoded_now=encoded_now)
         streamer = WordStreamer(self.processor.tokenizer, self._silent, seconds=min(BEAT_SECONDS, self.answer_seconds))
@@ -308,6 +325,18 @@ def _told() -> Iterator[None]:
     except ValueError as error:
         logger.warning("a question cannot be asked: %s", error)
         raise ModelError(CANNOT_BE_ASKED) from error
+
+
+def _for_answers(encoded: dict) -> dict:
+    """What a Vid-LLM made of frames without what neither an answer nor the view of its reconstruction reads: most of its memory."""
+    kept = {}
+    for modality, frames in encoded.items():
+        found = frames.reconstruction
+        geometry = {
+            name: found[name] for name in ("depth_metres", "depth_confidence", "intrinsics", "world_from_camera")
+        }
+        kept[modality] = type(frames)(pooler_output=frames.pooler_output, reconstruction=type(found)(**geometry))
+    return kept
 
 
 def _num_bytes(value) -> int:

@@ -278,6 +278,11 @@ class ScenePage:
             self.view = SceneLayout(self.model)
             self._wire()
             SceneApi(self.model, self.uploads, self.answering, self.reading).build(self.view)
+            if self.model.reconstructs:
+                from reconstruction_view import ReconstructionView  # which other models do not need
+
+                view = ReconstructionView(self.model, self.sessions, self.uploads, self.answering, self.reading)
+                view.build(self.session, self.view.video)
             page.load(None, js=NAMES_FOR_SCREEN_READERS)
         return page
 

@@ -65,6 +65,21 @@ class Turns:
                 self._tickets.remove(ticket)
                 self._changed.notify_all()
 
+    @contextmanager
+    def turn(self, client: str) -> Iterator[None]:
+        """Waits for a turn, without giving the control back, and keeps it until the block ends.
+
+        Args:
+            client (`str`): Who asks.
+
+        Raises:
+            RequestError: As `ticket`.
+        """
+        with self.ticket(client) as ticket:
+            while not self.wait(ticket):
+                pass
+            yield
+
     def wait(self, ticket: Ticket, seconds: float | None = None) -> bool:
         """Waits for a turn.
 

@@ -9,6 +9,11 @@ QUESTION, DISTANCE, PLACE, DESCRIBE = "Ask anything", "How far is this point?", 
 DESCRIBE_QUESTION = "Describe the scene."
 CODE = "https://github.com/igep/igep"
 OF_TWO_IMAGES = ("correspondence", "pose")
+RGB_ONLY = "The model sees nothing but the RGB frames and your question: no depth, pose or point cloud is used here."
+RGB_IN = (
+    "The model sees nothing but the RGB frames and your question. Geometry is not given to it: it reconstructs depth, cameras and "
+    "points from the frames itself, and reads them (Reconstruction, below)."
+)
 
 
 def tasks_of(usage: Usage, training: Training) -> list[str]:
@@ -66,7 +71,7 @@ def notice_of(usage: Usage, training: Training) -> str:
     Returns:
         `str`: Sentences: what it is given, what supervised it, what it does not know.
     """
-    told = ["The model sees nothing but the RGB frames and your question: no depth, pose or point cloud is used here."]
+    told = [RGB_IN if training.reconstructs else RGB_ONLY]
     if training.supervised is not None:
         told.append(
             "3D geometry supervised its training only."
