@@ -6,7 +6,6 @@ from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
-from huggingface_hub import hf_hub_download
 from PIL import Image
 from transformers import (
     AutoConfig,
@@ -22,32 +21,15 @@ from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, un
 from .spatial_prompts import GROUND_TOKEN, depth_question, parse_depth
 from .text_boxes import BoxAnswer, box_question, parse_boxes
 from .text_pixels import DEPTH_STEPS, text_from_pixels
+from .tokenizer_vocabulary import has_own_vocabulary
 
 
 FRAMES_AS_CHOICES = ("video", "images")
 CODE = (  # what loads this class
     *("processing_igep.py", "calibrator.py", "focal_unification.py", "spatial_prompts.py"),
-    *("text_boxes.py", "text_pixels.py"),
+    *("text_boxes.py", "text_pixels.py", "tokenizer_vocabulary.py"),
 )
-TOKENIZER_CONFIG = "tokenizer_config.json"
-OWN_VOCABULARY = ("TokenizersBackend", "PreTrainedTokenizerFast")  # classes of tokenizers of any kind
 FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times
-
-
-def has_own_vocabulary(name_or_path: str | Path, revision: str | None = None) -> bool:
-    """Whether a tokenizer is described by its file alone: loaded by the type of its model it would lose every word.
-
-    Args:
-        name_or_path (`str` or `Path`): Folder or id.
-        revision (`str`, *optional*): Branch, tag or commit on the Hub.
-
-    Returns:
-        `bool`
-    """
-    file = Path(name_or_path) / TOKENIZER_CONFIG
-    if not Path(name_or_path).is_dir():
-        file = Path(hf_hub_download(str(name_or_path), TOKENIZER_CONFIG, revision=revision))
-    return file.is_file() and json.loads(file.read_text(encoding="utf-8")).get("tokenizer_class") in OWN_VOCABULARY
 
 
 class IGEPProcessor(ProcessorMixin):

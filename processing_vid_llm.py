@@ -18,7 +18,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from .processing_igep import IGEPProcessor, has_own_vocabulary
+from .processing_igep import IGEPProcessor
+from .tokenizer_vocabulary import has_own_vocabulary
 
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
