@@ -77,6 +77,10 @@ def test_a_toy_and_rendered_rooms_are_called_so():
     notice = notice_of(Usage(), Training.read({"data": [ROOMS]}, 700_000))
     assert "a toy of 0.7 million parameters" in notice
     assert "rendered rooms" in notice
+    assert "has never seen a photograph" in notice
+    large = notice_of(Usage(), Training.read({"data": [ROOMS]}, 10**9))
+    assert "never seen a photograph" not in large, "its base has"
+    assert "igep trained it on rendered rooms alone" in large
     own = ROOMS | {"dataset": {"kind": "scannet", "name": "scans", "on_hub": False}}
     assert "rendered" not in notice_of(Usage(), Training.read({"data": [ROOMS, own]}, 10**9))
     assert "toy" not in notice_of(Usage(), Training.read({"data": [ROOMS], "earlier": [{"data": [own]}]}, 10**9))
