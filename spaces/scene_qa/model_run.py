@@ -40,6 +40,7 @@ class Usage:
         canvas_size (`tuple[int, int]` or `None`): Height and width that unified images are cropped or padded to.
         pixel_mapping (`str`): How a pixel becomes text.
         text_pixel_steps (`int`): Numbers per axis of a text pixel.
+        distance_kind (`str`): What it was taught a distance is: `euclidean` from the camera's centre, or `z` along its axis.
         multi_turn (`bool`): It has seen conversations of several questions.
         where_questions (`tuple[str, ...]`): What "where is {object}?" becomes; the answers are joined. Empty where it knows
             no such question.
@@ -57,6 +58,7 @@ class Usage:
     canvas_size: tuple[int, int] | None = None
     pixel_mapping: str = "image"
     text_pixel_steps: int = 2000
+    distance_kind: str = "euclidean"
     multi_turn: bool = True
     where_questions: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
@@ -80,6 +82,8 @@ class Usage:
             `Usage`
         """
         known = {name: fields[name] for name in cls.__dataclass_fields__ if name in fields}
+        of_depth = fields.get("task_options", {}).get("depth", {})
+        known |= {"distance_kind": of_depth["distance_kind"]} if "distance_kind" in of_depth else {}
         if base_type in GROUNDING_BASES:
             known = {"where_questions": (GROUNDING_QUESTION,)} | known
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})

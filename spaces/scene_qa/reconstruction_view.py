@@ -5,6 +5,7 @@ import logging
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import gradio as gr
@@ -80,7 +81,12 @@ class ReconstructionView:
         with gr.Row(visible=False):
             num_frames = gr.Number(self.model.usage.num_frames, label="num_frames")
             gr.Button("reconstruct").click(
-                self.for_scripts, [video, num_frames], [gr.File(), gr.JSON()], api_name="reconstruct", **queue
+                self.for_scripts,
+                [video, num_frames],
+                [gr.File(label="file"), gr.JSON(label="cameras")],
+                api_name="reconstruct",
+                api_description=" ".join(self.for_scripts.__doc__.split()),
+                **queue,
             )
 
     def show(self, key: str | None, request: gr.Request | None = None) -> dict:
@@ -112,17 +118,24 @@ class ReconstructionView:
             self.depth: gr.Gallery(value=None, visible=False),
         }
 
-    def for_scripts(self, video, num_frames, request: gr.Request | None = None) -> tuple[str, dict]:
+    def for_scripts(
+        self, video, num_frames, request: gr.Request | None = None
+    ) -> Iterator[tuple[str | None, dict | None]]:
         """Reconstructs a video: a .glb file, and its cameras.
 
-        Returns the file, and `world_from_camera` (of each frame 4 x 4, in metres and the world of the first camera: x right, y down,
+        Returns `file`, and `cameras` with `world_from_camera` (of each frame 4 x 4, in metres and the world of the first camera: x right, y down,
         z forward), `intrinsics` (3 x 3, in pixels of `width` x `height`) and `metres_moved`.
         """
         client = client_of(request)
         try:
-            with self.reading.turn(client):
+            # At every beat Gradio may end it: whoever leaves gives up the place.
+            with self.reading.ticket(client) as ticket:
+                while not self.reading.wait(ticket):
+                    yield None, None
                 scene, _ = open_scene(video, num_frames, self.uploads)
-            with self.answering.turn(client):
+            with self.answering.ticket(client) as ticket:
+                while not self.answering.wait(ticket):
+                    yield None, None
                 geometry = geometry_of(self.model, scene)
         except (RequestError, ModelError) as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -134,7 +147,7 @@ class ReconstructionView:
             "height": height,
             "metres_moved": geometry.path_metres,
         }
-        return self._written(geometry), cameras
+        yield self._written(geometry), cameras
 
     def _written(self, geometry: SceneGeometry) -> str:
         """A file of a reconstruction; older ones, which Gradio has copied, are removed."""

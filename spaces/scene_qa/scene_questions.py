@@ -3,6 +3,7 @@
 Every answer begins with an outcome without text: the request has been checked, and the model is asked now.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ MAX_FRAMES = 32
 MAX_QUESTION_CHARACTERS = 1000
 MAX_ANSWER_TOKENS = 512
 REMEMBERED_TURNS = 16  # questions and answers of a conversation that the model is shown
+logger = logging.getLogger(__name__)
 
 
 class RequestError(ValueError):
@@ -138,9 +140,9 @@ def ask_distance(
     if not (0 <= pixel[0] <= frame.width and 0 <= pixel[1] <= frame.height):
         width, height = (round(side) for side in frame.size * scene.scale)
         raise RequestError(f"This point is outside the frame of {width} x {height} pixels.")
-    field_of_view_degrees = known_field_of_view(model, scene, field_of_view_degrees, focal_pixels)
-    intrinsics = checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
+    checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
     yield Outcome("", [], draw_point(frame, pixel, ""), frame_number=frame_number)
+    intrinsics = _known_intrinsics(model, scene, field_of_view_degrees, focal_pixels)
     for report in _reports(model.distance(frame, pixel, intrinsics, max_new_tokens=max_new_tokens)):
         yield Outcome(said(report.text, is_whole=False).shown(), [report])
     metres = model.processor.parse_depth_answer(report.text)
@@ -149,7 +151,8 @@ def ask_distance(
         yield Outcome(text, [report], draw_point(frame, pixel, "?"), frame_number=frame_number)
         return
     picture = draw_point(frame, pixel, f"{metres:.2f} m")
-    yield Outcome(f"{metres:.2f} m from the camera.", [report], picture, metres=metres, frame_number=frame_number)
+    where = "along the camera's axis" if model.usage.distance_kind == "z" else "from the camera"
+    yield Outcome(f"{metres:.2f} m {where}.", [report], picture, metres=metres, frame_number=frame_number)
 
 
 def ask_place(
@@ -184,9 +187,9 @@ def ask_place(
         raise RequestError("This model was not trained on where things are. Ask in words instead.")
     max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     frame = scene.frames[0]
-    field_of_view_degrees = known_field_of_view(model, scene, field_of_view_degrees, focal_pixels)
-    intrinsics = checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
+    checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
     yield Outcome("", [])
+    intrinsics = _known_intrinsics(model, scene, field_of_view_degrees, focal_pixels)
     reports: list[Report] = []
     answers: list[str] = []
     for template in model.usage.where_questions:
@@ -213,7 +216,9 @@ def ask_place(
             reports.append(last)
             metres = model.processor.parse_depth_answer(last.text)
         if metres is not None:
-            place = lifted(place, metres, intrinsics)
+            ray = np.linalg.solve(intrinsics, [*middle, 1])
+            along_axis = metres if model.usage.distance_kind == "z" else metres / np.linalg.norm(ray)
+            place = lifted(place, along_axis, intrinsics)
     picture = draw_place(frame, place, intrinsics, thing)
     if place.centre_metres is None:
         yield Outcome(f"Marked on the first frame: {text}", reports, picture, place=place)
@@ -245,6 +250,20 @@ def checked_intrinsics(scene: Scene, field_of_view_degrees: float, focal_pixels:
         )
     focal_pixels = focal_pixels / scene.scale[0] if focal_pixels else None
     return intrinsics_of(scene.frames[0].size, field_of_view_degrees, focal_pixels)
+
+
+def _known_intrinsics(
+    model: SceneModel, scene: Scene, field_of_view_degrees: float, focal_pixels: float | None
+) -> np.ndarray:
+    """(3, 3): the camera that the settings describe or, where nobody touched them, a calibrator: work for its own turn."""
+    try:
+        known = known_field_of_view(model, scene, field_of_view_degrees, focal_pixels)
+    except (OSError, ValueError) as error:
+        logger.warning("the calibrator tells no field of view: %s", error)
+        raise RequestError(
+            "The camera of this video cannot be estimated: set the field of view or the focal length (Settings)."
+        ) from error
+    return checked_intrinsics(scene, known, focal_pixels)
 
 
 def _reports(reports: Iterator[Report]) -> Iterator[Report]:

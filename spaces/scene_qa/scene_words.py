@@ -81,7 +81,11 @@ def notice_of(usage: Usage, training: Training) -> str:
     if training.is_toy:
         told.append(f"It is a toy of {training.parameters / 1e6:.2g} million parameters, which knows few words.")
     if training.rendered:
-        told.append("It was trained on rendered rooms and has never seen a photograph.")
+        told.append(
+            "It was trained on rendered rooms and has never seen a photograph."
+            if training.is_toy
+            else "igep trained it on rendered rooms alone: what it knows of photographs, its base had learned before."
+        )
     if images := [task for task in OF_TWO_IMAGES if task in usage.tasks]:
         told.append(f"What it learned about two images ({', '.join(images)}) cannot be asked here.")
     return " ".join(told)

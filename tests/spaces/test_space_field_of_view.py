@@ -7,8 +7,10 @@ import pytest
 from field_of_view import UNTOUCHED_DEGREES, known_field_of_view
 from scene_layout import DEFAULT_FIELD_OF_VIEW_DEGREES
 from scene_model import Scene
+from scene_questions import RequestError, ask_distance, ask_place
 from tiny_checkpoints import random_frames
 from tiny_depth_pro import save_tiny_depth_pro
+from words_model import WordsModel, scene_of
 
 from igep.processing_igep import IGEPProcessor
 
@@ -27,3 +29,25 @@ def test_what_is_set_wins_and_what_is_not_is_estimated_once(tmp_path, monkeypatc
     assert estimated == pytest.approx(processor.estimated_field_of_view(scene.frames[0], folder)) != 60.0
     monkeypatch.setattr(field_of_view, "CALIBRATOR", "gone/model")
     assert known_field_of_view(model, scene, 60.0, None) == estimated, "of the same video"
+
+
+def test_a_calibrator_is_asked_in_the_turn_of_the_answer_and_its_faults_are_sentences(monkeypatch):
+    asked = []
+
+    def estimated(frame, calibrator: str) -> float:
+        asked.append(calibrator)
+        raise OSError(f"{calibrator} is no model")
+
+    monkeypatch.setattr(field_of_view, "CALIBRATOR", "gone/model")
+    model = WordsModel()
+    model.processor = SimpleNamespace(estimated_field_of_view=estimated)
+    camera = {"field_of_view_degrees": 60.0, "focal_pixels": None, "max_new_tokens": 8}
+    for answer in (
+        ask_distance(model, scene_of(), 0, (3.0, 3.0), **camera),
+        ask_place(model, scene_of(), "box", **camera),
+    ):
+        next(answer)
+        assert not asked, "a request that is being checked has no turn yet"
+        with pytest.raises(RequestError, match="cannot be estimated: set the field of view"):
+            next(answer)
+        assert asked.pop() == "gone/model"

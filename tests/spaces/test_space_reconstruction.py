@@ -13,13 +13,17 @@ import trimesh
 from gradio_client import Client, handle_file
 from PIL import Image
 from playwright.sync_api import expect
+from reconstruction_view import ReconstructionView
 from scene_model import Scene, SceneModel
 from scene_questions import ask, open_scene
 from scene_reconstruction import as_glb, depth_pictures, geometry_of, in_words
+from scene_sessions import SceneSessions
+from scene_turns import Turns
 from scored_model import save_vid_llm
 from space_server import SPACE, SpaceServer
 from tiny_checkpoints import random_frames
 from waiting import wait_until
+from words_model import WordsModel
 
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -156,9 +160,25 @@ def test_a_visitor_looks_at_a_reconstruction(visitors, server, folder, shape):
     ]  # the viewer asks for it, then takes WebGL
 
 
+def test_a_script_that_leaves_gives_up_its_place(monkeypatch):
+    monkeypatch.setattr("scene_turns.BEAT_SECONDS", 0.0)
+    answering, reading = Turns(1), Turns(1)
+    view = ReconstructionView(WordsModel(), SceneSessions(1, 60), str(EXAMPLE.parent), answering, reading)
+    for queue in (reading, answering):
+        with queue.ticket("another"):
+            waiting = view.for_scripts(str(EXAMPLE), 2)
+            assert next(waiting) == (None, None)
+            assert len(queue._tickets) == 2
+            waiting.close()
+            assert len(queue._tickets) == 1
+
+
 @pytest.mark.slow
 def test_scripts_get_a_file_and_cameras(server, folder, tmp_path):
     client = Client(server.url, download_files=str(tmp_path), verbose=False)
+    described = client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/reconstruct"]
+    assert [found["label"] for found in described["returns"]] == ["file", "cameras"]
+    assert described["description"].startswith("Reconstructs a video")
     file, cameras = client.predict(handle_file(EXAMPLE), 2, api_name="/reconstruct")
     scene, _ = open_scene(str(EXAMPLE), 2, EXAMPLE.parent)
     geometry = geometry_of(SceneModel(str(folder)), scene)

@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 from model_run import GROUNDING_QUESTION, PAPER_OF_SUPERVISION, PAPER_OF_WRITTEN_TASKS, Training, Usage
 from scene_conversation import Conversation
 from scene_layout import EXAMPLES
+from scene_questions import ask_distance, ask_place
 from scene_words import (
     DESCRIBE,
     DISTANCE,
@@ -75,6 +77,10 @@ def test_a_toy_and_rendered_rooms_are_called_so():
     notice = notice_of(Usage(), Training.read({"data": [ROOMS]}, 700_000))
     assert "a toy of 0.7 million parameters" in notice
     assert "rendered rooms" in notice
+    assert "has never seen a photograph" in notice
+    large = notice_of(Usage(), Training.read({"data": [ROOMS]}, 10**9))
+    assert "never seen a photograph" not in large, "its base has"
+    assert "igep trained it on rendered rooms alone" in large
     own = ROOMS | {"dataset": {"kind": "scannet", "name": "scans", "on_hub": False}}
     assert "rendered" not in notice_of(Usage(), Training.read({"data": [ROOMS, own]}, 10**9))
     assert "toy" not in notice_of(Usage(), Training.read({"data": [ROOMS], "earlier": [{"data": [own]}]}, 10**9))
@@ -148,3 +154,18 @@ def test_a_model_without_distances_does_not_ask_for_a_click():
     assert "click" not in page.view.invitation
     list(sent(page, page.sessions.add(scene_of()), talk, "which?", QUESTION))
     assert texts(talk)[1] == "It is red."
+
+
+@pytest.mark.parametrize(("kind", "words"), [("euclidean", "from the camera"), ("z", "along the camera's axis")])
+def test_a_distance_is_read_as_the_model_was_taught_it(kind, words):
+    run = {"tasks": ["questions", "depth"], "task_options": {"depth": {"distance_kind": kind}}}
+    model, camera = (
+        WordsModel(('[{"bbox_2d": [800, 700, 1000, 1000]}]',)),
+        {"field_of_view_degrees": 90.0, "focal_pixels": None, "max_new_tokens": 8},
+    )
+    model.usage = Usage.read(run, "qwen3_vl")
+    *_, told = ask_distance(model, scene_of(), 0, (3.0, 3.0), **camera)
+    assert told.text == f"2.00 m {words}."
+    *_, found = ask_place(model, scene_of(), "box", **camera)
+    centre = np.array(found.place.centre_metres)
+    assert (np.linalg.norm(centre) if kind == "euclidean" else centre[2]) == pytest.approx(2.0)

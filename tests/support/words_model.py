@@ -25,6 +25,7 @@ class WordsModel:
     model_id = "user/words"
     usage = Usage(tasks=("questions", "depth"), num_frames=2, where_questions=(GROUNDING_QUESTION,))
     training = Training()
+    reconstructs = False
     processor = SimpleNamespace(parse_depth_answer=lambda text: float(text) if text else None)
 
     def __init__(self, pieces: tuple[str, ...] = ("It is", "It is red."), begin: Callable = lambda: None):

@@ -23,7 +23,7 @@ from igep.trainers.package_files import PACKAGE
         "file:///nfs/scans",
     ],
 )
-@pytest.mark.parametrize("around", ["{}", "see {}", "(read from '{}')", "path: {}\n", "`{}`"])
+@pytest.mark.parametrize("around", ["{}", "see {}", "(read from '{}')", "path: {}\n", "`{}`", "scans:{}"])
 def test_a_path_of_any_root_is_found(path, around):
     found = find_local_path(around.format(path))
     assert found is not None
