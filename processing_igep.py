@@ -7,21 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from transformers import (
-    AutoConfig,
-    AutoProcessor,
-    BatchFeature,
-    PreTrainedConfig,
-    PreTrainedTokenizerFast,
-    ProcessorMixin,
-)
+from transformers import AutoConfig, AutoProcessor, BatchFeature, PreTrainedConfig, ProcessorMixin
 
 from .calibrator import calibrator_of
 from .focal_unification import FOCAL_PIXELS, Calibrator, estimate_intrinsics, unify_focal_length
 from .spatial_prompts import GROUND_TOKEN, depth_question, parse_depth
 from .text_boxes import BoxAnswer, box_question, parse_boxes
 from .text_pixels import DEPTH_STEPS, text_from_pixels
-from .tokenizer_vocabulary import has_own_vocabulary
+from .tokenizer_vocabulary import own_tokenizer
 
 
 FRAMES_AS_CHOICES = ("video", "images")
@@ -98,9 +91,9 @@ class IGEPProcessor(ProcessorMixin):
         base_class = cls.get_possibly_dynamic_module(settings["processor_class"])
         kwargs["config"] = AutoConfig.for_model(**base_config)
         processor = base_class.from_pretrained(pretrained_model_name_or_path, **kwargs)
-        if is_vid_llm and has_own_vocabulary(pretrained_model_name_or_path, kwargs.get("revision")):
-            options = {"revision": kwargs.get("revision")}
-            processor.tokenizer = PreTrainedTokenizerFast.from_pretrained(pretrained_model_name_or_path, **options)
+        if is_vid_llm:
+            own = own_tokenizer(pretrained_model_name_or_path, revision=kwargs.get("revision"))
+            processor.tokenizer = processor.tokenizer if own is None else own
         return cls.from_base(processor)
 
     def save_pretrained(self, save_directory: str | Path, **kwargs) -> list[str]:

@@ -15,11 +15,10 @@ from transformers import (
     PerceptionLMVideoProcessor,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 
 from .processing_igep import IGEPProcessor
-from .tokenizer_vocabulary import has_own_vocabulary
+from .tokenizer_vocabulary import own_tokenizer
 
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
@@ -112,9 +111,8 @@ def _with_video_tokens(
     if not isinstance(tokenizer, (str, Path)):
         raise TypeError(f"tokenizer must be a tokenizer, an id or a folder, not {type(tokenizer).__name__}.")
     named = {"image_token": IMAGE_TOKEN, "video_token": VIDEO_TOKEN}
-    if has_own_vocabulary(tokenizer):
-        loaded = PreTrainedTokenizerFast.from_pretrained(tokenizer, extra_special_tokens=named)
-    else:
+    loaded = own_tokenizer(tokenizer, extra_special_tokens=named)
+    if loaded is None:
         loaded = AutoTokenizer.from_pretrained(tokenizer, config=text_config, extra_special_tokens=named)
     if loaded.pad_token is None:
         loaded.pad_token = loaded.eos_token
