@@ -15,6 +15,7 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.training_run import changed_options, training_run
 from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.mixture import MixtureDataset, drawn_rows
+from igep.trainers.data.resolved_paths import with_resolved_paths
 from igep.trainers.data.rows_fingerprint import rows_fingerprint
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import FREE_OPTIONS
@@ -102,7 +103,7 @@ class VidLLMTrainer(ResumableTrainer):
 
     @property
     def run_options(self) -> dict[str, Any]:
-        return super().run_options | self.data_options | rows_fingerprint(self.train_dataset)
+        return super().run_options | with_resolved_paths(self.data_options) | rows_fingerprint(self.train_dataset)
 
     @property
     def allows_changed_resume(self) -> bool:

@@ -37,10 +37,10 @@ def make_trainer(stage: str, output_dir: Path, dataset=None, eval_dataset=None, 
         stage (`str`): `"distill"` or `"joint"`.
         output_dir (`Path`): Folder.
         dataset, eval_dataset (*optional*): Rows.
-        **fields: Options; and `model_fields` of the model, `peft_config`, `callbacks`.
+        **fields: Options; and `model_fields` of the model, `peft_config`, `callbacks`, `data_options`.
     """
     config, trainer = STAGES[stage]
-    own = {name: fields.pop(name) for name in ("peft_config", "callbacks") if name in fields}
+    own = {name: fields.pop(name) for name in ("peft_config", "callbacks", "data_options") if name in fields}
     if stage == "distill":
         own["language_teacher"] = ColourTeacher()
     model, processor = build_vid_llm(frame_size=FRAME_SIZE, **fields.pop("model_fields", {}))

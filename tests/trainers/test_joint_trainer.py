@@ -208,6 +208,15 @@ def test_adapters_that_cannot_be_are_refused():
     assert all(".causal_lm." in f".{name}" and "lm_head" not in name for name in config.target_modules)
 
 
+def test_one_folder_in_another_spelling_is_no_other_run(tmp_path, monkeypatch):
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "scans")
+    monkeypatch.chdir(tmp_path)
+    for spelling in ("scans", "./scans", "link", str(tmp_path / "scans")):
+        options = make_trainer("joint", tmp_path / "out", data_options={"dataset_path": spelling}).run_options
+        assert options["dataset_path"] == str((tmp_path / "scans").resolve())
+
+
 def test_resume_is_bit_identical(tmp_path):
     """In the middle of the second epoch, between two logs, with accumulation and a schedule."""
     options = {

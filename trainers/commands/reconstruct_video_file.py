@@ -47,7 +47,7 @@ def reconstruct_video_file(
         frames = read_frames(video, num_frames, at_most=trained)
         _step(bar, "loading the model")
         model, processor = load_for_answers(model_dir, device)
-        check_reconstructs(model, str(model_dir))
+        check_reconstructs(model.config.model_type, str(model_dir))
         _step(bar, f"reconstructing {len(frames)} frames")
         found = reconstruct_frames(model, processor, frames)
         _step(bar, f"writing {output.name}")

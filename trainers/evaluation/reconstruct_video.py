@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from transformers import PreTrainedModel
 
+from igep.configuration_igep import IGEPConfig
+from igep.configuration_vid_llm import VidLLMConfig
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.evaluation.load_vlm import is_igep, is_vid_llm
 
 
 @dataclass(frozen=True)
@@ -34,21 +35,22 @@ class VideoReconstruction:
 
 
 def check_reconstructs(
-    model: PreTrainedModel, name: str, remedy: str = "give a Vid-LLM model, such as `igep joint` trains"
+    model_type: str | None, name: str, remedy: str = "give a Vid-LLM model, such as `igep joint` trains"
 ) -> None:
     """Raises where a model has no reconstruction.
 
     Args:
-        model (`PreTrainedModel`): What `load_vlm` returned.
+        model_type (`str` or `None`): That of its configuration.
         name (`str`): What to call it.
         remedy (`str`, *optional*): What to do.
 
     Raises:
         ValueError: It is no Vid-LLM model.
     """
-    if is_vid_llm(model.config):
+    if model_type == VidLLMConfig.model_type:
         return
-    reason = "its geometry supervised the training and left nothing behind" if is_igep(model.config) else "a plain VLM"
+    is_igep = model_type == IGEPConfig.model_type
+    reason = "its geometry supervised the training and left nothing behind" if is_igep else "a plain VLM"
     raise ValueError(f"{name} does not reconstruct ({reason}): {remedy}.")
 
 

@@ -8,10 +8,34 @@ import torch
 from PIL import Image
 from transformers import PreTrainedModel
 
+from igep.configuration_igep import IGEPConfig
+from igep.configuration_vid_llm import VidLLMConfig
 from igep.processing_igep import IGEPProcessor
-from igep.trainers.evaluation.load_vlm import is_igep, is_vid_llm
 from igep.trainers.loop.training_heads_file import HEADS_FILE, load_heads
 from igep.trainers.supervision.geometry_losses import igep_objective
+
+
+def check_verifier(model_type: str | None, checkpoint: Path) -> None:
+    """Raises where a checkpoint cannot have the depth verifier of a model, before either is read.
+
+    Args:
+        model_type (`str` or `None`): That of the model's configuration.
+        checkpoint (`Path`): Trainer checkpoint of the same run.
+
+    Raises:
+        ValueError: Another kind of model, or a checkpoint without heads.
+    """
+    if model_type != IGEPConfig.model_type:
+        kind = (
+            "a Vid-LLM, whose reconstruction needs no checkpoint"
+            if model_type == VidLLMConfig.model_type
+            else "a plain VLM, which has no heads"
+        )
+        raise ValueError(f"this model is {kind}: leave --checkpoint out, or give a model that `igep sft` trained.")
+    if not (checkpoint / HEADS_FILE).is_file():
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} has no {HEADS_FILE}: give a checkpoint-N folder of a run with geometry losses."
+        )
 
 
 def load_verifier(model: PreTrainedModel, checkpoint: Path) -> None:
@@ -24,17 +48,7 @@ def load_verifier(model: PreTrainedModel, checkpoint: Path) -> None:
     Raises:
         ValueError: Another kind of model, or a checkpoint without heads, with other heads, or with none that predicts depth.
     """
-    if not is_igep(model.config):
-        kind = (
-            "a Vid-LLM, whose reconstruction needs no checkpoint"
-            if is_vid_llm(model.config)
-            else "a plain VLM, which has no heads"
-        )
-        raise ValueError(f"this model is {kind}: leave --checkpoint out, or give a model that `igep sft` trained.")
-    if not (checkpoint / HEADS_FILE).is_file():
-        raise ValueError(
-            f"checkpoint={str(checkpoint)!r} has no {HEADS_FILE}: give a checkpoint-N folder of a run with geometry losses."
-        )
+    check_verifier(model.config.model_type, checkpoint)
     model.add_training_heads(igep_objective)
     load_heads(model.training_heads, checkpoint)
     if model.depth_verifier is None:

@@ -14,6 +14,7 @@ from igep.trainers.data.centre_square import centre_square, crops_to_centre
 from igep.trainers.data.geometry_batch import geometry_batch
 from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples
 from igep.trainers.evaluation.benchmarks.benchmark import QuestionGroup
+from igep.trainers.evaluation.benchmarks.reconstruction import ScenesToReconstruct
 from igep.trainers.evaluation.benchmarks.scene_questions import SceneQuestions
 from igep.trainers.evaluation.load_vlm import reads_positions
 
@@ -147,7 +148,8 @@ class SpreadGroups(Sequence[QuestionGroup]):
     def check(self, geometry: Sequence[str]) -> list[dict[str, Any]]:
         """Reads the questions of all groups, and no frame that is shown, so that what is wrong with the last is told first.
 
-        Groups of other kinds are not read: their questions are written from frames, or were checked when they were loaded.
+        Scenes to reconstruct have no questions and are checked alone. Groups of other kinds are not read: their questions are
+        written from frames, or were checked when they were loaded.
 
         Args:
             geometry (`Sequence[str]`): What their scenes must have: of `depth_metres`, `intrinsics` and `world_from_camera`.
@@ -158,6 +160,9 @@ class SpreadGroups(Sequence[QuestionGroup]):
         Raises:
             SpatialDataError: A question or a scene that cannot be asked about.
         """
+        if isinstance(self._groups, ScenesToReconstruct):
+            for number in self._numbers:
+                self._groups.check(number)
         if not isinstance(self._groups, SceneQuestions):
             return []
         read = [self._groups.check(number, geometry) for number in self._numbers]

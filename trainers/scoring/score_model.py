@@ -178,6 +178,7 @@ class _Scoring:
     def _check(self, name: str, first: QuestionGroup) -> None:
         """Raises what the questions of a benchmark lack, before a frame of any benchmark goes to the model."""
         benchmark, asked = BENCHMARKS[name], self.asked[name]
+        benchmark.check_model(self.settings, asked)
         needed: Sequence[str] = ()
         if isinstance(benchmark, GroundingBenchmark):
             needed = GEOMETRY_OF[asked.geometry_inputs]

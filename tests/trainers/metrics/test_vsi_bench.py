@@ -136,6 +136,7 @@ def test_macro_mean_of_eight(protocol):
     assert scores["object_rel_direction"] == pytest.approx(100 / 3)
     assert scores["overall"] == pytest.approx((100 / 3 + 100 + 100) / 8)
     assert (scores["tasks"], scores["object_counting_count"], scores["count"]) == (8, 2, 11)
+    assert scores["object_rel_direction_count"] == 3
     assert vsi_bench_scores(*everything({*CHOICES, *NUMBERS}), protocol)["overall"] == 100
 
 

@@ -1,11 +1,13 @@
 """What the last of several benchmarks lacks is told before a frame of the first goes to the model."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from scannet_tree import write_json, write_scan
-from scored_model import ROOM_QUESTIONS, save_tiny
+from scene_folders import scene_row, write_exported
+from scored_model import ROOM_QUESTIONS, save_tiny, save_vid_llm
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -84,3 +86,18 @@ def test_what_measurements_need(model, tmp_path):
     plain.mkdir()
     (plain / "config.json").write_text(json.dumps({"model_type": "llava_onevision"}))
     refused("this is a plain VLM", plain, tmp_path / "s.json", *rooms)
+
+
+def test_what_reconstructions_need(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(score_model, "load_for_answers", None)
+    output = tmp_path / "scores.json"
+    rooms = ("--benchmark", "scanqa", "reconstruction", *ROOM_QUESTIONS)
+    refused("left nothing behind.*give a Vid-LLM model", model, output, *rooms)
+    refused("has no training_heads.safetensors", model, output, *rooms, "--checkpoint", str(tmp_path))
+    for name in ("first", "last"):
+        write_exported(tmp_path / "scenes" / name, scene_row(scene_id=name))
+    for folder in ("depth", "pose"):
+        shutil.rmtree(tmp_path / "scenes" / "last" / folder)
+    scenes = ("--dataset", "scannet", "--dataset_path", str(tmp_path / "scenes"), "--num_frames", "4")
+    vid_llm = save_vid_llm(tmp_path / "vid_llm")
+    refused("'last' has neither depth nor poses", vid_llm, output, "--benchmark", "reconstruction", *scenes)

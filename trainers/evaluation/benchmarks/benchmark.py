@@ -132,6 +132,14 @@ class QuestionBenchmark(ABC):
         """
         self.figures(rows, options)
 
+    def check_model(self, settings: dict[str, Any], options: BenchmarkOptions) -> None:  # noqa: B027
+        """Raises `ValueError` where the model cannot answer such questions; called before any benchmark is answered.
+
+        Args:
+            settings (`dict`): The configuration of the saved model.
+            options (`BenchmarkOptions`): As for `groups`.
+        """
+
     @abstractmethod
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
         """How the scores are measured, see `BenchmarkResults`; with `geometry_inputs`: `none`, `pose` or `depth+pose`."""

@@ -26,7 +26,7 @@ from igep.trainers.evaluation.benchmarks.reconstruction_figures import reconstru
 from igep.trainers.evaluation.benchmarks.sampled_scenes import SampledScenes
 from igep.trainers.evaluation.benchmarks.scene_questions import scenes_in_words
 from igep.trainers.evaluation.reconstruct_video import check_reconstructs, reconstruct_frames
-from igep.trainers.evaluation.verifier_depth import load_verifier, verifier_depth
+from igep.trainers.evaluation.verifier_depth import check_verifier, load_verifier, verifier_depth
 from igep.trainers.metrics.figure import Figure
 
 
@@ -57,12 +57,17 @@ class ScenesToReconstruct(SampledScenes, Sequence[QuestionGroup]):
         question = Question(scene_id, f"the geometry of {self._num_frames} frames", "", "", self._truth(number))
         return QuestionGroup(scene_id, (question,), lambda: self.read_frames(number))
 
-    def _truth(self, number: int) -> dict[str, Any]:
-        example = self.read_example(number, self._grid)
-        if example.depth_metres is None and example.world_from_camera is None:
+    def check(self, number: int) -> None:
+        """Raises `SpatialDataError` where a scene has too few frames or nothing to compare with, without decoding an image."""
+        found = self.sampled_scene(number)
+        if found.depth is None and found.world_from_camera is None:
             raise SpatialDataError(
-                f"Scene {example.scene_id!r} has neither depth nor poses: there is nothing to compare with. Leave it out."
+                f"Scene {found.scene_id!r} has neither depth nor poses: there is nothing to compare with. Leave it out."
             )
+
+    def _truth(self, number: int) -> dict[str, Any]:
+        self.check(number)
+        example = self.read_example(number, self._grid)
         poses = example.world_from_camera
         if poses is not None:
             poses = np.linalg.inv(poses[0]) @ poses
@@ -80,6 +85,13 @@ class ReconstructionBenchmark(AnsweringBenchmark):
         everything, held_out = tables.load(options.scene_source())
         return ScenesToReconstruct((everything if held_out is None else held_out)[0], options)
 
+    def check_model(self, settings: dict[str, Any], options: BenchmarkOptions) -> None:
+        model_type = settings.get("model_type")
+        if options.checkpoint is None:
+            check_reconstructs(model_type, "benchmark='reconstruction': this model", REMEDY)
+        else:
+            check_verifier(model_type, Path(options.checkpoint))
+
     def answers(
         self,
         model: PreTrainedModel,
@@ -92,9 +104,7 @@ class ReconstructionBenchmark(AnsweringBenchmark):
         total: int | None = None,
     ) -> Iterator[tuple[QuestionGroup, list[str]]]:
         grid = (options.pixel_grid[0], options.pixel_grid[1])
-        if options.checkpoint is None:
-            check_reconstructs(model, "benchmark='reconstruction': this model", REMEDY)
-        else:
+        if options.checkpoint is not None:
             load_verifier(model, Path(options.checkpoint))
         crops = options.checkpoint is not None and options.frames_as == "video" and crops_to_centre(processor)
         for group in tqdm(groups, desc=progress, total=total, unit="scene", disable=progress is None):

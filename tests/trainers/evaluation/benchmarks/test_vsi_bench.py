@@ -52,6 +52,21 @@ def test_predictions_are_scored_with_all_parsers(file, capsys):
     assert "vsi_bench: 1 x answer that cannot be read (peer)" in capsys.readouterr().out
 
 
+def test_behind_the_mean_of_the_direction_types_stand_their_questions_alone(file):
+    kinds = {"object_rel_direction_easy": ["A. left", "B. right"], "object_rel_direction_hard": ["A. left", "B. back"]}
+    directions = [
+        QUESTIONS[0] | {"id": number, "question_type": kind, "options": options, "ground_truth": "A"}
+        for number, (kind, options) in enumerate(kinds.items(), 4)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*QUESTIONS, *directions]))
+    given = file.with_name("given.jsonl")
+    given.write_text(json.dumps({"benchmark": "vsi_bench", "sample_id": "4", "prediction": "A"}) + "\n")
+    score.main(flags(file, "--predictions", str(given), "--geometry_inputs", "none"))
+    figures = json.loads(file.with_name("scores.json").read_text())["benchmarks"]["vsi_bench"]["figures"]
+    assert figures["object_rel_direction, standard"]["n"] == 2
+    assert figures["overall, standard"]["n"] == 5
+
+
 @pytest.mark.slow
 def test_a_model_is_asked_every_question_in_the_benchmarks_words(file, tmp_path):
     score.main(flags(file, "--model", str(save_tiny(tmp_path / "tiny"))))
