@@ -73,6 +73,8 @@ class VidLLMOutput(ModelOutput):
         ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included, is meant.
         ground_seen (`Tensor`, *optional*): Share of the proposals that a frame shows, by the reconstruction.
         box_predictions (`list[BoxPredictions | None]`, *optional*): Of each sample with grounding questions, in their order.
+        box_zero (`Tensor`, *optional*): 0 that depends on every weight of the box decoder, for the losses of a batch without such
+            questions: distributed training waits for the gradient of every weight.
     """
 
     loss: Tensor | None = None
@@ -87,6 +89,7 @@ class VidLLMOutput(ModelOutput):
     ground_accuracy: Tensor | None = None
     ground_seen: Tensor | None = None
     box_predictions: list[BoxPredictions | None] | None = None
+    box_zero: Tensor | None = None
 
 
 @dataclass
@@ -478,7 +481,11 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         samples = range(len(encoded.pooler_output))
         frames = [len(tokens) // encoded.tokens[0, 0, ..., 0].numel() for tokens in encoded.pooler_output]
         queries = hidden[grounding["row"], grounding["column"]]  # (G, C)
-        first = [grounding["world_from_camera"][sample, 0] for sample in samples]
+        poses = grounding["world_from_camera"][:, 0]
+        asked = [grounding["sample"] == sample for sample in samples]
+        # Of a sample without such questions the pose is not read: it may be unknown.
+        nowhere = torch.eye(4).to(poses)
+        first = [pose if bool(here.any()) else nowhere for pose, here in zip(poses, asked, strict=True)]
         if self.ground_head is not None:
             everything = sum(parameter.sum() for parameter in self.ground_head.parameters()) * 0.0
             output.loss_ground = everything
@@ -500,15 +507,15 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
                 output.loss_ground = loss / len(maps) + everything
         if self.box_decoder is not None:
             output.box_predictions = []
+            output.box_zero = sum(parameter.sum() for parameter in self.box_decoder.parameters()) * 0.0
             for sample in samples:
-                asked = grounding["sample"] == sample
-                if not bool(asked.any()):
+                if not bool(asked[sample].any()):
                     output.box_predictions.append(None)
                     continue
                 positions = encoded.positions_metres[sample, : frames[sample]].flatten(0, 2)
                 positions = transform_points(finite_pose(first[sample]), positions)
                 output.box_predictions.append(
-                    self.box_decoder(encoded.pooler_output[sample], positions, queries[asked])
+                    self.box_decoder(encoded.pooler_output[sample], positions, queries[asked[sample]])
                 )
 
     def _cross_entropy(

@@ -1,7 +1,6 @@
 """Vid-LLM's second stage: reconstruction and reasoning learn together, and what answers teaches the reconstruction nothing."""
 
 import copy
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from peft import PeftConfig, get_peft_model
 from torch import nn
 from transformers import TrainerCallback
 
-from igep.box_queries import BoxPredictions
 from igep.ground_head import PREDICTED
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration, VidLLMOutput
 from igep.processing_igep import IGEPProcessor
@@ -186,9 +184,7 @@ class JointTrainer(VidLLMTrainer):
         if outputs.loss_ground is not None:
             terms["loss_ground"] = outputs.loss_ground
         if outputs.box_predictions is not None:
-            terms |= box_terms(
-                outputs.box_predictions, inputs["grounding"], self.unwrapped_model.config.ground_temperature
-            )
+            terms |= box_terms(outputs, inputs["grounding"], self.unwrapped_model.config.ground_temperature)
         weighted = {name: terms[name] for name, weight in self.loss_weights.items() if weight and name in terms}
         loss = self.total_loss(weighted, inputs, num_items_in_batch)
         self._record_metrics(outputs, terms, inputs, "eval" if num_items_in_batch is None else "train")
@@ -314,27 +310,26 @@ def beside_full_parts(
     return changed
 
 
-def box_terms(
-    predictions: Sequence[BoxPredictions | None], grounding: dict[str, Any], temperature: float
-) -> dict[str, torch.Tensor]:
-    """Losses of regressed boxes, as means over the samples of a batch; a sample without such questions has none.
+def box_terms(outputs: VidLLMOutput, grounding: dict[str, Any], temperature: float) -> dict[str, torch.Tensor]:
+    """Losses of regressed boxes, as means over the samples of a batch; a sample without such questions adds 0.
 
     Args:
-        predictions (`Sequence[BoxPredictions | None]`): B entries of the model's output.
+        outputs (`VidLLMOutput`): The model's, with `box_predictions` and `box_zero`.
         grounding (`dict`): Of the collator.
         temperature (`float`): Divides the similarities.
 
     Returns:
-        `dict[str, torch.Tensor]`: `loss_box` and `loss_match`; empty where no sample has such questions.
+        `dict[str, torch.Tensor]`: `loss_box` and `loss_match`, each with all weights of the box decoder in its graph.
     """
-    losses = []
-    for sample, predicted in enumerate(predictions):
+    terms = dict.fromkeys(("loss_box", "loss_match"), outputs.box_zero)
+    for sample, predicted in enumerate(outputs.box_predictions):
         if predicted is not None:
             asked = (grounding["sample"] == sample).nonzero()[:, 0].tolist()
             boxes = grounding["boxes"][sample]
             targets = [boxes[grounding["meant"][question][:-1]] for question in asked]
-            losses.append(box_query_loss(predicted, targets, temperature))
-    return {name: sum(each[name] for each in losses) / len(predictions) for name in (losses[0] if losses else ())}
+            losses = box_query_loss(predicted, targets, temperature)
+            terms = {name: value + losses[name] / len(outputs.box_predictions) for name, value in terms.items()}
+    return terms
 
 
 def _grounds(args: JointConfig) -> bool:

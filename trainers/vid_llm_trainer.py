@@ -20,6 +20,7 @@ from igep.trainers.data.rows_fingerprint import rows_fingerprint
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import FREE_OPTIONS
 from igep.trainers.vid_llm_config import VidLLMTrainingConfig
+from igep.vision_encoder import freeze_unread
 
 
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
@@ -80,6 +81,7 @@ class VidLLMTrainer(ResumableTrainer):
         for name, parameter in base.named_parameters():
             if base.part_of_parameter(name) not in trained_parts - args.frozen_parts:
                 parameter.requires_grad_(False)
+        freeze_unread(base.model.vision)  # peft's copy of it trains whole
         if not any(parameter.requires_grad for parameter in base.parameters()):
             raise ValueError(f"freeze={sorted(args.frozen_parts)} leaves nothing to train: freeze less.")
         if isinstance(train_dataset, MixtureDataset):

@@ -142,6 +142,30 @@ def test_grounding_trains_both_heads_beside_the_rest(tmp_path):
     assert {"ground_accuracy", "ground_seen"} <= log.keys()
 
 
+class FewGrounded(GroundedWalls):
+    """Of every four rows one that boxes answer; of the others no pose is known."""
+
+    def __getitem__(self, row: int):
+        example = super().__getitem__(row)
+        return example if row % 4 == 0 else dataclasses.replace(self.walls[row], world_from_camera=None)
+
+
+@pytest.mark.parametrize("only", [{}, {"match_weight": 0.0}, {"box_weight": 0.0}], ids=["both", "box", "match"])
+def test_both_heads_are_in_the_graph_of_every_batch(tmp_path, only):
+    """Two processes wait for the gradient of every parameter, though theirs may be the rows that no box answers."""
+    weights_of_heads = {"ground_weight": 1.0, "box_weight": 1.0, "match_weight": 0.5} | only
+    fields = {"ground_head": True, "box_decoder": True}
+    trainer = make_trainer("joint", tmp_path, FewGrounded(4), model_fields=fields, **weights_of_heads)
+    for rows in ([0, 1], [2, 3]):
+        trainer.model.zero_grad()
+        batch = trainer.data_collator([trainer.train_dataset[row] for row in rows])
+        trainer.compute_loss(trainer.model, batch, num_items_in_batch=torch.tensor(10)).backward()
+        named = [(name, value.grad) for name, value in trainer.model.named_parameters() if value.requires_grad]
+        assert not [name for name, gradient in named if gradient is None]
+        heads = [gradient for name, gradient in named if "ground_head." in name or "box_decoder." in name]
+        assert any(bool(gradient.any()) for gradient in heads) == (0 in rows)
+
+
 def test_without_metric_depth_the_unit_is_the_metre(tmp_path):
     with pytest.raises(ValueError, match="metric_depth_weight=1.0, but the model has no metric_depth"):
         make_trainer("joint", tmp_path, model_fields={"metric_depth": False})
@@ -180,6 +204,8 @@ def test_adapters_of_the_language_model_beside_parts_in_full(tmp_path):
     before = weights(whole)
     whole.train()
     after = changed(whole, before)
+    trained = {name for name, value in whole.unwrapped_model.named_parameters() if value.requires_grad}
+    assert after == trained  # none without a gradient, which would stop distributed training
     assert all("lora_" in name for name in after if whole.part_of_parameter(name) == "language")
     assert {whole.part_of_parameter(name) for name in after} == {
         *("vision", "adapter", "reconstruction", "metric_depth", "language_projection", "language")
