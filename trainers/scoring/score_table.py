@@ -79,7 +79,8 @@ def _beside_papers(scored: tuple[str, BenchmarkResults]) -> list[list[str]]:
     titles = list(dict.fromkeys(each.figure for each in of_papers))
     own = [results.figures[title].value if title in results.figures else None for title in titles]
     rows = [[name, *titles, "geometry inputs", "source"]]
-    rows.append(["this run", *map(_cell, own), results.protocol["geometry_inputs"], ""])
+    own_name = "this run, on a part" if "; a part: " in results.protocol["split"] else "this run"
+    rows.append([own_name, *map(_cell, own), results.protocol["geometry_inputs"], ""])
     for model in dict.fromkeys((each.method, each.geometry_inputs, each.source) for each in of_papers):
         values = {
             each.figure: each.value for each in of_papers if (each.method, each.geometry_inputs, each.source) == model

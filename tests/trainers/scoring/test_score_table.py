@@ -54,6 +54,10 @@ def test_papers_stand_beside_what_is_measured_alike():
     ]
     assert papers[2].startswith("| this run ")
     assert "| 25.0 " in papers[2]
+    part = BenchmarkResults(
+        HOW | {"split": "val; a part: 2 of 71 sets of frames"}, {"exact_match, peer": Figure(25.0, 9, PER_CENT)}
+    )
+    assert "| this run, on a part " in as_table(ModelResults("m", None, {"scanqa": part}))
     assert any(line.startswith("| 3D-IDE ") and "| 29.8 " in line for line in papers)
     assert "102.1" not in table, "there is no CIDEr to compare"
     assert "59.2" not in table, "SQA3D was not run"
