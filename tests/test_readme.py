@@ -15,7 +15,8 @@ from accelerate.commands.launch import launch_command_parser
 from PIL import Image
 from scene_folders import scene_row, write_exported
 from space_server import SpaceServer, noise_frames, write_video
-from tiny_checkpoints import random_frames
+from tiny_checkpoints import build_tokenizer, random_frames
+from tiny_vid_llm import tiny_encoder, tiny_language_model
 
 from igep.modeling_igep import IGEPForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -31,6 +32,8 @@ PAGES = [*TOP, *sorted((PACKAGE / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
 SPACE_URL = re.compile(r"http://127\.0\.0\.1:\d+")
+FRAME_SIZE = re.compile(r"frame_size=\(\d+, \d+\)")  # of which a test makes a smaller one
+ENCODER, LANGUAGE_MODEL = "facebook/dinov2-large", "Qwen/Qwen2-7B-Instruct"  # that pages make a Vid-LLM of
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 OURS = ("igep", "python", ".venv/bin/python", "accelerate", "make")
 SEPARATORS = ("&&", "||", "|", ";", "&")
@@ -284,6 +287,17 @@ def model_folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def parts_folder(tmp_path_factory) -> Path:
+    """A tiny encoder and a tiny language model under the ids of those that pages name."""
+    folder = tmp_path_factory.mktemp("parts")
+    tiny_encoder(registers=0, layers=4).save_pretrained(folder / ENCODER)
+    tokenizer = build_tokenizer("<image>", "<video>")
+    tiny_language_model(len(tokenizer)).save_pretrained(folder / LANGUAGE_MODEL)
+    tokenizer.save_pretrained(folder / LANGUAGE_MODEL)
+    return folder
+
+
 @pytest.fixture
 def place_of_a_reader(model_folder, tmp_path, monkeypatch) -> Path:
     """A working folder with what the pages take as given: models under any name, scenes, a video, a photo."""
@@ -299,13 +313,13 @@ def place_of_a_reader(model_folder, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def prepare(block: str, folder: Path, model: Path) -> None:
-    """Puts the tiny model where a block reads one: a folder under `outputs/`, or an id on the Hub."""
+def prepare(block: str, folder: Path, model: Path, parts: Path) -> None:
+    """Puts tiny models where a block reads one: a folder under `outputs/`, or an id on the Hub."""
     for name in re.findall(r"""["']((?:outputs|user|[\w-]+)/[\w.-]+)["']""", block):
         target = folder / name
         if not target.exists() and name.split("/")[0] not in ("path", "trainers"):
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copytree(model, target)
+            shutil.copytree(parts / name if name in (ENCODER, LANGUAGE_MODEL) else model, target)
 
 
 def run_block(block: str, names: dict, folder: Path) -> dict:
@@ -316,13 +330,14 @@ def run_block(block: str, names: dict, folder: Path) -> dict:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.name)
-def test_the_python_of_a_page_runs(page, place_of_a_reader, model_folder):
-    """Block after block, with what those before have defined; what talks to a running Space has a test of its own."""
+def test_the_python_of_a_page_runs(page, place_of_a_reader, model_folder, parts_folder):
+    """Block after block, with what those before have defined, on tiny models and small frames; what talks to a running Space has
+    a test of its own."""
     names = {"frames": random_frames(2, size=(64, 64))}
     for block in python_blocks(page):
         if SPACE_URL.search(block) is None:
-            prepare(block, place_of_a_reader, model_folder)
-            names |= run_block(block, names, place_of_a_reader)
+            prepare(block, place_of_a_reader, model_folder, parts_folder)
+            names |= run_block(FRAME_SIZE.sub("frame_size=(32, 48)", block), names, place_of_a_reader)
 
 
 @pytest.mark.slow

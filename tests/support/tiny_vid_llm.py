@@ -35,11 +35,11 @@ FIELDS = {
 GRID, POOLED_GRID = (4, 6), (2, 3)  # patches and visual tokens of a frame of 32 x 48 pixels
 
 
-def tiny_encoder(registers: int = 4) -> PreTrainedModel:
-    """A DINOv2 of 32 channels and 3 layers, with so many registers or, of 0, without the class that has them."""
+def tiny_encoder(registers: int = 4, layers: int = 3) -> PreTrainedModel:
+    """A DINOv2 of 32 channels and so many layers, with so many registers or, of 0, without the class that has them."""
     fields = {
         "hidden_size": 32,
-        "num_hidden_layers": 3,
+        "num_hidden_layers": layers,
         "num_attention_heads": 2,
         "image_size": 32,
         "patch_size": PATCH_SIZE,
