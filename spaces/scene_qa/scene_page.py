@@ -312,6 +312,8 @@ class ScenePage:
         for event in (sent, clicked):
             answered = event.then(self.answer, self.conversation, shown, **answering)
             answered.failure(self.turn_away, self.conversation, view.chat, **at_once)
+            # Answers under way at once each show the whole chat: what one of them showed may reach the browser after what is newer.
+            answered.then(Conversation.shown, self.conversation, view.chat, **at_once)
         # One listener here as well: an older reading never ends after a newer one.
         loaded = gr.on(
             [view.video.change, view.picture.upload, view.num_frames.change],
