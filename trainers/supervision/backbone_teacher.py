@@ -10,10 +10,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import BackboneOutput
 
-from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
+from igep.trainers.supervision.teacher import ColourTeacher
 
 
-class BackboneTeacher(Teacher):
+class BackboneTeacher(ColourTeacher):
     """Patch features of a pretrained vision encoder: DINOv2, DINOv3, SigLIP, Depth Anything and their like.
 
     Takes any `AutoModel` vision encoder (also a backbone, or the vision tower of a two-tower model or of a LLaVA) and any
@@ -75,19 +75,8 @@ class BackboneTeacher(Teacher):
         self.gain, self.offset = self.gain.to(device), self.offset.to(device)
         return self
 
-    @torch.no_grad()
-    def __call__(self, frames: torch.Tensor | None, geometry: TeacherGeometry) -> torch.Tensor:
-        if frames is None or tuple(frames.shape[-2:]) != self.frame_size:
-            shape = None if frames is None else tuple(frames.shape)
-            raise ValueError(
-                f"Teacher {self.name!r} looks at frames of {self.frame_size}, got {shape}: make the collator with "
-                "teacher_frame_size=teacher.frame_size."
-            )
-        mask = geometry.frame_mask
-        described = torch.cat([self._describe(part) for part in frames[mask].split(self.frames_per_forward)])
-        descriptors = described.new_zeros(*mask.shape, *described.shape[1:])
-        descriptors[mask] = described
-        return descriptors
+    def describe_real(self, frames: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self._describe(part) for part in frames[frame_mask].split(self.frames_per_forward)])
 
     @torch.no_grad()
     def _describe(self, frames: torch.Tensor) -> torch.Tensor:

@@ -4,14 +4,14 @@ from abc import abstractmethod
 
 import torch
 
-from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
+from igep.trainers.supervision.teacher import ColourTeacher
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class MultiViewTeacher(Teacher):
+class MultiViewTeacher(ColourTeacher):
     """Patch features of a frozen model that relates the frames of a sample to each other.
 
     The first frame of the sample is the model's reference. Padding frames are not shown. On an accelerator the model runs
@@ -50,19 +50,8 @@ class MultiViewTeacher(Teacher):
         self.model = self.model.to(self.device)
         return self
 
-    @torch.no_grad()
-    def __call__(self, frames: torch.Tensor | None, geometry: TeacherGeometry) -> torch.Tensor:
-        if frames is None or tuple(frames.shape[-2:]) != self.frame_size:
-            shape = None if frames is None else tuple(frames.shape)
-            raise ValueError(
-                f"Teacher {self.name!r} looks at frames of {self.frame_size}, got {shape}: make the collator with "
-                "teacher_frame_size=teacher.frame_size."
-            )
-        mask = geometry.frame_mask
-        described = torch.cat([self._describe(sample[real]) for sample, real in zip(frames, mask, strict=True)])
-        descriptors = described.new_zeros(*mask.shape, *described.shape[1:])
-        descriptors[mask] = described
-        return descriptors
+    def describe_real(self, frames: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self._describe(sample[real]) for sample, real in zip(frames, frame_mask, strict=True)])
 
     @torch.no_grad()
     def _describe(self, frames: torch.Tensor) -> torch.Tensor:

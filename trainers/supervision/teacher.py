@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
+from igep.training_heads import scatter_frames
+
 
 @dataclass(frozen=True)
 class TeacherGeometry:
@@ -59,4 +61,38 @@ class Teacher(ABC):
 
         Returns:
             `torch.Tensor`: (B, F, h, w, C) float32 without gradient; zero where there is no target.
+        """
+
+
+class ColourTeacher(Teacher):
+    """A teacher that looks at colours and at nothing else.
+
+    Attributes:
+        name (`str`): What error messages call it.
+        frame_size (`tuple[int, int]`): (H, W) of the frames it looks at.
+    """
+
+    name: str
+    frame_size: tuple[int, int]
+
+    @torch.no_grad()
+    def __call__(self, frames: torch.Tensor | None, geometry: TeacherGeometry) -> torch.Tensor:
+        if frames is None or tuple(frames.shape[-2:]) != self.frame_size:
+            shape = None if frames is None else tuple(frames.shape)
+            raise ValueError(
+                f"Teacher {self.name!r} looks at frames of {self.frame_size}, got {shape}: make the collator with "
+                "teacher_frame_size=teacher.frame_size."
+            )
+        return scatter_frames(self.describe_real(frames, geometry.frame_mask), geometry.frame_mask)
+
+    @abstractmethod
+    def describe_real(self, frames: torch.Tensor, frame_mask: torch.Tensor) -> torch.Tensor:
+        """Describes the frames that are no padding.
+
+        Args:
+            frames (`torch.Tensor`): (B, F, 3, H, W) uint8 RGB.
+            frame_mask (`torch.Tensor`): (B, F) bool with R frames that are real.
+
+        Returns:
+            `torch.Tensor`: (R, h, w, C) float32, sample by sample.
         """
