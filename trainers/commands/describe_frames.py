@@ -97,6 +97,8 @@ def describe_scenes(
         if teacher is None:  # loading a billion parameters waits until something is left to do
             teacher = build_teacher(plan.teacher, name_or_path=plan.name, layer=plan.layer, frame_size=plan.frame_size)
             teacher.to(place)
+            output.mkdir(parents=True, exist_ok=True)
+            (output / DESCRIBED_BY).write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
         frame_ids, descriptors = [], []
         passes = -(-len(usable) // plan.frames_per_pass)
         for start in range(passes):
@@ -107,8 +109,6 @@ def describe_scenes(
                 frames = [square_image(frame) for frame in frames]
             pixels = stacked_frames([frames], teacher.frame_size, len(frames)).to(place)
             descriptors.append(teacher(pixels, _colours_alone(len(frames)))[0].cpu().half())
-        output.mkdir(parents=True, exist_ok=True)
-        (output / DESCRIBED_BY).write_text(json.dumps(stated, indent=2) + "\n", encoding="utf-8")
         write_descriptors(output, scene_id, frame_ids, torch.cat(descriptors), plan.transform)
         yield len(frame_ids), False
 
