@@ -1,6 +1,6 @@
 """Where the files of this package lie, in a checkout and in an installed package alike; and how they are found by name.
 
-A recipe, a launch plan or the tiny base is named from any folder: `quickstart.yaml` or `trainers/recipes/quickstart.yaml`,
+A recipe, a launch plan, a study or the tiny base is named from any folder: `quickstart.yaml` or `trainers/recipes/quickstart.yaml`,
 `fsdp2.yaml` or `trainers/launch/fsdp2.yaml`, `tiny_base` or `trainers/tiny_base`. What lies there in the working directory
 comes first.
 """
@@ -14,6 +14,7 @@ CARD_TEMPLATES = PACKAGE / "hub_cards"
 SPACE = PACKAGE / "spaces" / "scene_qa"
 RECIPES = PACKAGE / "trainers" / "recipes"
 LAUNCH_PLANS = PACKAGE / "trainers" / "launch"
+STUDIES = PACKAGE / "trainers" / "experiments" / "studies"
 TINY_BASE = PACKAGE / "trainers" / "tiny_base"
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
@@ -46,6 +47,21 @@ def find_launch_plan(name: str | Path) -> Path:
         FileNotFoundError: There is neither; the message lists the plans of this package.
     """
     return _find(name, LAUNCH_PLANS, "launch plan")
+
+
+def find_study(name: str | Path) -> Path:
+    """Finds a study, what an ablation compares.
+
+    Args:
+        name (`str` or `Path`): A file, or the name of a study of this package; a file of the name wins.
+
+    Returns:
+        `Path`
+
+    Raises:
+        FileNotFoundError: There is neither; the message lists the studies of this package.
+    """
+    return _find(name, STUDIES, "study")
 
 
 def find_model(name: str | Path) -> str:

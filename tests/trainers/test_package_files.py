@@ -25,7 +25,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_place_is_there():
     places = [place for place in vars(package_files).values() if isinstance(place, Path)]
-    assert len(places) == 6
+    assert len(places) == 7
     assert all(place.is_dir() and place.is_relative_to(PACKAGE) for place in places)
 
 

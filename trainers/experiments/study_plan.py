@@ -10,10 +10,9 @@ import yaml
 
 from igep.trainers import sft
 from igep.trainers.cards.given_options import read_recipe
-from igep.trainers.package_files import find_recipe
+from igep.trainers.package_files import find_recipe, find_study
 
 
-STUDIES = Path(__file__).resolve().parent / "studies"
 BENCHMARKS = ("rooms", "depth_probe")
 RESERVED = ("seed", "output_dir", "resume_from_checkpoint", "allow_changed_resume", "config")
 
@@ -112,7 +111,7 @@ def read_plan(name: str | Path, overrides: dict[str, Any] | None = None) -> Stud
         FileNotFoundError: There is no such study or recipe.
         ValueError: A key or an option is unknown or missing, a value is bad, or two arms have one name.
     """
-    path = _find_study(name)
+    path = find_study(name)
     try:
         given = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except (ValueError, yaml.YAMLError) as error:
@@ -155,16 +154,6 @@ def read_plan(name: str | Path, overrides: dict[str, Any] | None = None) -> Stud
 
 
 _OF_PLAN = tuple({item.name for item in fields(StudyPlan)} | {"options", "recipe"})
-
-
-def _find_study(name: str | Path) -> Path:
-    for path in (Path(name), STUDIES / name):
-        if path.is_file():
-            return path
-    known = ", ".join(sorted(path.name for path in STUDIES.glob("*.yaml")))
-    raise FileNotFoundError(
-        f"there is no study {name}: give the path of a file, or one that comes with igep ({known})."
-    )
 
 
 def _check_keys(where: str, given: Any, required: Sequence[str], optional: Sequence[str] = ()) -> None:

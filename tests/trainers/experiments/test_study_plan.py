@@ -2,7 +2,8 @@
 
 import pytest
 
-from igep.trainers.experiments.study_plan import STUDIES, read_plan
+from igep.trainers.experiments.study_plan import read_plan
+from igep.trainers.package_files import STUDIES
 
 
 PLAN = """
