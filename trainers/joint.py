@@ -9,20 +9,15 @@ Every option of `--help` is a key of the recipe as well; flags win over the reci
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from huggingface_hub import HfApi
 from trl import ModelConfig, get_peft_config
 
 from igep.trainers.joint_config import JointConfig
 from igep.trainers.joint_trainer import JointTrainer
-from igep.trainers.load_vid_llm import load_vid_llm
-from igep.trainers.loop.load_rows import load_datasets
 from igep.trainers.loop.recipe_options import RecipeOptions, one_line
-from igep.trainers.publishing.hub_upload import UploadError, hub_errors
-from igep.trainers.publishing.train_and_save import train_and_save
 from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.vid_llm_config import VidLLMScriptArguments
+from igep.trainers.vid_llm_launch import run, trainer_parts
 
 
 PROGRAM = "igep joint"
@@ -59,34 +54,14 @@ def prepare(arguments: Sequence[str]) -> JointTrainer:
     Raises:
         SystemExit: Something is wrong with them; the message is one line.
     """
-    script_args, training_args, model_args = parse(arguments)
-    recipe = PARSER.given_options(arguments, (script_args, training_args, model_args))
-    with one_line(PROGRAM, UploadError), hub_errors():
-        if training_args.push_to_hub:
-            HfApi(token=training_args.hub_token).whoami()  # now, not after days of training
+    parsed = parse(arguments)
+    parts = trainer_parts(PARSER, arguments, parsed)
     with one_line(PROGRAM):
-        train_dataset, eval_dataset = load_datasets(script_args, training_args)
-        model, processor = load_vid_llm(script_args, model_args, training_args.seed)
-        return JointTrainer(
-            model=model,
-            args=training_args,
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processor,
-            peft_config=get_peft_config(model_args),
-            recipe=recipe,
-            data_options=vars(script_args) | vars(model_args),
-        )
+        return JointTrainer(**parts, peft_config=get_peft_config(parsed[-1]))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    trainer = prepare(sys.argv[1:] if arguments is None else arguments)
-    not_pushed = train_and_save(trainer, PROGRAM)
-    trainer.accelerator.print(trainer.log_table())
-    trainer.accelerator.print(f"Saved the model to {Path(trainer.args.output_dir).resolve()}")
-    trainer.end()
-    if not_pushed is not None:
-        sys.exit(f"{PROGRAM}: error: {not_pushed}")
+    run(prepare(sys.argv[1:] if arguments is None else arguments), PROGRAM)
 
 
 if __name__ == "__main__":

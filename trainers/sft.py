@@ -28,6 +28,7 @@ from igep.trainers.data.vlm3.written_rows import WrittenRows
 from igep.trainers.evaluation.depth_baselines import baselines_of_rows
 from igep.trainers.evaluation.load_vlm import load_vlm
 from igep.trainers.loop.load_rows import MixedRowOptions, load_datasets
+from igep.trainers.loop.log_table import log_columns, log_table
 from igep.trainers.loop.recipe_options import RecipeOptions, one_line
 from igep.trainers.package_files import find_model
 from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
@@ -255,20 +256,10 @@ def summary(log_history: Sequence[dict[str, float]], compared: Mapping[str, Mapp
     Returns:
         `str`
     """
-    training = [entry for entry in log_history if "loss" in entry]
-    evaluation = [entry for entry in log_history if "eval_loss" in entry]
-    if not training:
-        return "No step was logged: set logging_steps below the number of steps."
-    columns = [(f"step {training[0]['step']}", "", training[0]), (f"step {training[-1]['step']}", "", training[-1])]
-    if evaluation:
-        columns.append((f"held out, step {evaluation[-1]['step']}", "eval_", evaluation[-1]))
+    columns = log_columns(log_history)
+    if any(prefix == "eval_" for _, prefix, _ in columns):
         columns += [(title, "", figures) for title, figures in (compared or {}).items()]
-    lines = [f"{'':<22}" + "".join(f"{title:>22}" for title, _, _ in columns)]
-    for name in SUMMARY:
-        cells = [entry.get(prefix + name) for _, prefix, entry in columns]
-        if any(cell is not None for cell in cells):
-            lines.append(f"{name:<22}" + "".join(f"{'-' if cell is None else f'{cell:.4f}':>22}" for cell in cells))
-    return "\n".join(lines)
+    return log_table(columns, SUMMARY)
 
 
 def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import send_to_device
 from datasets import Dataset
 from peft import PeftConfig
 from torch import nn
@@ -91,6 +90,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         "loss_photometric": "frames with intrinsics, poses that move and no measured depth",
         "loss_global": "anything that the teacher describes (the geometry oracle: measured depth within max_depth_metres)",
     }
+    exact_inputs = (*GEOMETRY_INPUTS, "grounding")  # geometry stays float32
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
     said_options = SAID_OPTIONS | {"dtype", "attn_implementation"}
 
@@ -243,11 +243,6 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         return run
 
     # ---- Loss
-
-    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
-        kept = {name: inputs[name] for name in (*GEOMETRY_INPUTS, "grounding") if name in inputs}
-        return super()._prepare_inputs(inputs) | send_to_device(kept, self.args.device)
 
     def compute_loss(
         self,

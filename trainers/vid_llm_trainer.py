@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import send_to_device
 from peft import PeftModel
 from transformers import PreTrainedModel, TrainerCallback
 
@@ -17,6 +16,7 @@ from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.mixture import MixtureDataset, drawn_rows
 from igep.trainers.data.resolved_paths import with_resolved_paths
 from igep.trainers.data.rows_fingerprint import rows_fingerprint
+from igep.trainers.loop.log_table import log_columns, log_table
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import FREE_OPTIONS
 from igep.trainers.vid_llm_config import VidLLMTrainingConfig
@@ -50,6 +50,7 @@ class VidLLMTrainer(ResumableTrainer):
     """
 
     _tag_names = ["igep", "vid-llm"]
+    exact_inputs = (*GEOMETRY_INPUTS, "grounding")  # geometry stays float32
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
 
     def __init__(
@@ -133,30 +134,9 @@ class VidLLMTrainer(ResumableTrainer):
 
     def log_table(self) -> str:
         """The losses and metrics of the first and last training logs and of the last evaluation, one a line."""
-        training = [entry for entry in self.state.log_history if "loss" in entry]
-        evaluation = [entry for entry in self.state.log_history if "eval_loss" in entry]
-        if not training:
-            return "No step was logged: set logging_steps below the number of steps."
-        columns = [
-            (f"step {training[0]['step']}", training[0], ""),
-            (f"step {training[-1]['step']}", training[-1], ""),
-            *((f"held out, step {entry['step']}", entry, "eval_") for entry in evaluation[-1:]),
-        ]
-        lines = [f"{'':<28}" + "".join(f"{title:>22}" for title, _, _ in columns)]
-        for name in training[-1]:
-            if name not in NOT_IN_TABLE:
-                cells = [entry.get(prefix + name) for _, entry, prefix in columns]
-                lines.append(
-                    f"{name:<28}" + "".join(f"{'-' if cell is None else f'{cell:.4f}':>22}" for cell in cells)
-                )
-        return "\n".join(lines)
-
-    # ---- Batches
-
-    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, but geometry stays float32."""
-        kept = {name: inputs[name] for name in (*GEOMETRY_INPUTS, "grounding") if name in inputs}
-        return super()._prepare_inputs(inputs) | send_to_device(kept, self.args.device)
+        columns = log_columns(self.state.log_history)
+        names = [name for _, _, last in columns[1:2] for name in last if name not in NOT_IN_TABLE]
+        return log_table(columns, names, width=28)
 
 
 def check_model(model: Any) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import nn
 from transformers import Trainer
 
@@ -32,6 +33,8 @@ class WeightedLossTrainer(Trainer):
     summed_metrics: tuple[str, ...] = ()
     # What a row needs for a loss term, in words, for who wonders why it is 0.
     loss_needs: Mapping[str, str] = {}
+    # Entries of a batch that keep the precision they have, whatever casts the batch.
+    exact_inputs: tuple[str, ...] = ()
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -59,6 +62,11 @@ class WeightedLossTrainer(Trainer):
             `torch.Tensor` or `int`
         """
         return len(batch["sample_ids"])
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """Moves a batch to the device; DeepSpeed also casts it to the type of the weights, all but `exact_inputs`."""
+        kept = {name: inputs[name] for name in self.exact_inputs if name in inputs}
+        return super()._prepare_inputs(inputs) | send_to_device(kept, self.args.device)
 
     def total_loss(
         self,
