@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from card_runs import a_run
 from huggingface_hub import ModelCard
 from publish_command import arguments, contents, refusal
 from scored_model import save_vid_llm
@@ -20,34 +21,20 @@ from igep.trainers.publishing.published_folder import check_folder
 from igep.trainers.publishing.shipped_code import shipped_code
 
 
-RUN = {
-    "base_model": {"name": "tiny-qwen2", "on_hub": False, "licence": None},
-    "model": {"architecture": "vid_llm", "parameters": 1234},
-    "earlier": [],
-    "steps": 10,
-    "samples_per_step": 4,
-    "recipe": {"vision_name_or_path": "org/dinov2", "language_name_or_path": "org/qwen2", "max_steps": 10},
-    "losses": [{"name": "cross-entropy of the answers", "weight": 1.0}, {"name": "cameras", "weight": 5.0}],
-    "teacher": None,
-    "data": [{"name": "training rows", "task": "questions", "rows": 8, "samples": 40}],
-    "usage": {
+RUN = a_run(
+    base_model={"name": "tiny-qwen2", "on_hub": False, "licence": None},
+    model={"architecture": "vid_llm", "parameters": 1234},
+    recipe={"vision_name_or_path": "org/dinov2", "language_name_or_path": "org/qwen2", "max_steps": 10},
+    losses=[{"name": "cross-entropy of the answers", "weight": 1.0}, {"name": "cameras", "weight": 5.0}],
+    usage={
         "tasks": ["questions"],
         "num_frames": 3,
         "frames_as": "video",
         "multi_turn": False,
         "examples": ["Is it red?"],
     },
-    "tags": ["igep", "vid-llm"],
-    "datasets": [],
-    "adapter_only": False,
-    "environment": {
-        "python": "3.11.7",
-        "packages": {"torch": "2.15.0"},
-        "device": "CPU",
-        "processes": 1,
-        "precision": "float32",
-    },
-}
+    tags=["igep", "vid-llm"],
+)
 
 
 @pytest.fixture(scope="module")
