@@ -14,6 +14,7 @@ from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
 from igep.trainers.geometry.camera_angles import rotation_angle_degrees
+from igep.trainers.metrics.metric_depth import depth_scores
 
 
 BATCH = 32
@@ -82,12 +83,8 @@ def prior_figures(rooms: Sequence[SpatialExample], training_rooms: Sequence[Spat
 def depth_figures(predicted_metres: np.ndarray, depth_metres: np.ndarray) -> dict[str, float]:
     """AbsRel, and the share of pixels within a factor of 1.25, where depth is measured."""
     here = depth_metres > 0
-    predicted, true = predicted_metres[here].astype(np.float64), depth_metres[here].astype(np.float64)
-    ratio = np.maximum(predicted / true, true / np.maximum(predicted, 1e-9))
-    return {
-        "depth AbsRel": float((np.abs(predicted - true) / true).mean()),
-        "depth delta_1": float((ratio < 1.25).mean()),
-    }
+    scores = depth_scores(*(metres[here].astype(np.float64).tolist() for metres in (predicted_metres, depth_metres)))
+    return {"depth AbsRel": scores["abs_rel"], "depth delta_1": scores["delta_1"]}
 
 
 def pose_figures(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
