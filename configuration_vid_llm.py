@@ -10,6 +10,8 @@ from transformers.configuration_utils import SubConfigSpec
 
 BRIDGE_SCOPES = ("frame", "scene")
 BRIDGE_WRITE_BACKS = ("attention", "gated_attention")
+ADAPTER_STARTS = ("random", "identity")
+POSITION_STARTS = ("random", "zero")
 AT_LEAST_ONE = (
     *(
         "adapter_expansion",
@@ -39,10 +41,17 @@ class VidLLMConfig(PreTrainedConfig):
             Token that stands for the visual tokens of images; set by `VidLLMForConditionalGeneration.build_processor`.
         video_token_id (`int`, *optional*):
             Token that stands for those of videos; likewise.
+        vision_final_norm (`bool`, *optional*, defaults to `True`):
+            Whether tokens are read behind the encoder's last norm. `False` where the projector comes from a LLaVA, which reads
+            them before it.
         adapter_channels (`int`, *optional*):
             Channels C of both streams; those of the encoder unless given.
         adapter_expansion (`int`, *optional*, defaults to `4`):
             Width of the projections' hidden layer over the encoder's channels.
+        adapter_start (`str`, *optional*, defaults to `"random"`):
+            Silent: `"random"` = weights of new linear layers; `"identity"` = both projections begin as the identity, so that a
+            projector and a language model that know the encoder's tokens go on reading them. It needs an expansion of 2 or more
+            and streams as wide as the encoder.
         bridge_tokens (`int`, *optional*, defaults to `16`):
             K. 0 = no bridge: two projections that do not know of each other (the ablation's base).
         bridge_heads (`int`, *optional*):
@@ -97,6 +106,8 @@ class VidLLMConfig(PreTrainedConfig):
             is more than so many standard deviations from the frame's median.
         geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
             Height and width of the depth that benchmarks read beside frames.
+        position_start (`str`, *optional*, defaults to `"random"`):
+            Silent: `"random"` = the position embedding begins with weights of new linear layers; `"zero"` = it begins as zero.
         pooling_ratio (`int`, *optional*, defaults to `3`):
             Patches each way that a visual token is the mean of. Silent ("Pooling"): 3 leaves 12 x 16 tokens of a frame of
             518 x 686 pixels, about as many as LLaVA-Video has.
@@ -133,8 +144,10 @@ class VidLLMConfig(PreTrainedConfig):
     text_config: dict | PreTrainedConfig | None = None
     image_token_id: int | None = None
     video_token_id: int | None = None
+    vision_final_norm: bool = True
     adapter_channels: int | None = None
     adapter_expansion: int = 4
+    adapter_start: str = "random"
     bridge_tokens: int = 16
     bridge_heads: int | None = None
     bridge_scope: str = "frame"
@@ -159,6 +172,7 @@ class VidLLMConfig(PreTrainedConfig):
     scale_seed: int = 0
     scale_trim: float | int = 3.0
     geometry_size: list[int] | tuple[int, ...] = (96, 128)
+    position_start: str = "random"
     pooling_ratio: int = 3
     ground_head: bool = False
     ground_geometry_inputs: str = "predicted"
@@ -206,6 +220,8 @@ def _check(fields: dict[str, Any]) -> None:
     for name, choices in (
         ("bridge_scope", BRIDGE_SCOPES),
         ("bridge_write_back", BRIDGE_WRITE_BACKS),
+        ("adapter_start", ADAPTER_STARTS),
+        ("position_start", POSITION_STARTS),
         ("ground_geometry_inputs", ("predicted",)),
     ):
         if fields[name] not in choices:
@@ -219,6 +235,16 @@ def _check(fields: dict[str, Any]) -> None:
     for name in ("adapter_channels", "bridge_heads", "geometry_heads", "ground_width"):
         if fields[name] is not None and fields[name] < 1:
             raise ValueError(f"{name}={fields[name]} must be at least 1, or None for the default.")
+    if fields["adapter_start"] == "identity" and fields["adapter_expansion"] < 2:
+        raise ValueError(
+            f"adapter_start='identity' needs adapter_expansion of at least 2, not {fields['adapter_expansion']}: raise it."
+        )
+    width = fields["vision_config"].to_dict().get("hidden_size")
+    if fields["adapter_start"] == "identity" and fields["adapter_channels"] not in (None, width):
+        raise ValueError(
+            f"adapter_start='identity' needs streams as wide as the encoder ({width}), not adapter_channels="
+            f"{fields['adapter_channels']}: leave adapter_channels out."
+        )
     if fields["metric_bins"] < 2:
         raise ValueError(f"metric_bins={fields['metric_bins']} must be at least 2.")
     if fields["geometry_taps"] > fields["geometry_blocks"]:

@@ -8,7 +8,9 @@ and are "integrated into the feature streams", which the paper leaves at that. H
 figure draws double-headed attention arrows between the bridge and each stream.
 """
 
+import torch
 from torch import Tensor, nn
+from transformers import initialization
 
 from .multi_head_attention import LayerScale, MultiHeadAttention, two_layers
 
@@ -25,6 +27,8 @@ class CrossTaskAdapter(nn.Module):
         scope (`str`): `"frame"` = every frame has its own copy of the bridge tokens; `"scene"` = all frames share one.
         write_back (`str`): `"attention"` = streams add what they read in the bridge; `"gated_attention"` = times a factor
             per channel that begins at 0, so that the bridge is closed at first.
+        start (`str`): `"random"` = projections begin as new linear layers do; `"identity"` = as the identity, for `channels`
+            equal to `in_channels`.
     """
 
     def __init__(
@@ -36,11 +40,13 @@ class CrossTaskAdapter(nn.Module):
         heads: int,
         scope: str,
         write_back: str,
+        start: str,
     ):
         super().__init__()
         self.scope = scope
-        self.geometry_projection = two_layers(in_channels, expansion * in_channels, channels)
-        self.language_projection = two_layers(in_channels, expansion * in_channels, channels)
+        widths = (in_channels, expansion * in_channels, channels)
+        make = identity_layers if start == "identity" else two_layers
+        self.geometry_projection, self.language_projection = make(*widths), make(*widths)
         self.bridge = Bridge(channels, bridge_tokens, heads, write_back) if bridge_tokens else None
 
     def forward(self, tokens: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -65,6 +71,38 @@ class CrossTaskAdapter(nn.Module):
         streams = (stream.reshape(*rows, -1) for stream in (geometry, language))
         geometry, language = self.bridge(*streams, mask)
         return tuple(stream.reshape(batch, frames, height, width, -1) for stream in (geometry, language))
+
+
+class IdentityInput(nn.Linear):
+    """The first of two layers that return at first what they are given: `gelu(x) - gelu(-x) = x`.
+
+    Hidden channels behind the first two of each channel begin as in any linear layer.
+    """
+
+    def reset_parameters(self) -> None:
+        """Draws the weights anew."""
+        super().reset_parameters()
+        weight = self.weight.detach().clone()
+        identity = torch.eye(self.in_features).to(weight)
+        weight[: 2 * self.in_features] = torch.cat([identity, -identity])
+        initialization.copy_(self.weight, weight)
+        initialization.zeros_(self.bias)
+
+
+class IdentityOutput(nn.Linear):
+    """The second of these layers, which at first reads no other hidden channels."""
+
+    def reset_parameters(self) -> None:
+        """Sets the weights to what they are at first."""
+        identity = torch.eye(self.out_features).to(self.weight)
+        others = self.weight.new_zeros(self.out_features, self.in_features - 2 * self.out_features)
+        initialization.copy_(self.weight, torch.cat([identity, -identity, others], 1))
+        initialization.zeros_(self.bias)
+
+
+def identity_layers(channels: int, hidden: int, out_channels: int) -> nn.Sequential:
+    """Two layers as of `two_layers` that begin as the identity: `out_channels` equal `channels`, `hidden` is twice that or more."""
+    return nn.Sequential(IdentityInput(channels, hidden), nn.GELU(), IdentityOutput(hidden, out_channels))
 
 
 class Bridge(nn.Module):

@@ -9,6 +9,7 @@ first camera.
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import initialization
 
 from .camera_geometry import full_precision, transform_points, unproject
 from .multi_head_attention import two_layers
@@ -51,18 +52,27 @@ def pool_grid(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     return pooled.movedim(1, -1).unflatten(0, tuple(tokens.shape[:2]))
 
 
+class ZeroLinear(nn.Linear):
+    """A linear layer that is zero at first."""
+
+    def reset_parameters(self) -> None:
+        """Sets weights and bias to zero."""
+        initialization.zeros_(self.weight)
+        initialization.zeros_(self.bias)
+
+
 class PositionEmbedding(nn.Module):
     """Embeds positions in metres by an MLP, as LLaVA-3D does; in float32 outside autocast.
 
     Args:
         channels (`int`): Channels of the embedding.
+        start (`str`, *optional*, defaults to `"random"`): `"random"` = it begins as new linear layers do; `"zero"` = as zero.
     """
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, start: str = "random"):
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(3, channels), nn.LayerNorm(channels), nn.GELU(), nn.Linear(channels, channels)
-        )
+        last = ZeroLinear if start == "zero" else nn.Linear
+        self.mlp = nn.Sequential(nn.Linear(3, channels), nn.LayerNorm(channels), nn.GELU(), last(channels, channels))
 
     def forward(self, positions_metres: Tensor) -> Tensor:
         """(..., 3) -> (..., channels) in float32."""
@@ -77,12 +87,13 @@ class LanguageProjection(nn.Module):
         channels (`int`): Channels of the language stream.
         language_channels (`int`): Hidden size of the language model.
         pooling_ratio (`int`): Patches each way that a token is the mean of.
+        position_start (`str`): `"random"` = the position embedding begins as new linear layers do; `"zero"` = as zero.
     """
 
-    def __init__(self, channels: int, language_channels: int, pooling_ratio: int):
+    def __init__(self, channels: int, language_channels: int, pooling_ratio: int, position_start: str):
         super().__init__()
         self.pooling_ratio = pooling_ratio
-        self.position_mlp = PositionEmbedding(channels)
+        self.position_mlp = PositionEmbedding(channels, position_start)
         self.projector = two_layers(channels, language_channels, language_channels)
 
     def forward(self, language_tokens: Tensor, points_world: Tensor) -> tuple[Tensor, Tensor]:

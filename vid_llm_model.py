@@ -85,10 +85,13 @@ class VidLLMModel(VidLLMPreTrainedModel):
             heads_of(config.bridge_heads, channels),
             config.bridge_scope,
             config.bridge_write_back,
+            config.adapter_start,
         )
         self.reconstruction = ReconstructionBranch(config)
-        self.language_input = LanguageProjection(channels, language_channels, config.pooling_ratio)
-        freeze_unread(self.vision)
+        self.language_input = LanguageProjection(
+            channels, language_channels, config.pooling_ratio, config.position_start
+        )
+        freeze_unread(self.vision, config.vision_final_norm)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -120,7 +123,11 @@ class VidLLMModel(VidLLMPreTrainedModel):
         # Padding frames never reach the encoder.
         pixels = whole_patches(pixel_values_videos[frame_mask], config.patch_size)
         last, tapped = patch_maps(
-            self.vision, pixels, config.patch_size, config.metric_taps if config.metric_depth else 0
+            self.vision,
+            pixels,
+            config.patch_size,
+            config.metric_taps if config.metric_depth else 0,
+            config.vision_final_norm,
         )
         dtype = self.adapter.geometry_projection[0].weight.dtype
         geometry, language = self.adapter(scattered(last, frame_mask).to(dtype), frame_mask)

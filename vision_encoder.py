@@ -7,6 +7,7 @@ from transformers import AutoModel, PreTrainedModel
 
 
 UNREAD = (".mask_token.", ".head.", ".pooler.")  # parameters that patches do not depend on
+FINAL_NORMS = ("layernorm", "post_layernorm", "norm", "vision_model.post_layernorm")  # of DINOv2, SigLIP, DINOv3, CLIP
 
 
 def checked_frames(pixel_values_videos: Tensor, frame_mask: Tensor | None) -> Tensor:
@@ -71,7 +72,7 @@ def whole_patches(pixel_values: Tensor, patch_size: int) -> Tensor:
 
 
 def patch_maps(
-    vision: PreTrainedModel, pixel_values: Tensor, patch_size: int, taps: int
+    vision: PreTrainedModel, pixel_values: Tensor, patch_size: int, taps: int, final_norm: bool = True
 ) -> tuple[Tensor, list[Tensor]]:
     """Encodes frames.
 
@@ -80,16 +81,19 @@ def patch_maps(
         pixel_values (`Tensor`): (N, 3, H, W), multiples of the patch.
         patch_size (`int`): Side of a patch in pixels.
         taps (`int`): Layers that are read, evenly spaced, the last included.
+        final_norm (`bool`, *optional*, defaults to `True`): Whether the output is read behind the encoder's last norm.
 
     Returns:
-        `tuple[Tensor, list[Tensor]]`: (N, h, w, C) of the encoder's output, and of every tapped layer.
+        `tuple[Tensor, list[Tensor]]`: (N, h, w, C) of the encoder's output, and of every tapped layer before that norm.
 
     Raises:
         ValueError: The encoder's sequence is not its class token, its registers and one token for each patch.
     """
     grid = tuple(side // patch_size for side in pixel_values.shape[-2:])
-    output = vision(pixel_values=pixel_values.to(vision.dtype), output_hidden_states=taps > 0, return_dict=True)
-    last = output.last_hidden_state
+    output = vision(
+        pixel_values=pixel_values.to(vision.dtype), output_hidden_states=taps > 0 or not final_norm, return_dict=True
+    )
+    last = output.last_hidden_state if final_norm else output.hidden_states[-1]
     before = last.shape[1] - grid[0] * grid[1]
     registers = vision.config.to_dict().get("num_register_tokens") or 0
     if before - registers not in (0, 1):
@@ -143,12 +147,14 @@ def plain_encoder(vision: PreTrainedModel) -> PreTrainedModel:
     return plain.train(vision.training)
 
 
-def freeze_unread(vision: PreTrainedModel) -> None:
+def freeze_unread(vision: PreTrainedModel, final_norm: bool = True) -> None:
     """Freezes what no patch depends on: without a gradient it would stop distributed training.
 
     Args:
         vision (`PreTrainedModel`): The encoder.
+        final_norm (`bool`, *optional*, defaults to `True`): Whether patches are read behind its last norm.
     """
     for name, parameter in vision.named_parameters():
-        if any(part in f".{name}." for part in UNREAD):
+        unread_norm = not final_norm and name.rpartition(".")[0] in FINAL_NORMS
+        if unread_norm or any(part in f".{name}." for part in UNREAD):
             parameter.requires_grad_(False)

@@ -23,6 +23,16 @@ def test_it_holds_both_configurations_and_survives_saving(tmp_path):
     [
         ({"bridge_scope": "room"}, "bridge_scope='room' is unknown: use one of frame, scene"),
         ({"bridge_write_back": "concat"}, "bridge_write_back='concat' is unknown"),
+        ({"adapter_start": "zero"}, "adapter_start='zero' is unknown: use one of random, identity"),
+        (
+            {"adapter_start": "identity", "adapter_expansion": 1},
+            "needs adapter_expansion of at least 2, not 1: raise it",
+        ),
+        (
+            {"adapter_start": "identity", "adapter_channels": 24},
+            "as wide as the encoder .768., not adapter_channels=24",
+        ),
+        ({"position_start": "identity"}, "position_start='identity' is unknown: use one of random, zero"),
         ({"bridge_tokens": -1}, "bridge_tokens=-1 must be 0 or more"),
         ({"camera_iterations": 0}, "camera_iterations=0 must be at least 1"),
         ({"geometry_taps": 9}, "geometry_taps=9 is more than geometry_blocks=8"),

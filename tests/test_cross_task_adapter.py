@@ -6,9 +6,9 @@ import torch
 from igep.cross_task_adapter import CrossTaskAdapter
 
 
-def adapter(scope="frame", write_back="attention", tokens=3):
+def adapter(scope="frame", write_back="attention", tokens=3, start="random", channels=16):
     torch.manual_seed(0)
-    return CrossTaskAdapter(8, 16, 4, tokens, 2, scope, write_back)
+    return CrossTaskAdapter(8, channels, 4, tokens, 2, scope, write_back, start)
 
 
 def encoded(batch=2, frames=3):
@@ -71,3 +71,14 @@ def test_a_gated_bridge_is_closed_at_first_and_can_open():
     torch.testing.assert_close(geometry, module.geometry_projection(tokens))
     language.square().sum().backward()
     assert module.bridge.language_gate.scale.grad.abs().min() > 0
+
+
+def test_projections_can_begin_as_the_identity_and_all_of_their_weights_learn():
+    module = adapter(write_back="gated_attention", start="identity", channels=8)
+    tokens, mask = encoded()
+    geometry, language = module(3 * tokens, mask)
+    torch.testing.assert_close(geometry, 3 * tokens)
+    torch.testing.assert_close(language, 3 * tokens)
+    language.square().sum().backward()
+    assert module.language_projection[2].weight.grad.abs().min() > 0
+    assert not torch.equal(module.geometry_projection[0].weight[16:], module.language_projection[0].weight[16:])

@@ -402,7 +402,12 @@ def test_a_model_without_a_processor_names_the_remedy():
 
 
 def test_saving_and_loading_in_this_process(tmp_path, processor):
-    model, _ = build_vid_llm(bridge_write_back="gated_attention", box_decoder=True, ground_head=True)
+    starts = {"bridge_write_back": "gated_attention", "adapter_start": "identity", "position_start": "zero"}
+    model, _ = build_vid_llm(**starts, box_decoder=True, ground_head=True)
+    assert not model.model.language_input.position_mlp.mlp[-1].weight.any()
+    streams = torch.randn(1, 2, 4, 6, 32)
+    for stream in model.model.adapter(streams, torch.ones(1, 2, dtype=torch.bool)):
+        torch.testing.assert_close(stream, streams)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.01)

@@ -41,7 +41,7 @@ def test_pooling_is_the_mean_of_equal_parts():
 
 def test_tokens_carry_what_they_say_and_where_they_are():
     torch.manual_seed(0)
-    module = LanguageProjection(8, 16, pooling_ratio=2)
+    module = LanguageProjection(8, 16, 2, "random")
     language, points = torch.randn(1, 2, 4, 6, 8), torch.randn(1, 2, 32, 48, 3)
     tokens, positions = module(language, points)
     assert tokens.shape == (1, 2, 2, 3, 16)
@@ -52,8 +52,18 @@ def test_tokens_carry_what_they_say_and_where_they_are():
         module(language[:, :, :1], points)
 
 
+def test_a_position_embedding_that_begins_as_zero_changes_nothing_and_learns():
+    torch.manual_seed(0)
+    module = LanguageProjection(8, 16, 2, "zero")
+    language, points = torch.randn(1, 2, 4, 6, 8), torch.randn(1, 2, 32, 48, 3)
+    tokens, _ = module(language, points)
+    torch.testing.assert_close(tokens, module.projector(pool_grid(language, (2, 3))))
+    tokens.square().sum().backward()
+    assert module.position_mlp.mlp[-1].weight.grad.abs().min() > 0
+
+
 def test_places_are_embedded_in_float32_outside_autocast():
-    module = LanguageProjection(8, 16, pooling_ratio=2).position_mlp
+    module = LanguageProjection(8, 16, 2, "random").position_mlp
     positions = torch.tensor([[1.0, 2.0, 3.0], [1.001, 2.0, 3.0]])
     with torch.autocast("cpu", torch.bfloat16):
         first, second = module(positions)

@@ -55,10 +55,19 @@ def test_a_backbone_becomes_the_encoder_with_its_weights():
     assert plain_encoder(vision) is vision
 
 
-def test_what_patches_do_not_depend_on_is_frozen():
+def test_what_was_trained_with_a_llava_reads_patches_before_the_last_norm():
+    vision = tiny_encoder()
+    pixels = torch.randn(1, 3, 32, 48)
+    read, (tapped,) = patch_maps(vision, pixels, 8, taps=1, final_norm=False)
+    assert torch.equal(read, tapped)
+    torch.testing.assert_close(vision.layernorm(read), patch_maps(vision, pixels, 8, taps=0)[0])
+
+
+@pytest.mark.parametrize("final_norm", [True, False])
+def test_what_patches_do_not_depend_on_is_frozen(final_norm):
     vision = tiny_encoder().train()
-    freeze_unread(vision)
-    patch_maps(vision, torch.randn(1, 3, 32, 48), 8, taps=0)[0].square().sum().backward()
+    freeze_unread(vision, final_norm)
+    patch_maps(vision, torch.randn(1, 3, 32, 48), 8, 0, final_norm)[0].square().sum().backward()
     for name, parameter in vision.named_parameters():
         assert parameter.requires_grad == (parameter.grad is not None), name
 

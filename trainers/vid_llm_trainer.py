@@ -82,7 +82,7 @@ class VidLLMTrainer(ResumableTrainer):
         for name, parameter in base.named_parameters():
             if base.part_of_parameter(name) not in trained_parts - args.frozen_parts:
                 parameter.requires_grad_(False)
-        freeze_unread(base.model.vision)  # peft's copy of it trains whole
+        freeze_unread(base.model.vision, base.config.vision_final_norm)  # peft's copy of it trains whole
         if not any(parameter.requires_grad for parameter in base.parameters()):
             raise ValueError(f"freeze={sorted(args.frozen_parts)} leaves nothing to train: freeze less.")
         if isinstance(train_dataset, MixtureDataset):

@@ -17,6 +17,11 @@ from igep.trainers.package_files import TINY_BASE
 
 COLOURS = (0.5, 0.5, 0.5)  # mean and deviation that the base's tower expects
 FIELDS = {
+    # The projector and the language model have learnt to read the tower's own tokens: at first they still do.
+    "vision_final_norm": False,
+    "adapter_start": "identity",
+    "bridge_write_back": "gated_attention",
+    "position_start": "zero",
     "bridge_tokens": 8,
     "bridge_heads": 4,
     "geometry_blocks": 2,

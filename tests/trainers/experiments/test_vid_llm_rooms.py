@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from scipy.spatial.transform import Rotation
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
 
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -84,6 +84,13 @@ def test_the_tiny_model_is_made_of_the_base_and_reconstructs_a_room(tmp_path):
     assert (tmp_path / "room.png").stat().st_size > 10_000
     again, _ = vid_llm_base(bridge_tokens=0, metric_depth=False)
     assert again.config.bridge_tokens == 0
+    # Before any training the language model reads what it reads in the base, pooled before the projector and not behind it.
+    base = LlavaOnevisionForConditionalGeneration.from_pretrained(TINY_BASE).eval()
+    pixels = processor.question_inputs(list(room.frames), "how many")["pixel_values_videos"]
+    with torch.no_grad():
+        (own,) = model.model.encode(pixels).pooler_output
+        known = base.model.get_video_features(pixels, return_dict=True).pooler_output.flatten(0, -2)[: len(own)]
+    assert (own - known).square().mean() < 0.05 * known.square().mean()
     weights = model.model.vision.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in again.model.vision.state_dict().items())
 
