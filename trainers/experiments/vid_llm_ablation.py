@@ -3,7 +3,7 @@
     igep vid-llm-ablation --output outputs/vid_llm_ablation   # four configurations, three seeds each
 
 Every run trains the same tiny model on the same synthetic rooms for the same steps of the second stage (recipe
-`vid_llm_joint_rooms.yaml`) and is scored on rooms that nobody has seen. Interrupted, the command goes on where it stopped: finished
+`vid_llm_joint_rooms.yaml`, with half of its steps) and is scored on rooms that nobody has seen. Interrupted, the command goes on where it stopped: finished
 runs are kept, and a started one resumes from its last checkpoint.
 """
 
@@ -23,6 +23,8 @@ from igep.trainers.experiments.vid_llm_rooms import DISTILL, JOINT, launched, lo
 
 
 ANSWERS = "exact match of answers"
+DECAY = {"num_decay_steps": 420, "min_lr_ratio": 0.02}
+HALF = ("--num_rooms", "2048", "--max_steps", "1200", "--lr_scheduler_kwargs", json.dumps(DECAY))
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def run(output: Path, variant: str, seed: int, rooms: int, overrides: Sequence[s
         wait(start(launched("distill.py", DISTILL, distilled, "--model_name_or_path", str(begun), *common)))
         begun = distilled
     trained = folder / "model"
-    wait(start(launched("joint.py", JOINT, trained, "--model_name_or_path", str(begun), *chosen.joint, *common)))
+    options = (*chosen.joint, *HALF, *common)
+    wait(start(launched("joint.py", JOINT, trained, "--model_name_or_path", str(begun), *options)))
     scores = folder / "scores.json"
     wait(start(scored(trained, scores, rooms)))
     figures = {ANSWERS: question_figures(scores)["mean"]}
