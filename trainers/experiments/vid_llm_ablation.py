@@ -10,14 +10,19 @@ runs are kept, and a started one resumes from its last checkpoint.
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
-from igep.trainers.experiments.room_reconstruction import FIGURES, reconstruction_figures
+from igep.trainers.experiments.room_reconstruction import (
+    FIGURES,
+    prior_figures,
+    reconstruction_figures,
+    training_rooms,
+)
 from igep.trainers.experiments.side_by_side import side_by_side, start, wait
 from igep.trainers.experiments.vid_llm_rooms import DISTILL, JOINT, launched, load, question_figures, save_base, scored
 
@@ -110,12 +115,13 @@ def run_all(output: Path, seeds: Sequence[int], rooms: int, overrides: Sequence[
         wait(start(commands[left[-1]]))
 
 
-def as_table(output: Path, seeds: Sequence[int]) -> str:
-    """The ablation as a Markdown table: mean and standard deviation over seeds.
+def as_table(output: Path, seeds: Sequence[int], priors: Mapping[str, float]) -> str:
+    """The ablation as a Markdown table: mean and standard deviation over seeds, and what can be said without looking.
 
     Args:
         output (`Path`): Folder of the ablation, all of whose runs are finished.
         seeds (`Sequence[int]`): Seeds.
+        priors (`Mapping[str, float]`): `FIGURES` of the median depth and the mean pose of training rooms.
 
     Returns:
         `str`
@@ -131,6 +137,7 @@ def as_table(output: Path, seeds: Sequence[int]) -> str:
             for values, spread in zip(columns, spreads, strict=True)
         ]
         rows.append([variant.title, *cells])
+    rows.append(["median depth and mean pose of training rooms", "", *(f"{priors[title]:.3f}" for title in FIGURES)])
     return markdown_table(rows)
 
 
@@ -154,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run(output, options.only, seed, options.held_out_rooms, overrides)
         return
     run_all(output, options.seeds, options.held_out_rooms, overrides)
-    table = as_table(output, options.seeds)
+    priors = prior_figures(held_out_rooms(options.held_out_rooms), training_rooms())
+    table = as_table(output, options.seeds, priors)
     (output / "results.md").write_text(table + "\n")
     print(
         f"\n{options.held_out_rooms} held-out rooms, RGB only; mean ± standard deviation over {len(options.seeds)} seeds\n"

@@ -130,18 +130,21 @@ def test_the_ablation_runs_what_is_left_and_tells_mean_and_spread(tmp_path, monk
     monkeypatch.setattr(vid_llm_ablation, "side_by_side", lambda shown, quiet, log: (finish(shown), finish(quiet)))
     monkeypatch.setattr(vid_llm_ablation, "start", finish)
     monkeypatch.setattr(vid_llm_ablation, "wait", lambda process: None)
+    monkeypatch.setattr(vid_llm_ablation, "prior_figures", lambda rooms, known: dict.fromkeys(FIGURES, 4.0))
+    monkeypatch.setattr(vid_llm_ablation, "training_rooms", list)
     write("adapter", 1)  # of an earlier call
-    vid_llm_ablation.main(["--output", str(tmp_path), "--seeds", "1", "2"])
+    vid_llm_ablation.main(["--output", str(tmp_path), "--seeds", "1", "2", "--held_out_rooms", "2"])
     assert sorted(commands) == sorted(
         (name, seed) for name in vid_llm_ablation.VARIANTS for seed in (1, 2) if (name, seed) != ("adapter", 1)
     )
     table = (tmp_path / "results.md").read_text()
     assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
-        *("base", "+ adapter", "+ metric depth", "+ two-stage distillation")
+        *("base", "+ adapter", "+ metric depth", "+ two-stage distillation"),
+        "median depth and mean pose of training rooms",
     ]
     assert table.count("1.500 ± 0.707") == 4 * 5
     commands.clear()
-    vid_llm_ablation.main(["--output", str(tmp_path), "--seeds", "1", "2"])
+    vid_llm_ablation.main(["--output", str(tmp_path), "--seeds", "1", "2", "--held_out_rooms", "2"])
     assert not commands
 
 
