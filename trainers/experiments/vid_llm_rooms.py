@@ -10,7 +10,8 @@ for the steps of the second stage. Saved models then answer and reconstruct room
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration
@@ -111,16 +112,19 @@ def compare(output: Path, rooms: int, seed: int, overrides: Sequence[str]) -> di
     save_base(models["base"], seed)
     common = ("--seed", str(seed), *overrides)
     equal = (*of_second_stage(), *common)
-    side_by_side(
+    stages = (
         launched("distill.py", DISTILL, models["distilled"], "--model_name_or_path", str(models["base"]), *common),
-        launched("sft.py", QUICKSTART, models["plain"], *PLAIN, *equal),
-        output / "train_plain.log",
-    )
-    side_by_side(
         launched("joint.py", JOINT, models["vid_llm"], "--model_name_or_path", str(models["distilled"]), *common),
-        launched("sft.py", QUICKSTART, models["igep"], *equal),
-        output / "train_igep.log",
     )
+    others = {
+        output / "train_plain.log": launched("sft.py", QUICKSTART, models["plain"], *PLAIN, *equal),
+        output / "train_igep.log": launched("sft.py", QUICKSTART, models["igep"], *equal),
+    }
+    with ThreadPoolExecutor(1) as beside:
+        trained = beside.submit(in_turn, others)
+        for command in stages:
+            wait(start(command))
+        trained.result()
     scores = {name: output / f"{name}_scores.json" for name in QUESTIONS.values()}
     commands = {name: scored(models[name], file, rooms) for name, file in scores.items()}
     side_by_side(commands["vid_llm"], commands["igep"], output / "score_igep.log")
@@ -138,6 +142,12 @@ def compare(output: Path, rooms: int, seed: int, overrides: Sequence[str]) -> di
         },
         "questions": {title: question_figures(scores[name]) for title, name in QUESTIONS.items()},
     }
+
+
+def in_turn(commands: Mapping[Path, list[str]]) -> None:
+    """Runs commands one after the other, each with its output in the log that names it."""
+    for log, command in commands.items():
+        wait(start(command, log), log)
 
 
 def question_figures(scores: Path) -> dict[str, float]:
