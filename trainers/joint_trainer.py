@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftConfig, get_peft_model
+from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import TrainerCallback
 
@@ -16,9 +16,11 @@ from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.row_texts import check_texts, row_texts
 from igep.trainers.joint_config import GROUNDING_WEIGHTS, JointConfig
 from igep.trainers.loop.running_metrics import token_metrics
+from igep.trainers.reached_parameters import reached_parts, unreached_parameters
 from igep.trainers.supervision.box_query_loss import box_query_loss
 from igep.trainers.supervision.geometry_losses import measured_pixels, verifier_metrics
 from igep.trainers.supervision.metric_depth_loss import metric_depth_loss
+from igep.trainers.supervision.per_sample import graph_zero
 from igep.trainers.supervision.reconstruction_losses import reconstruction_objective
 from igep.trainers.supervision.reconstruction_targets import reconstruction_targets
 from igep.trainers.vid_llm_trainer import GEOMETRY_INPUTS, NAMES, VidLLMTrainer, check_model
@@ -28,6 +30,7 @@ from igep.trainers.vid_llm_trainer import GEOMETRY_INPUTS, NAMES, VidLLMTrainer,
 FULL_MODULES = {"vision": "vision", "adapter": "adapter", "reconstruction": "reconstruction"}
 FULL_MODULES |= {"metric_depth": "reconstruction", "language_projection": "language_input"}
 FULL_MODULES |= {"ground_head": "ground_head", "box_decoder": "box_decoder"}
+GROUNDING_LOSSES = ("loss_ground", "loss_box", "loss_match")
 TEXT_INPUTS = ("input_ids", "attention_mask", "labels", "mm_token_type_ids", "set_index", "block_index", "grounding")
 
 
@@ -97,6 +100,9 @@ class JointTrainer(VidLLMTrainer):
                     "use_peft adapts the language model, which does not train: remove one of both options."
                 )
             model = get_peft_model(model, beside_full_parts(peft_config, model, trained_parts - args.frozen_parts))
+        base = model.get_base_model() if isinstance(model, PeftModel) else model
+        for name in unreached_parameters(base, args):
+            base.get_parameter(name).requires_grad_(False)
         super().__init__(
             model=model,
             args=args,
@@ -112,6 +118,8 @@ class JointTrainer(VidLLMTrainer):
                 ground_geometry_inputs=PREDICTED if _grounds(args) else None,
             ),
             trained_parts=trained_parts,
+            read_taps=base.config.metric_taps if args.metric_depth_weight else 0,
+            reads_vision_output="adapter" in trained_parts,
             eval_dataset=eval_dataset,
             callbacks=callbacks,
             optimizers=optimizers,
@@ -185,6 +193,10 @@ class JointTrainer(VidLLMTrainer):
             terms["loss_ground"] = outputs.loss_ground
         if outputs.box_predictions is not None:
             terms |= box_terms(outputs, inputs["grounding"], self.unwrapped_model.config.ground_temperature)
+        if outputs.last_hidden_state is not None and not self.args.language_weight:
+            # Rows that no box answers would leave the language model without a gradient, which other processes wait for.
+            zero = graph_zero(outputs.last_hidden_state).mean()
+            terms |= {name: terms[name] + zero for name in GROUNDING_LOSSES if name in terms}
         weighted = {name: terms[name] for name, weight in self.loss_weights.items() if weight and name in terms}
         loss = self.total_loss(weighted, inputs, num_items_in_batch)
         self._record_metrics(outputs, terms, inputs, "eval" if num_items_in_batch is None else "train")
@@ -242,32 +254,6 @@ class JointTrainer(VidLLMTrainer):
             running.add("ground_seen", outputs.ground_seen * boxes, boxes)
 
 
-def reached_parts(args: JointConfig) -> set[str]:
-    """The parts of the model that the weighted terms reach; the others would get no gradient.
-
-    Args:
-        args (`JointConfig`): The weights.
-
-    Returns:
-        `set[str]`
-    """
-    parts = {"vision"}
-    reconstructs = args.camera_weight or args.depth_weight or args.points_weight
-    if args.reads_text or reconstructs:
-        parts.add("adapter")
-    if args.reads_text:
-        parts |= {"language_projection", "language"}
-    if args.ground_weight:
-        parts.add("ground_head")
-    if args.box_weight or args.match_weight:
-        parts.add("box_decoder")
-    if reconstructs:
-        parts.add("reconstruction")
-    if args.metric_depth_weight:
-        parts.add("metric_depth")
-    return parts
-
-
 def beside_full_parts(
     peft_config: PeftConfig, model: VidLLMForConditionalGeneration, trained_parts: set[str]
 ) -> PeftConfig:
@@ -304,6 +290,7 @@ def beside_full_parts(
             f"lora_target_modules={sorted(wanted)}: no linear layer of the language model has such a name."
         )
     changed = copy.deepcopy(peft_config)
+    changed.task_type = None  # peft's class of a task hands the model arguments of plain language models
     changed.target_modules = set(names)
     full = {module for part, module in FULL_MODULES.items() if part in trained_parts}
     changed.modules_to_save = sorted({*(peft_config.modules_to_save or ()), *full})

@@ -291,9 +291,7 @@ class IGEPSFTConfig(SFTConfig):
     teacher_transform: str = field(
         default="resize", metadata={"help": "precomputed: transform under which the descriptors were written."}
     )
-    oracle_grid: int = field(
-        default=8, metadata={"help": "geometry_oracle: patches along each side of a depth map; divides geometry_size."}
-    )
+    oracle_grid: int = field(default=8, metadata={"help": "geometry_oracle: patches along each side of a depth map."})
 
     frames_as: str = field(
         default="video",

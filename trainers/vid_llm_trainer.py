@@ -18,7 +18,8 @@ from igep.trainers.data.resolved_paths import with_resolved_paths
 from igep.trainers.data.rows_fingerprint import rows_fingerprint
 from igep.trainers.loop.log_table import log_columns, log_table
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
-from igep.trainers.loop.run_options import FREE_OPTIONS
+from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
+from igep.trainers.reached_parameters import freeze_unread_by_patches
 from igep.trainers.vid_llm_config import VidLLMTrainingConfig
 from igep.vision_encoder import freeze_unread
 
@@ -38,6 +39,8 @@ class VidLLMTrainer(ResumableTrainer):
         processing_class (`IGEPProcessor`): Processor of the model.
         data_collator (`IGEPDataCollator`): Makes the batches.
         trained_parts (`set[str]`): Parts of the model that the stage trains, before the options freeze any.
+        read_taps (`int`, *optional*, defaults to `0`): Layers of the vision encoder that losses reach beside its output.
+        reads_vision_output (`bool`, *optional*, defaults to `True`): Whether losses reach that output.
         eval_dataset (`torch.utils.data.Dataset`, *optional*): Held-out dataset of `SpatialExample`.
         callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
         optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
@@ -52,6 +55,7 @@ class VidLLMTrainer(ResumableTrainer):
     _tag_names = ["igep", "vid-llm"]
     exact_inputs = (*GEOMETRY_INPUTS, "grounding")  # geometry stays float32
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
+    said_options = SAID_OPTIONS | {"dtype", "attn_implementation"}
 
     def __init__(
         self,
@@ -61,6 +65,8 @@ class VidLLMTrainer(ResumableTrainer):
         processing_class: IGEPProcessor,
         data_collator: IGEPDataCollator,
         trained_parts: set[str],
+        read_taps: int = 0,
+        reads_vision_output: bool = True,
         eval_dataset: torch.utils.data.Dataset | None = None,
         callbacks: list[TrainerCallback] | None = None,
         optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LRScheduler | None] = (None, None),
@@ -97,6 +103,8 @@ class VidLLMTrainer(ResumableTrainer):
             callbacks=callbacks,
             optimizers=optimizers,
         )
+        if not self.is_sharded:  # no process holds a whole encoder then
+            freeze_unread_by_patches(base, taps=read_taps, reads_output=reads_vision_output)
 
     # ---- What `ResumableTrainer` is told
 

@@ -70,7 +70,13 @@ def tiny_language_model(vocab_size: int, tie_word_embeddings: bool = True) -> Pr
 
 
 def build_vid_llm(
-    seed: int = 0, *, registers: int = 4, frame_size: int | tuple[int, int] = 32, **fields
+    seed: int = 0,
+    *,
+    registers: int = 4,
+    frame_size: int | tuple[int, int] = 32,
+    vision: PreTrainedModel | None = None,
+    tie_word_embeddings: bool = True,
+    **fields,
 ) -> tuple[VidLLMForConditionalGeneration, IGEPProcessor]:
     """Builds a random model in eval mode (fp32) and its processor.
 
@@ -78,10 +84,12 @@ def build_vid_llm(
         seed (`int`, *optional*, defaults to `0`): Seed of the weights.
         registers (`int`, *optional*, defaults to `4`): Registers of the encoder.
         frame_size (`int` or `tuple[int, int]`, *optional*, defaults to `32`): See `build_processor`.
+        vision (`PreTrainedModel`, *optional*): Another encoder than DINOv2.
+        tie_word_embeddings (`bool`, *optional*, defaults to `True`): Of the language model.
         **fields: Fields of `VidLLMConfig`, over `FIELDS`.
     """
     torch.manual_seed(seed)
     tokenizer = build_tokenizer("<image>", "<video>")
-    parts = tiny_encoder(registers), tiny_language_model(len(tokenizer))
+    parts = vision or tiny_encoder(registers), tiny_language_model(len(tokenizer), tie_word_embeddings)
     model = VidLLMForConditionalGeneration.from_parts(*parts, **(FIELDS | fields)).eval()
     return model, model.build_processor(tokenizer, frame_size=frame_size)

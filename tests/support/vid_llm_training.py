@@ -37,13 +37,16 @@ def make_trainer(stage: str, output_dir: Path, dataset=None, eval_dataset=None, 
         stage (`str`): `"distill"` or `"joint"`.
         output_dir (`Path`): Folder.
         dataset, eval_dataset (*optional*): Rows.
-        **fields: Options; and `model_fields` of the model, `peft_config`, `callbacks`, `data_options`.
+        **fields: Options; and `model_fields` of the model, `dtype` that it is loaded in, `peft_config`, `callbacks`, `data_options`.
     """
     config, trainer = STAGES[stage]
     own = {name: fields.pop(name) for name in ("peft_config", "callbacks", "data_options") if name in fields}
     if stage == "distill":
         own["language_teacher"] = ColourTeacher()
-    model, processor = build_vid_llm(frame_size=FRAME_SIZE, **fields.pop("model_fields", {}))
+    model, processor = build_vid_llm(**({"frame_size": FRAME_SIZE} | fields.pop("model_fields", {})))
+    if (dtype := fields.pop("dtype", None)) is not None:
+        model.save_pretrained(output_dir / "base")
+        model = type(model).from_pretrained(output_dir / "base", dtype=dtype)
     defaults = {
         "output_dir": str(output_dir),
         "max_steps": 2,

@@ -195,7 +195,12 @@ def test_rows_may_lack_what_supervises(tmp_path, rows):
 
 def test_adapters_of_the_language_model_beside_parts_in_full(tmp_path):
     options = {
-        "peft_config": LoraConfig(r=4, lora_dropout=0.1, target_modules=["q_proj", "v_proj"]),
+        "peft_config": LoraConfig(
+            r=4,
+            lora_dropout=0.1,
+            target_modules=["q_proj", "v_proj"],
+            task_type="CAUSAL_LM",  # as the launcher's options say
+        ),
         "max_steps": 4,
         "save_strategy": "steps",
         "save_steps": 2,

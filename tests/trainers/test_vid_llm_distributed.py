@@ -11,6 +11,7 @@ import torch
 from processes import free_port, history
 from safetensors.torch import load_file
 from tiny_vid_llm import build_vid_llm
+from transformers import SiglipVisionConfig, SiglipVisionModel
 from waiting import wait_until
 
 from igep.trainers.loop.complete_checkpoint import what_is_missing
@@ -61,10 +62,8 @@ def train(*arguments) -> Path:
     return arguments[2] / "checkpoint-7"
 
 
-@pytest.mark.parametrize("stage", ["distill", "joint"])
-def test_two_processes_equal_one_and_a_killed_run_resumes(base, tmp_path, stage):
-    single = train(stage, base, tmp_path / "single", 1, 4)
-    both = train(stage, base, tmp_path / "both", 2, 2)
+def check_equal(both: Path, single: Path) -> None:
+    """Logs and weights of two processes are those of one."""
     assert len(history(single)) == len(history(both)) == 3
     for mine, theirs in zip(history(both), history(single), strict=True):
         assert mine.keys() == theirs.keys()
@@ -72,6 +71,32 @@ def test_two_processes_equal_one_and_a_killed_run_resumes(base, tmp_path, stage)
     for name in FILES:
         for key, value in load_file(single / name).items():
             torch.testing.assert_close(load_file(both / name)[key], value, rtol=1e-3, atol=1e-5)
+
+
+def test_two_processes_equal_one_where_parts_have_no_loss(tmp_path):
+    """A pooling head, the camera head, what writes into the geometry stream's reader: nothing waits for their gradients."""
+    fields = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    vision = SiglipVisionModel(SiglipVisionConfig(image_size=32, patch_size=8, **fields))
+    model, processor = build_vid_llm(frame_size=(32, 32), vision=vision, tie_word_embeddings=False)
+    model.save_pretrained(tmp_path / "base")
+    processor.save_pretrained(tmp_path / "base")
+    weightless = ("--camera_weight", "0", "--points_weight", "0")
+    single = train("joint", tmp_path / "base", tmp_path / "single", 1, 4, *weightless)
+    both = train("joint", tmp_path / "base", tmp_path / "both", 2, 2, *weightless)
+    check_equal(both, single)
+    trained, base = load_file(both / "model.safetensors"), load_file(tmp_path / "base" / "model.safetensors")
+    stayed = {key for key, value in base.items() if torch.equal(trained[key], value)}
+    assert any("camera_head" in key for key in stayed)
+    assert any("vision.head" in key for key in stayed)
+    assert not any("depth_decoder" in key or "causal_lm.model.layers" in key for key in stayed)
+
+
+@pytest.mark.parametrize("stage", ["distill", "joint"])
+def test_two_processes_equal_one_and_a_killed_run_resumes(base, tmp_path, stage):
+    single = train(stage, base, tmp_path / "single", 1, 4)
+    both = train(stage, base, tmp_path / "both", 2, 2)
+    check_equal(both, single)
 
     # Killed once its first checkpoint is whole, wherever it is by then.
     output = tmp_path / "killed"

@@ -31,6 +31,7 @@ from igep.trainers.cards.saved_config import name_bases
 from igep.trainers.cards.training_run import write_training_run
 from igep.trainers.loop.compared_run import ComparedRunTrainer
 from igep.trainers.loop.complete_checkpoint import mark_complete, mark_incomplete
+from igep.trainers.loop.float32_weights import cast_to_float32, check_one_type, float32_parameters, in_loaded_types
 from igep.trainers.loop.idle_losses import IdleLosses
 from igep.trainers.loop.merged_model import save_merged
 from igep.trainers.loop.parameter_groups import split_by_part
@@ -44,6 +45,9 @@ PROGRESS_FILE = "training_progress.json"
 
 class ResumableTrainer(ComparedRunTrainer):
     """A `Trainer` whose runs resume exactly, and which saves models for their users.
+
+    What trains is float32 while it trains, whatever type the model was loaded in; `bf16` and `fp16` say what it computes in. What
+    is frozen keeps its type, and a saved model has the types that were loaded. FSDP and DeepSpeed see to float32 weights themselves.
 
     Losses and logs are those of `WeightedLossTrainer`; what a checkpoint was written under is compared as in
     `ComparedRunTrainer`. The model leaves its training heads out of what it saves.
@@ -77,6 +81,7 @@ class ResumableTrainer(ComparedRunTrainer):
                     "model's heads before making it."
                 )
         self._progress: dict[str, Any] | None = None
+        self._loaded_types: dict[str, torch.dtype] = {}
         self.add_callback(RestoreProgress(self))
         self.add_callback(IdleLosses(self))
 
@@ -141,6 +146,13 @@ class ResumableTrainer(ComparedRunTrainer):
             optimizer.param_groups[:] = split_by_part(optimizer.param_groups, part_of, self.learning_rates)
         return optimizer
 
+    def _train_in_float32(self) -> None:
+        part_of = self.part_of_parameter if self.learning_rates else None
+        names = float32_parameters(self.unwrapped_model, part_of, beside_adapters=self.trains_adapter)
+        self._loaded_types |= cast_to_float32(self.unwrapped_model, names)
+        if self._loaded_types and self.accelerator.mixed_precision == "no":
+            check_one_type(self.unwrapped_model)
+
     # ---- Checkpoints
 
     def train(self, resume_from_checkpoint: str | Path | bool | None = None, trial: Any = None, **kwargs) -> Any:
@@ -160,7 +172,10 @@ class ResumableTrainer(ComparedRunTrainer):
             ChangedRunError: The checkpoint is of another run (see `check_run_options`), or holds no optimizer state.
             WriteFailedError: A checkpoint could not be written.
             NonFiniteLossError: The loss or its gradient is not finite.
+            MixedTypesError: Weights that train would meet frozen ones of another type, and nothing casts between them.
         """
+        if not self.is_sharded:
+            self._train_in_float32()
         checkpoint = self.checkpoint_to_resume(resume_from_checkpoint)
         self.running["train"].clear()
         self._totals = dict.fromkeys(self.summed_metrics, 0)
@@ -257,6 +272,10 @@ class ResumableTrainer(ComparedRunTrainer):
             self.push_to_hub(commit_message="Model save", revision=self.args.hub_revision)
 
     def _publish(self, folder: Path) -> None:
+        with in_loaded_types(self.unwrapped_model, self._loaded_types):
+            self._write_model(folder)
+
+    def _write_model(self, folder: Path) -> None:
         written = folder / "adapter" if self.trains_adapter else folder
         super().save_model(str(written), _internal_call=True)
         if not self.args.should_save:

@@ -1,8 +1,10 @@
 """What a checkpoint needs beyond the saved model to resume exactly: the training heads, and weights read back whole."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
@@ -71,8 +73,11 @@ def load_weights(model: PreTrainedModel, checkpoint: Path, heads: Mapping[str, n
     Raises:
         ValueError: The checkpoint is of another model.
     """
-    saved = type(model).from_pretrained(checkpoint, dtype="auto")
-    weights, own = saved.state_dict(), model.state_dict()
+    own = model.state_dict()
+    # The configuration names one type; a model whose trained weights are float32 among others must not be read in a narrower.
+    kinds = {value.dtype for value in own.values() if value.is_floating_point()}
+    saved = type(model).from_pretrained(checkpoint, dtype=functools.reduce(torch.promote_types, kinds))
+    weights = saved.state_dict()
     for name, value in weights.items():
         if name in own and own[name].shape != value.shape:
             raise ValueError(

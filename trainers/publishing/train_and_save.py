@@ -1,6 +1,7 @@
 """What every launcher does once its trainer is made: trains, saves, pushes where asked to, and ends in one line if it cannot."""
 
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.loop.float32_weights import MixedTypesError
 from igep.trainers.loop.non_finite import NonFiniteLossError
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import ChangedRunError
@@ -27,7 +28,7 @@ def train_and_save(trainer: ResumableTrainer, program: str) -> str | None:
         return save(trainer)
     except ChangedRunError as error:  # with a table
         raise SystemExit(f"{program}: error: {error}") from error
-    except (WriteFailedError, FileNotFoundError, NonFiniteLossError, SpatialDataError) as error:
+    except (WriteFailedError, FileNotFoundError, NonFiniteLossError, MixedTypesError, SpatialDataError) as error:
         raise SystemExit(f"{program}: error: {' '.join(str(error).split())}") from error
 
 

@@ -21,7 +21,8 @@ class GeometryOracleTeacher(Teacher):
     is the same on every rank and after a resume.
 
     Args:
-        grid (`int`, *optional*, defaults to `8`): Patches along each side of the depth map, h = w.
+        grid (`int`, *optional*, defaults to `8`): Patches along each side of the depth map, h = w. Where it does not divide the
+            side, neighbouring patches share a row or column of pixels.
         num_frequencies (`int`, *optional*, defaults to `32`): Frequencies; C is twice as many.
         length_scale_metres (`float`, *optional*, defaults to `1.5`): Width of the kernel.
         mean_metres (`tuple[float, float, float]`, *optional*): Expected mean of the points.
@@ -29,7 +30,7 @@ class GeometryOracleTeacher(Teacher):
         seed (`int`, *optional*, defaults to `7`): Seed of the frequencies.
 
     Raises:
-        ValueError: A size that is not positive; at call time, a depth map that `grid` does not divide.
+        ValueError: A size that is not positive.
     """
 
     def __init__(
@@ -81,17 +82,24 @@ class GeometryOracleTeacher(Teacher):
             `torch.Tensor`: (B, F, grid, grid, 3) float32 in the camera's frame, NaN where a patch has no valid pixel.
         """
         depth = geometry.depth_metres.float()
-        batch, frames, height, width = depth.shape
-        if height % self.grid or width % self.grid:
-            raise ValueError(
-                f"geometry_size={height}x{width} is not divisible by the oracle's grid of {self.grid}: change one."
-            )
+        height, width = depth.shape[2:]
         points = unproject(depth, geometry.intrinsics.float())
         valid = (depth > 0) & depth.isfinite() & points.isfinite().all(-1)
         valid &= geometry.frame_mask[:, :, None, None]
-        split = (batch, frames, self.grid, height // self.grid, self.grid, width // self.grid)
-        patches = torch.where(valid, depth, torch.nan).reshape(split).transpose(3, 4).flatten(4)
-        points = points.reshape(*split, 3).transpose(3, 4).flatten(4, 5)
+        rows, has_row = _patch_pixels(height, self.grid, depth.device)
+        columns, has_column = _patch_pixels(width, self.grid, depth.device)
+        here = (slice(None), slice(None), rows[:, None, :, None], columns[None, :, None, :])
+        inside = has_row[:, None, :, None] & has_column[None, :, None, :]
+        patches = torch.where(valid, depth, torch.nan)[here].where(inside, torch.nan).flatten(4)
+        points = points[here].flatten(4, 5)
         median, index = patches.nanmedian(-1)
         chosen = points.gather(4, index[..., None, None].expand(*index.shape, 1, 3)).squeeze(4)
         return torch.where(median[..., None].isnan(), torch.nan, chosen)
+
+
+def _patch_pixels(side: int, grid: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """(grid, P) places along a side of the pixels that each patch touches, and which of them it does: patches may differ in size."""
+    edges = torch.arange(grid + 1, device=device) * side
+    first, end = edges[:-1] // grid, (edges[1:] + grid - 1) // grid
+    places = first[:, None] + torch.arange(int((end - first).max()), device=device)
+    return places.clamp(max=side - 1), places < end[:, None]

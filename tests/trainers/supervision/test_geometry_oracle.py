@@ -83,8 +83,17 @@ def test_oracle_keeps_its_precision_under_autocast():
         assert torch.equal(GeometryOracleTeacher()(None, geometry), expected)
 
 
-def test_oracle_grid_that_does_not_divide_the_depth_map():
-    with pytest.raises(ValueError, match="geometry_size=16x16 is not divisible by the oracle's grid of 5"):
-        GeometryOracleTeacher(grid=5)(None, make_geometry(torch.ones(1, 1, SIZE, SIZE)))
+def test_a_grid_that_does_not_divide_the_depth_map_shares_pixels_between_patches():
+    """16 rows in 5 patches: the second touches rows 3 to 6, the first ends within row 3."""
+    depth = (1.0 + torch.arange(SIZE)).expand(SIZE, SIZE).mT[None, None]
+    points = GeometryOracleTeacher(grid=5).patch_points(make_geometry(depth))
+    # The lower median of the depths 1 to 4, 4 to 7, 7 to 10, 10 to 13, 13 to 16, the same in every column.
+    assert points[0, 0, ..., 2].tolist() == [[median] * 5 for median in (2.0, 5.0, 8.0, 11.0, 14.0)]
+    finer = GeometryOracleTeacher(grid=3 * SIZE)(None, make_geometry(depth))
+    assert finer.shape[2:4] == (3 * SIZE, 3 * SIZE)
+    assert (finer.norm(dim=-1) > 0).all()
+
+
+def test_a_grid_of_nothing_is_refused():
     with pytest.raises(ValueError, match="grid=0"):
         GeometryOracleTeacher(grid=0)
