@@ -6,8 +6,17 @@ layer regresses a box from each query and compares the query with the location t
 
 Unlike LLaVA-3D, whose queries read their nearest patches only, queries read all of them, with their places in the keys: of
 what Vid-LLM pools there are a few thousand.
+
+Boxes are not turned: their sizes lie along three axes that the decoder is told by the places of the patches. The origin is the
+first camera's place; `box_axes` of the configuration says which axes:
+
+- `first_camera`: those of the first camera. RGB frames are all that is needed; a box of the scene is learnt as the smallest one
+  along these axes around it, and where the first camera's pose is known boxes are carried by it, turned, into the scene.
+- `scene`: those of the scene, as benchmarks and their proposals have them. Which way they point RGB does not tell: the pose of
+  the first frame must be given wherever boxes are asked for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,11 +24,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.utils import ModelOutput
 
+from .configuration_vid_llm import BOX_AXES
+from .ground_head import PREDICTED
 from .multi_head_attention import MultiHeadAttention, two_layers
 from .spatial_patches import PositionEmbedding
 
 
 LARGEST_LOG_SIZE = 3.0  # boxes are between 5 cm and 20 m wide
+FIRST_CAMERA, SCENE = BOX_AXES
 
 
 @dataclass
@@ -27,12 +39,116 @@ class BoxPredictions(ModelOutput):
     """What G location tokens made of the 3D patches of one sample, layer by layer; the last layer is the answer.
 
     Args:
-        boxes (`Tensor`): (layers, G, N, 6) centre and sizes in metres, along the axes of the patches' world.
+        boxes (`Tensor`): (layers, G, N, 6) centre and sizes in metres, along the axes that the places of the patches have.
         similarities (`Tensor`): (layers, G, N) cosines of queries and location token.
     """
 
     boxes: Tensor | None = None
     similarities: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class RegressedBoxes:
+    """What a description was found to mean among regressed boxes, best first.
+
+    Args:
+        boxes (`list[list[float]]`): N of six numbers: centre and full sizes in metres. The centre is in `world`.
+        axes (`list[list[float]]`): (3, 3); its columns are the directions in `world` along which the three sizes of every box lie.
+        probabilities (`list[float]`): N of them, a softmax over all queries.
+        world (`str`): `"first_camera"` (x right, y down, z forward, its origin the first camera's place) or `"scene"`, in which the
+            pose of the first frame was given.
+        geometry_inputs (`str`): What was given besides RGB: `"none"`, or `"predicted"` for the first frame's pose (depth and cameras
+            are the model's own in both).
+    """
+
+    boxes: list[list[float]]
+    axes: list[list[float]]
+    probabilities: list[float]
+    world: str
+    geometry_inputs: str
+
+
+def world_from_box_axes(world_from_first_camera: Tensor, box_axes: str) -> Tensor:
+    """The axes along which the decoder's boxes lie.
+
+    Args:
+        world_from_first_camera (`Tensor`): (4, 4) the first camera's pose in the scene.
+        box_axes (`str`): `"first_camera"` or `"scene"`.
+
+    Returns:
+        `Tensor`: (3, 3) rotation, its columns the axes in the scene.
+    """
+    rotation = world_from_first_camera[:3, :3]
+    return rotation if box_axes == FIRST_CAMERA else torch.eye(3).to(rotation)
+
+
+def along_box_axes(boxes: Tensor, world_from_first_camera: Tensor, box_axes: str) -> Tensor:
+    """Boxes of the scene as the decoder learns them: from the first camera, each the smallest along its axes around the one given.
+
+    Of a box with sizes s along the scene's axes, the extents along axes `A = world_from_box_axes` are `|A'| s`.
+
+    Args:
+        boxes (`Tensor`): (P, 6) centre and sizes in metres along the axes of the scene.
+        world_from_first_camera (`Tensor`): (4, 4).
+        box_axes (`str`): `"first_camera"` or `"scene"`.
+
+    Returns:
+        `Tensor`: (P, 6).
+    """
+    axes = world_from_box_axes(world_from_first_camera, box_axes).to(boxes)
+    offsets = boxes[:, :3] - world_from_first_camera[:3, 3].to(boxes)
+    # Sums of products, where a product of matrices may be computed in lower precision.
+    centres = (offsets[:, :, None] * axes).sum(1)
+    return torch.cat([centres, (boxes[:, 3:, None] * axes.abs()).sum(1)], 1)
+
+
+def regressed_boxes(
+    predictions: BoxPredictions, temperature: float, world_from_first_camera: Tensor | None, box_axes: str
+) -> list[RegressedBoxes]:
+    """What the last layer says.
+
+    Args:
+        predictions (`BoxPredictions`): Of G questions, along `box_axes` from the first camera.
+        temperature (`float`): Divides the similarities.
+        world_from_first_camera (`Tensor`, *optional*): (4, 4) float64; without, boxes stay in the first camera's world.
+        box_axes (`str`): `"first_camera"` or `"scene"`.
+
+    Returns:
+        `list[RegressedBoxes]`: G of them.
+    """
+    given = world_from_first_camera is not None
+    pose = world_from_first_camera if given else torch.eye(4, dtype=torch.float64)
+    axes = world_from_box_axes(pose, box_axes)
+    found = []
+    # On the CPU in float64: an origin may be so far away that float32 is too coarse.
+    for boxes, scores in zip(
+        predictions.boxes[-1].cpu().double(), predictions.similarities[-1].cpu().double(), strict=True
+    ):
+        order = scores.argsort(descending=True, stable=True)
+        centres = boxes[order, :3] @ axes.T + pose[:3, 3]
+        found.append(
+            RegressedBoxes(
+                boxes=torch.cat([centres, boxes[order, 3:]], 1).tolist(),
+                axes=axes.tolist(),
+                probabilities=(scores[order] / temperature).softmax(0).tolist(),
+                world=SCENE if given else FIRST_CAMERA,
+                geometry_inputs=PREDICTED if given else "none",
+            )
+        )
+    return found
+
+
+def chosen_boxes(probabilities: Sequence[float], min_probability: float) -> list[int]:
+    """The boxes that are meant where none, one or several may be: those that are probable enough by themselves.
+
+    Args:
+        probabilities (`Sequence[float]`): Of `RegressedBoxes`.
+        min_probability (`float`): Least probability; at most `1 / min_probability` boxes can be meant.
+
+    Returns:
+        `list[int]`: Their places, best first; none where the model is sure of none.
+    """
+    return [place for place, probability in enumerate(probabilities) if probability >= min_probability]
 
 
 def farthest_points(positions: Tensor, count: int) -> Tensor:

@@ -12,6 +12,7 @@ BRIDGE_SCOPES = ("frame", "scene")
 BRIDGE_WRITE_BACKS = ("attention", "gated_attention")
 ADAPTER_STARTS = ("random", "identity")
 POSITION_STARTS = ("random", "zero")
+BOX_AXES = ("first_camera", "scene")
 AT_LEAST_ONE = (
     *(
         "adapter_expansion",
@@ -129,6 +130,12 @@ class VidLLMConfig(PreTrainedConfig):
             Queries of the decoder, as in LLaVA-3D; fewer where there are fewer patches.
         box_layers (`int`, *optional*, defaults to `4`):
             Layers of the decoder, as in LLaVA-3D.
+        box_axes (`str`, *optional*, defaults to `"first_camera"`):
+            Along which axes its boxes lie. Silent: `"first_camera"` = those of the first camera, so that RGB is enough;
+            `"scene"` = those of the scene, for which the pose of the first frame must be given (see `box_queries.py`).
+        location_token_ids (`list[int]`, *optional*):
+            Tokens of `<ground>`, at the end of which the language model's hidden state is the location token; set by
+            `build_processor`.
 
     Raises:
         ValueError: A field has a value outside its range; the message names the field, the value and the remedy.
@@ -183,6 +190,8 @@ class VidLLMConfig(PreTrainedConfig):
     box_decoder: bool = False
     box_queries: int = 512
     box_layers: int = 4
+    box_axes: str = "first_camera"
+    location_token_ids: list[int] | None = None
 
     def __post_init__(self, **kwargs):
         # Left alone, the base class would reset the implementations that loaded parts were given. Empty entries keep them.
@@ -223,6 +232,7 @@ def _check(fields: dict[str, Any]) -> None:
         ("adapter_start", ADAPTER_STARTS),
         ("position_start", POSITION_STARTS),
         ("ground_geometry_inputs", ("predicted",)),
+        ("box_axes", BOX_AXES),
     ):
         if fields[name] not in choices:
             raise ValueError(f"{name}={fields[name]!r} is unknown: use one of {', '.join(choices)}.")

@@ -23,8 +23,14 @@ from transformers import (
 from transformers.utils import ModelOutput
 
 from .base_vlm import LOGIT_TRANSFORMS
-from .box_queries import BoxDecoder, BoxPredictions
-from .camera_geometry import transform_points
+from .box_queries import (
+    FIRST_CAMERA,
+    BoxDecoder,
+    BoxPredictions,
+    RegressedBoxes,
+    regressed_boxes,
+    world_from_box_axes,
+)
 from .configuration_vid_llm import VidLLMConfig, heads_of
 from .ground_head import Grounded, GroundHead, checked_boxes, grounded
 from .predicted_geometry import finite_pose, predicted_geometry
@@ -32,6 +38,7 @@ from .processing_igep import IGEPProcessor
 from .processing_vid_llm import COLOUR_MEAN, COLOUR_STD, IMAGE_TOKEN, VIDEO_TOKEN, assemble_processor
 from .question_packing import join_prefix, packed_inputs
 from .reconstruction import Reconstruction
+from .spatial_prompts import GROUND_TOKEN
 from .vid_llm_model import EncodedFrames, VidLLMModel, VidLLMPreTrainedModel
 from .vision_encoder import plain_encoder
 
@@ -72,7 +79,8 @@ class VidLLMOutput(ModelOutput):
             of samples. Not part of `loss`.
         ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included, is meant.
         ground_seen (`Tensor`, *optional*): Share of the proposals that a frame shows, by the reconstruction.
-        box_predictions (`list[BoxPredictions | None]`, *optional*): Of each sample with grounding questions, in their order.
+        box_predictions (`list[BoxPredictions | None]`, *optional*): Of each sample with grounding questions, in their order, from
+            the first camera along `box_axes` of the configuration.
         box_zero (`Tensor`, *optional*): 0 that depends on every weight of the box decoder, for the losses of a batch without such
             questions: distributed training waits for the gradient of every weight.
     """
@@ -217,6 +225,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             self.model.causal_lm.resize_token_embeddings(len(known))
         self.config.image_token_id = known.convert_tokens_to_ids(IMAGE_TOKEN)
         self.config.video_token_id = known.convert_tokens_to_ids(VIDEO_TOKEN)
+        self.config.location_token_ids = known(GROUND_TOKEN, add_special_tokens=False).input_ids
         return processor
 
     def forward(
@@ -383,10 +392,14 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             `list[Grounded]`: One for each question.
 
         Raises:
-            ValueError: There is no ground head, a box is none, the pose is not finite or another geometry is asked for.
+            ValueError: There is no ground head, a box is none, the pose is not finite, another geometry is asked for, or a question
+                does not end with `<ground>`.
         """
         if self.ground_head is None:
-            raise ValueError("this model has no ground head: it was not trained to point at boxes (ground_head).")
+            other = "; for boxes that it regresses call ground_boxes" if self.config.box_decoder else ""
+            raise ValueError(
+                f"this model has no ground head: it was not trained to point at boxes (ground_head){other}."
+            )
         if geometry_inputs != self.config.ground_geometry_inputs:
             raise ValueError(
                 f"geometry_inputs={geometry_inputs!r}: this model grounds by its own reconstruction (predicted)."
@@ -396,10 +409,57 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         first = torch.as_tensor(world_from_camera, dtype=torch.float32, device=self.device)[0]
         geometry = predicted_geometry(encoded.reconstruction, 0, encoded.tokens.shape[1], first)
         objects, _ = self.ground_head.embed_objects(encoded.tokens[0], proposals, proposals.new_zeros(3), geometry)
-        together = [questions] if share_prefix or not questions else [[question] for question in questions]
-        queries = torch.cat([self._ground_queries(inputs, encoded, part) for part in together])
+        queries = self._ground_queries(inputs, encoded, questions, share_prefix)
         similarities = self.ground_head.similarities(queries, objects)
         return grounded(similarities, self.config.ground_temperature, self.config.ground_cumulative_mass)
+
+    @torch.no_grad()
+    def ground_boxes(
+        self,
+        inputs: dict,
+        questions: list[list[int]],
+        *,
+        world_from_camera: Tensor | None = None,
+        share_prefix: bool = True,
+    ) -> list[RegressedBoxes]:
+        """Says where what descriptions mean is, in boxes of its own; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
+
+        The boxes are regressed from 3D patches, whose places are the model's own reconstruction.
+
+        Args:
+            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of one.
+            questions (`list[list[int]]`): Token ids of each question, up to the end of `<ground>`.
+            world_from_camera (`Tensor`, *optional*): (F, 4, 4) or (1, 4, 4), the first frame's pose in the scene, in which the boxes
+                then are; no other pose is read. Without, they are in the world of the first camera.
+            share_prefix (`bool`, *optional*, defaults to `True`): Ask all questions in one pass over the frames.
+
+        Returns:
+            `list[RegressedBoxes]`: One for each question, with a box of every query, best first.
+
+        Raises:
+            ValueError: There is no box decoder, the pose is not finite, or missing where the model's boxes lie along the scene's axes
+                (`box_axes`), or a question does not end with `<ground>`.
+        """
+        if self.box_decoder is None:
+            other = "; for proposals call ground" if self.config.ground_head else ""
+            raise ValueError(
+                "this model has no box decoder: train with box_weight and match_weight above 0 and box_decoder: true in "
+                f"vid_llm_config{other}."
+            )
+        axes = self.config.box_axes
+        if world_from_camera is None and axes != FIRST_CAMERA:
+            raise ValueError(
+                f"world_from_camera is missing: the boxes of this model lie along the axes of the scene (box_axes={axes!r}), of which "
+                "RGB shows nothing. Give the pose of the first frame, or train with box_axes: first_camera."
+            )
+        first = None
+        if world_from_camera is not None:
+            first = finite_pose(torch.as_tensor(world_from_camera, dtype=torch.float64, device="cpu")[0])
+        (encoded,) = self.encode_vision(**inputs).values()
+        queries = self._ground_queries(inputs, encoded, questions, share_prefix)
+        pose = torch.eye(4) if first is None else first
+        found = self._box_predictions(encoded, 0, encoded.tokens.shape[1], pose, queries)
+        return regressed_boxes(found, self.config.ground_temperature, first, axes)
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs) -> Tensor | ModelOutput:
@@ -466,13 +526,38 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, **kwargs)
 
-    def _ground_queries(self, inputs: dict, encoded: EncodedFrames, questions: list[list[int]]) -> Tensor:
-        """(K, C) hidden states at the end of questions about the frames of a batch of one."""
-        input_ids, blocks, _ = join_prefix({"input_ids": inputs["input_ids"]}, questions)
-        packed = packed_inputs(self, input_ids, torch.zeros_like(input_ids), blocks[None], {})
-        hidden = self.model.read(self.model.embed(input_ids, encoded), use_cache=False, **packed).last_hidden_state
-        lengths = torch.tensor([len(ids) for ids in questions], device=input_ids.device)
-        return hidden[0, lengths.cumsum(0) - 1 + inputs["input_ids"].shape[1]]
+    def _ground_queries(
+        self, inputs: dict, encoded: EncodedFrames, questions: list[list[int]], share_prefix: bool
+    ) -> Tensor:
+        """(K, C) hidden states at the end of questions about the frames of a batch of one, asked together or one by one."""
+        ending = self.config.location_token_ids
+        for number, ids in enumerate(questions):
+            if ending is not None and list(ids[-len(ending) :]) != ending:
+                raise ValueError(
+                    f"questions[{number}] does not end with {GROUND_TOKEN}, whose hidden state asks: prepare it with the processor's "
+                    "ground_inputs."
+                )
+        together = [questions] if share_prefix or not questions else [[question] for question in questions]
+        queries = []
+        for part in together:
+            input_ids, blocks, _ = join_prefix({"input_ids": inputs["input_ids"]}, part)
+            packed = packed_inputs(self, input_ids, torch.zeros_like(input_ids), blocks[None], {})
+            hidden = self.model.read(self.model.embed(input_ids, encoded), use_cache=False, **packed).last_hidden_state
+            lengths = torch.tensor([len(ids) for ids in part], device=input_ids.device)
+            queries.append(hidden[0, lengths.cumsum(0) - 1 + inputs["input_ids"].shape[1]])
+        return torch.cat(queries)
+
+    def _box_predictions(
+        self, encoded: EncodedFrames, sample: int, frames: int, world_from_first_camera: Tensor, queries: Tensor
+    ) -> BoxPredictions:
+        """What (G, C) location tokens make of the 3D patches of a sample's real frames; (4, 4) pose of its first camera."""
+        positions = encoded.positions_metres[sample, :frames].flatten(0, 2)
+        pose = world_from_first_camera.to(positions)
+        axes = world_from_box_axes(pose, self.config.box_axes)
+        turn = (axes[:, :, None] * pose[:3, None, :3]).sum(0)  # from the first camera to the boxes' axes
+        # Sums of products, where a product of matrices may be computed in lower precision.
+        positions = (positions[:, None, :] * turn).sum(-1)
+        return self.box_decoder(encoded.pooler_output[sample], positions, queries)
 
     def _ground(self, hidden: Tensor, grounding: dict, encoded: EncodedFrames | None, output: VidLLMOutput) -> None:
         """What the two grounding heads make of the questions. All weights are in the graph, so that all processes have one."""
@@ -512,10 +597,10 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
                 if not bool(asked[sample].any()):
                     output.box_predictions.append(None)
                     continue
-                positions = encoded.positions_metres[sample, : frames[sample]].flatten(0, 2)
-                positions = transform_points(finite_pose(first[sample]), positions)
                 output.box_predictions.append(
-                    self.box_decoder(encoded.pooler_output[sample], positions, queries[asked[sample]])
+                    self._box_predictions(
+                        encoded, sample, frames[sample], finite_pose(first[sample]), queries[asked[sample]]
+                    )
                 )
 
     def _cross_entropy(

@@ -2,9 +2,20 @@
 
 import pytest
 import torch
+from analytic_scene import pose
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional
 
-from igep.box_queries import BoxDecoder, BoxLayer, farthest_points
+from igep.box_queries import (
+    BoxDecoder,
+    BoxLayer,
+    BoxPredictions,
+    along_box_axes,
+    chosen_boxes,
+    farthest_points,
+    regressed_boxes,
+)
 
 
 def test_queries_start_far_from_each_other_whatever_the_order_of_the_patches():
@@ -77,3 +88,46 @@ def test_fewer_patches_than_queries(count):
     found = decoder()(torch.randn(count, 12), torch.randn(count, 3), torch.randn(1, 12))
     assert found.boxes.shape == (2, 1, count, 6)
     assert found.boxes.isfinite().all()
+
+
+def corners(boxes: torch.Tensor) -> torch.Tensor:
+    """(P, 6) -> (P, 8, 3)."""
+    signs = torch.cartesian_prod(*[torch.tensor([-0.5, 0.5]).double()] * 3)
+    return boxes[:, None, :3] + signs * boxes[:, None, 3:]
+
+
+ANGLES = st.floats(-180, 180)
+
+
+@given(ANGLES, ANGLES, st.lists(st.floats(-9, 9), min_size=3, max_size=3))
+def test_along_the_first_camera_a_box_is_the_smallest_around_the_true_one(turn, tilt, centre):
+    boxes = torch.tensor([[1.0, 2, 3, 0.5, 1, 2], [0, 0, 0, 3, 1e-3, 1]]).double()
+    camera = pose(*centre, yaw_degrees=turn, pitch_degrees=tilt).double()
+    seen = (corners(boxes) - camera[:3, 3]) @ camera[:3, :3]
+    low, high = seen.amin(1), seen.amax(1)
+    expected = torch.cat([(low + high) / 2, high - low], 1)
+    torch.testing.assert_close(along_box_axes(boxes, camera, "first_camera"), expected, atol=1e-9, rtol=1e-9)
+    moved = torch.cat([boxes[:, :3] - camera[:3, 3], boxes[:, 3:]], 1)
+    torch.testing.assert_close(along_box_axes(boxes, camera, "scene"), moved)
+
+
+def test_found_boxes_are_carried_by_the_pose_best_first():
+    quarter = pose(1e6, 0.0, 0.25, yaw_degrees=90.0).double()  # looks along the world's x
+    boxes = torch.tensor([[0.0, 0, 2, 1, 2, 3], [1, 0, 4, 1, 1, 1]]).expand(2, 1, 2, 6)
+    predictions = BoxPredictions(boxes, torch.tensor([[[0.9, 0.1]], [[0.1, 0.24]]]))
+    (own,) = regressed_boxes(predictions, 0.07, None, "first_camera")
+    assert (own.world, own.geometry_inputs, own.axes) == ("first_camera", "none", torch.eye(3).tolist())
+    assert own.boxes == [[1, 0, 4, 1, 1, 1], [0, 0, 2, 1, 2, 3]]
+    assert own.probabilities == pytest.approx([0.88079708, 0.11920292])  # a difference of 2
+    (carried,) = regressed_boxes(predictions, 0.07, quarter, "first_camera")
+    assert (carried.world, carried.geometry_inputs) == ("scene", "predicted")
+    assert carried.boxes[1] == pytest.approx([1e6 + 2, 0, 0.25, 1, 2, 3], abs=1e-9)
+    assert carried.axes == quarter[:3, :3].tolist()
+    (scene,) = regressed_boxes(predictions, 0.07, quarter, "scene")
+    assert scene.boxes[1] == pytest.approx([1e6, 0, 2.25, 1, 2, 3], abs=1e-9)
+    assert scene.axes == torch.eye(3).tolist()
+
+
+def test_probable_boxes_are_chosen_perhaps_none():
+    assert chosen_boxes([0.5, 0.25, 0.2, 0.05], 0.2) == [0, 1, 2]
+    assert chosen_boxes([0.1, 0.1], 0.2) == []

@@ -81,6 +81,10 @@ for auto_class in (AutoModel, AutoModelForImageTextToText):
     found = model.generate(**inputs, max_new_tokens=2, do_sample=False, output_reconstruction=True).reconstruction
     for name in ("depth_metres", "world_from_camera", "intrinsics", "points_world", "depth_confidence"):
         assert torch.equal(found[name], expected[name]), name
+    inputs, questions = processor.ground_inputs(frames, ["The chair."])
+    (boxes,) = model.ground_boxes(dict(inputs), questions)
+    assert torch.equal(torch.tensor(boxes.boxes), expected["regressed_boxes"])
+    assert boxes.world == "first_camera"
 assert AutoConfig.from_pretrained("model", trust_remote_code=True).model_type == "vid_llm"
 model.save_pretrained("again")
 processor.save_pretrained("again")
@@ -182,6 +186,8 @@ def test_a_vid_llm_reconstructs_and_answers_in_a_process_without_igep(tmp_path):
     with torch.no_grad():
         expected = {"logits": model(**inputs).logits}
     expected["generated"] = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    asked, questions = processor.ground_inputs(frames, ["The chair."])
+    expected["regressed_boxes"] = torch.tensor(model.ground_boxes(dict(asked), questions)[0].boxes)
     found = model.reconstruct(inputs["pixel_values_videos"])
     save_file(
         expected | {name: value.contiguous() for name, value in found.items()}, tmp_path / "expected.safetensors"

@@ -9,6 +9,7 @@ from peft import PeftConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import TrainerCallback
 
+from igep.box_queries import along_box_axes
 from igep.ground_head import PREDICTED
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration, VidLLMOutput
 from igep.processing_igep import IGEPProcessor
@@ -192,7 +193,8 @@ class JointTrainer(VidLLMTrainer):
         if outputs.loss_ground is not None:
             terms["loss_ground"] = outputs.loss_ground
         if outputs.box_predictions is not None:
-            terms |= box_terms(outputs, inputs["grounding"], self.unwrapped_model.config.ground_temperature)
+            config = self.unwrapped_model.config
+            terms |= box_terms(outputs, given["grounding"], config.ground_temperature, config.box_axes)
         if outputs.last_hidden_state is not None and not self.args.language_weight:
             # Rows that no box answers would leave the language model without a gradient, which other processes wait for.
             zero = graph_zero(outputs.last_hidden_state).mean()
@@ -297,13 +299,16 @@ def beside_full_parts(
     return changed
 
 
-def box_terms(outputs: VidLLMOutput, grounding: dict[str, Any], temperature: float) -> dict[str, torch.Tensor]:
+def box_terms(
+    outputs: VidLLMOutput, grounding: dict[str, Any], temperature: float, box_axes: str
+) -> dict[str, torch.Tensor]:
     """Losses of regressed boxes, as means over the samples of a batch; a sample without such questions adds 0.
 
     Args:
         outputs (`VidLLMOutput`): The model's, with `box_predictions` and `box_zero`.
-        grounding (`dict`): Of the collator.
+        grounding (`dict`): Of the collator, with the poses of the batch.
         temperature (`float`): Divides the similarities.
+        box_axes (`str`): Of the model's configuration.
 
     Returns:
         `dict[str, torch.Tensor]`: `loss_box` and `loss_match`, each with all weights of the box decoder in its graph.
@@ -312,7 +317,8 @@ def box_terms(outputs: VidLLMOutput, grounding: dict[str, Any], temperature: flo
     for sample, predicted in enumerate(outputs.box_predictions):
         if predicted is not None:
             asked = (grounding["sample"] == sample).nonzero()[:, 0].tolist()
-            boxes = grounding["boxes"][sample]
+            first = grounding["world_from_camera"][sample, 0]
+            boxes = along_box_axes(grounding["boxes"][sample], first, box_axes)
             targets = [boxes[grounding["meant"][question][:-1]] for question in asked]
             losses = box_query_loss(predicted, targets, temperature)
             terms = {name: value + losses[name] / len(outputs.box_predictions) for name, value in terms.items()}

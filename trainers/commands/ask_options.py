@@ -2,10 +2,12 @@
 
 import argparse
 import contextlib
+import json
 import sys
 from collections.abc import Sequence
 
 
+BOX_MIN_PROBABILITY = 0.2  # of what is printed besides the best
 SPATIAL_OPTIONS = ("intrinsics", "field_of_view", "calibrator", "focal", "canvas", "steps")
 
 
@@ -23,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         OSError: There is no model of the name.
     """
     options = _parser().parse_args(arguments)
+    if options.boxes:
+        return _ask_boxes(options)
     if options.second is not None or (options.question is not None and "<box " in options.question):
         return _ask_spatial(options)
     if options.pixel is not None:
@@ -50,6 +54,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
             frames_as=options.frames_as,
         )
     print(answer)
+    return 0
+
+
+def _ask_boxes(options: argparse.Namespace) -> int:
+    others = ("pixel", "second", "max_new_tokens", "output", *SPATIAL_OPTIONS)
+    given = [name for name in others if vars(options)[name] is not None]
+    if given:
+        raise ValueError(f"--{given[0].replace('_', '-')} does not go with --boxes: leave one of them out.")
+    if options.question is None:
+        raise ValueError("there is nothing to look for: give a description beside --boxes.")
+    from igep.box_queries import chosen_boxes
+    from igep.trainers.commands.ask_boxes import ask_boxes
+
+    with contextlib.redirect_stdout(sys.stderr):
+        found = ask_boxes(
+            options.model,
+            options.video,
+            options.question,
+            options.frames,
+            device=options.device,
+            frames_as=options.frames_as,
+        )
+    for place in chosen_boxes(found.probabilities, BOX_MIN_PROBABILITY) or [0]:
+        box = [round(number, 3) for number in found.boxes[place]]
+        print(json.dumps({"box_metres": box, "probability": round(found.probabilities[place], 3)}))
     return 0
 
 
@@ -155,6 +184,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-new-tokens", type=int, help="longest answer in tokens (default: as the prompt wants)")
     parser.add_argument("--device", help="torch device (default: cuda if there is one, else cpu)")
+    parser.add_argument(
+        "--boxes",
+        action="store_true",
+        help="where what the question describes is, for a Vid-LLM with a box decoder: centre (x right, y down, z forward from the "
+        "first camera) and full sizes in metres, one box a line, best first",
+    )
     pixel = parser.add_argument_group("VLM3's tasks", "with VLM3's prompts; the model must have learned them")
     pixel.add_argument("--pixel", type=int, nargs=2, metavar=("X", "Y"), help="column and row, counted from 0")
     pixel.add_argument(

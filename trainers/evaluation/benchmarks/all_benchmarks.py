@@ -5,6 +5,7 @@ from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement, Ques
 from igep.trainers.evaluation.benchmarks.latency import Latency
 from igep.trainers.evaluation.benchmarks.multi3drefer import MULTI3DREFER
 from igep.trainers.evaluation.benchmarks.reconstruction import RECONSTRUCTION
+from igep.trainers.evaluation.benchmarks.regressed_boxes import MULTI3DREFER_REGRESSED, SCANREFER_REGRESSED
 from igep.trainers.evaluation.benchmarks.room_depth_probe import RoomDepthProbe
 from igep.trainers.evaluation.benchmarks.rooms import Rooms
 from igep.trainers.evaluation.benchmarks.scan2cap import SCAN2CAP
@@ -20,7 +21,7 @@ BENCHMARKS: dict[str, QuestionBenchmark | ModelMeasurement] = {
     benchmark.name: benchmark
     for benchmark in (
         *(SCANQA, SQA3D, VSI_BENCH),
-        *(SCANREFER, MULTI3DREFER),
+        *(SCANREFER, MULTI3DREFER, SCANREFER_REGRESSED, MULTI3DREFER_REGRESSED),
         *(SCANREFER_BOXES, MULTI3DREFER_BOXES, SCAN2CAP),
         *map(VLM3Task, VLM3_TASKS),
         *(Rooms(), RoomDepthProbe(), Latency(), RECONSTRUCTION),

@@ -26,6 +26,8 @@ class BenchmarkOptions(RowOptions):
         geometry_inputs (`str`, *optional*): `scanrefer`, `multi3drefer`: what tells which visual tokens are inside a proposal:
             `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are scored alone must say;
             those of other benchmarks are scored as `not stated` unless they say what they were made with.
+        box_min_probability (`float`, *optional*, defaults to `0.2`): `multi3drefer_regressed`: boxes of this probability and more, of
+            the softmax over all box queries, are meant; none where there is none. `scanrefer_regressed` takes the best.
         pixel_grid (`list[int]`, *optional*, defaults to `[16, 20]`): `reconstruction`: rows and columns of the pixels of a frame
             whose depth is compared.
         checkpoint (`str`, *optional*): Trainer checkpoint with the training heads. `depth_probe`: for the picture;
@@ -71,6 +73,10 @@ class BenchmarkOptions(RowOptions):
             "choices": list(GEOMETRY_OF),
         },
     )
+    box_min_probability: float = field(
+        default=0.2,
+        metadata={"help": "multi3drefer_regressed: least probability, among all box queries, of a box that is meant."},
+    )
     pixel_grid: list[int] = field(
         default_factory=lambda: [16, 20],
         metadata={"help": "reconstruction: rows and columns of the pixels of a frame whose depth is compared."},
@@ -95,6 +101,8 @@ class BenchmarkOptions(RowOptions):
             raise ValueError(f"room_split={self.room_split!r}: use one of {', '.join(ROOM_SPLITS)}.")
         if self.geometry_inputs not in (None, *GEOMETRY_OF):
             raise ValueError(f"geometry_inputs={self.geometry_inputs!r}: use one of {', '.join(GEOMETRY_OF)}.")
+        if not 0 < self.box_min_probability <= 1:
+            raise ValueError(f"box_min_probability={self.box_min_probability} must be above 0 and at most 1.")
         if self.frames_as not in (None, "images", "video"):
             raise ValueError(f"frames_as={self.frames_as!r} must be images or video.")
         if len(self.pixel_grid) != 2 or min(self.pixel_grid) < 1:

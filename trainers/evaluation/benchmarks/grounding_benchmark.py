@@ -2,7 +2,7 @@
 
 Questions are those whose answer is `<ground>`, of any dataset; their `referred_boxes` are the truth. What geometry the head
 takes (`geometry_inputs`) and whose boxes it chooses among stand in the protocol of every score. For boxes that a model writes
-as text, see the benchmarks of the same names that end in `_boxes`.
+as text, see the benchmarks of the same names that end in `_boxes`, for those that it regresses those that end in `_regressed`.
 """
 
 import json
@@ -93,18 +93,8 @@ class GroundingQuestions(SceneQuestions):
             )
 
         def reference_of(row: dict[str, Any]) -> dict[str, Any]:
-            where = f"Question {row['question_id']!r} about scene {row['scene_id']!r}"
-            if not is_grounding(row):
-                raise SpatialDataError(
-                    f"{where}: its answer is {row['answers'][0]!r}, not <ground>: ask it elsewhere."
-                )
-            own, meant = boxes[row["scene_id"]], row["referred_boxes"] or []
-            unknown = [place for place in meant if not 0 <= place < len(own)]
-            if unknown:
-                raise SpatialDataError(f"{where}: `referred_boxes` names box {unknown[0]}, the scene has {len(own)}.")
-            true = axis_aligned_boxes(row["scene_id"], own, meant).tolist()
-            number = len(self._proposals[row["scene_id"]])
-            return {**truth_of(where, true), "question_type": row["question_type"] or "", "proposals": number}
+            truth = reference_by_boxes(row, boxes[row["scene_id"]], truth_of)
+            return {**truth, "proposals": len(self._proposals[row["scene_id"]])}
 
         super().__init__(
             scenes,
@@ -116,6 +106,31 @@ class GroundingQuestions(SceneQuestions):
     def group(self, scene: int, rows: Sequence[dict[str, Any]]) -> GroundingGroup:
         of_scene = super().group(scene, rows)
         return GroundingGroup(**vars(of_scene), proposals=self._proposals[of_scene.group_id])
+
+
+def reference_by_boxes(row: dict[str, Any], boxes: Sequence[dict[str, Any]], truth_of: Callable) -> dict[str, Any]:
+    """The truth of a question that boxes answer.
+
+    Args:
+        row (`dict`): Of the questions table.
+        boxes (`Sequence[dict]`): Those of its scene.
+        truth_of (`Callable`): The reference of the metric, but for the type, from the true boxes.
+
+    Returns:
+        `dict`: The reference with `question_type`.
+
+    Raises:
+        SpatialDataError: The question is answered in words, or means a box that is not there or cannot be one.
+    """
+    where = f"Question {row['question_id']!r} about scene {row['scene_id']!r}"
+    if not is_grounding(row):
+        raise SpatialDataError(f"{where}: its answer is {row['answers'][0]!r}, not <ground>: ask it elsewhere.")
+    meant = row["referred_boxes"] or []
+    unknown = [place for place in meant if not 0 <= place < len(boxes)]
+    if unknown:
+        raise SpatialDataError(f"{where}: `referred_boxes` names box {unknown[0]}, the scene has {len(boxes)}.")
+    true = axis_aligned_boxes(row["scene_id"], boxes, meant).tolist()
+    return {**truth_of(where, true), "question_type": row["question_type"] or ""}
 
 
 class GroundingBenchmark(AnsweringBenchmark):
@@ -250,7 +265,7 @@ class GroundingBenchmark(AnsweringBenchmark):
             predictions.append({"sample_id": row["sample_id"], ("boxes" if self.any_number else "box"): boxes})
         figures, facts = {}, {"unparsed": unparsed}
         for protocol in PROTOCOLS:
-            scores = self.metric(predictions, references, protocol)
+            scores = self.metric(self._as_protocol_takes(predictions, protocol), references, protocol)
             for name, value in scores.items():
                 if name in (*COUNTS, "invalid", "invalid_scores"):
                     facts[f"{name}, {protocol}"] = value
@@ -261,8 +276,7 @@ class GroundingBenchmark(AnsweringBenchmark):
                     )
         failures = {UNREADABLE: unparsed, INVALID: int(facts["invalid, standard"])}
         facts["failures"] = {problem: count for problem, count in failures.items() if count}
-        facts["questions_without_proposals"] = sum(row["reference"]["proposals"] == 0 for row in rows)
-        return figures, facts
+        return figures, facts | self._further_facts(rows)
 
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
         inputs = INPUTS_IN_WORDS[options.geometry_inputs]
@@ -276,6 +290,13 @@ class GroundingBenchmark(AnsweringBenchmark):
             "geometry_inputs": options.geometry_inputs,
             "proposals": options.ground_proposals,
         }
+
+    def _as_protocol_takes(self, predictions: list[dict[str, Any]], protocol: str) -> list[dict[str, Any]]:
+        """Predictions in the form that a protocol of the metric takes: proposals are boxes along the world's axes, which both do."""
+        return predictions
+
+    def _further_facts(self, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+        return {"questions_without_proposals": sum(row["reference"]["proposals"] == 0 for row in rows)}
 
     def _truth(self, where: str, boxes: list[list[float]]) -> dict[str, Any]:
         if self.any_number:
