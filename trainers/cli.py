@@ -46,6 +46,10 @@ EXPERIMENTS = {
         "experiments.vid_llm_rooms",
         "train Vid-LLM in its two stages on synthetic rooms, and compare with IGEP and plain fine-tuning",
     ),
+    "vid-llm-scene": (
+        "experiments.vid_llm_scene",
+        "train Vid-LLM on one posed RGB-D scene, and compare there and on frames held out",
+    ),
     "vid-llm-ablation": (
         "experiments.vid_llm_ablation",
         "train Vid-LLM without its parts on synthetic rooms, three seeds each, and print what each adds",
