@@ -66,6 +66,9 @@ class IGEPSFTConfig(SFTConfig):
             `"exp"` = `exp` for depth and `1 + exp` for confidence, without the bounds below, as in VGGT.
         verifier_projection_channels (`int`, *optional*):
             Channels that tokens are brought to before the verifier decodes them; not at all unless given.
+        heads_from_folder (`str`, *optional*):
+            Output folder of another run, or one of its checkpoints, whose training heads those of this run begin as, as far as
+            both have them; at random unless given. With `freeze` of all three parts that run trains its heads alone.
         verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
             Smallest depth that the verifier can predict.
         verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
@@ -206,6 +209,10 @@ class IGEPSFTConfig(SFTConfig):
     )
     verifier_projection_channels: int | None = field(
         default=None, metadata={"help": "Bring tokens to so many channels before the verifier (default: not at all)."}
+    )
+    heads_from_folder: str | None = field(
+        default=None,
+        metadata={"help": "Folder of a run whose training heads this one begins with (default: at random)."},
     )
     verifier_min_depth_metres: float = field(
         default=0.1, metadata={"help": "Smallest depth that the verifier can predict."}
@@ -377,6 +384,11 @@ class IGEPSFTConfig(SFTConfig):
             raise ValueError(
                 f"global_weight={self.global_weight} needs a teacher: set teacher to one of "
                 f"{', '.join(TEACHERS)}, or global_weight to 0."
+            )
+        if self.heads_from_folder is not None and not self.supervises_geometry:
+            raise ValueError(
+                f"heads_from_folder={self.heads_from_folder!r}: all geometry weights are 0, so this run has no training heads. Give "
+                "a weight, or leave the option out."
             )
         if self.global_weight:
             check_teacher(self.teacher, self.teacher_name_or_path, self.teacher_layer, self.teacher_frame_size)

@@ -4,6 +4,7 @@ The only change is the loss: TRL's calls a fused head of the base model and woul
 calls the model itself. Resuming, logging and saving are `ResumableTrainer`'s.
 """
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from igep.trainers.data.row_source import RowText
 from igep.trainers.data.row_texts import check_texts, row_texts
 from igep.trainers.data.rows_fingerprint import rows_fingerprint
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.loop.pretrained_heads import PretrainedHeads, start_from_heads
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
 from igep.trainers.loop.running_metrics import token_metrics
@@ -46,6 +48,15 @@ from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 logger = logging.getLogger(__name__)
 
 OBJECTIVES = {"paper": igep_objective, "release": release_objective}
+VERIFIER_OPTIONS = ("verifier_channels", "verifier_taps", "verifier_layers", "verifier_projection_channels")
+VERIFIER_OPTIONS += ("verifier_activation", "verifier_min_depth_metres", "verifier_max_depth_metres")
+TEACHER_OPTIONS = ("supervise", "teacher", "teacher_name_or_path", "teacher_layer")
+TEACHER_OPTIONS += ("teacher_projector_channels", "teacher_projector_norm")
+OPTIONS_OF_HEAD = {  # what makes the weights of a head useless to a run in which it differs
+    "depth_verifier": VERIFIER_OPTIONS,
+    "pose_embedding": VERIFIER_OPTIONS,
+    "teacher_projector": TEACHER_OPTIONS,
+}
 GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mask")
 
 
@@ -114,6 +125,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         self.base_model = model.config.name_or_path or model.config.vlm_config.name_or_path
         self.recipe = changed_options(args) if recipe is None else recipe
         self.data_options = data_options or {}
+        self.pretrained_heads: PretrainedHeads | None = None
 
         # What supervises, and the options of it that the model keeps
         self.teacher = _teacher(args) if teacher is None and args.global_weight else teacher
@@ -204,7 +216,10 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     @property
     def run_options(self) -> dict[str, Any]:
-        return super().run_options | with_resolved_paths(self.data_options) | rows_fingerprint(self.train_dataset)
+        heads = {"heads_from_folder": self.args.heads_from_folder}
+        return (
+            super().run_options | with_resolved_paths(self.data_options | heads) | rows_fingerprint(self.train_dataset)
+        )
 
     @property
     def allows_changed_resume(self) -> bool:
@@ -212,6 +227,10 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
 
     def build_heads(self) -> None:
         self.igep_model.add_training_heads(OBJECTIVES[self.args.objective])
+        if self.args.heads_from_folder is not None and self.pretrained_heads is None:
+            self.pretrained_heads = start_from_heads(
+                self.training_heads, Path(self.args.heads_from_folder), vars(self.args), OPTIONS_OF_HEAD
+            )
 
     def part_of_parameter(self, name: str) -> str:
         return self.igep_model.part_of_parameter(name)
@@ -237,6 +256,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             architecture=self.igep_model.config.vlm_config.model_type,
             folder=folder,
         )
+        if self.pretrained_heads is not None:
+            run["pretrained_heads"] = dataclasses.asdict(self.pretrained_heads)
         run["usage"]["geometry_inputs"] = "depth+pose" if self.args.reads_positions else "none"
         if self.igep_model.config.ground_head:
             run["usage"]["ground_geometry_inputs"] = self.igep_model.config.ground_geometry_inputs

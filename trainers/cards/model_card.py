@@ -133,6 +133,7 @@ def _rendered(run: dict[str, Any], repo_id: str, evaluations: Sequence[Evaluatio
         usage=usage | {name: json.dumps(usage[name]) for name in ("frames_as", "focal_mode", "pixel_mapping")},
         example=json.dumps(example, ensure_ascii=False),
         losses=[{"name": in_markdown(loss["name"]), "weight": float(loss["weight"])} for loss in run["losses"]],
+        pretrained_heads=_pretrained_heads(run),
         data=[
             {key: in_markdown(part[key]) for key in ("name", "task", "rows", "samples")} | {"dataset": _dataset(part)}
             for part in run["data"]
@@ -173,6 +174,14 @@ def _heads(losses: list[dict[str, Any]]) -> list[str]:
     """The heads that losses train, each once."""
     found = (head for loss in losses for start, head in HEADS.items() if loss["name"].startswith(start))
     return list(dict.fromkeys(found))
+
+
+def _pretrained_heads(run: dict[str, Any]) -> str | None:
+    """In words, the heads that did not begin at random; none in older files."""
+    heads = run.get("pretrained_heads")
+    if heads is None:
+        return None
+    return f"{' and '.join(name.replace('_', ' ') for name in heads['names'])}, trained for {heads['steps']} steps"
 
 
 def _dataset(part: dict[str, Any], *, linked: bool = True) -> str:

@@ -10,10 +10,12 @@ import yaml
 
 from igep.trainers import sft
 from igep.trainers.cards.given_options import read_recipe
+from igep.trainers.evaluation.benchmarks.benchmark_options import ROOM_SPLITS
 from igep.trainers.package_files import find_recipe, find_study
 
 
 BENCHMARKS = ("rooms", "depth_probe")
+BASES = ("tiny_vlm3",)  # that a study makes itself
 RESERVED = ("seed", "output_dir", "resume_from_checkpoint", "allow_changed_resume", "config")
 
 
@@ -25,11 +27,14 @@ class Arm:
         name (`str`): What the table calls it.
         recipe (`Path`): Recipe of `sft.py` that it changes.
         options (`dict`): What it changes, the options of all arms among them.
+        pretrain (`dict`, *optional*): What a run changes further that comes before its own and trains its heads; of that run
+            nothing but the heads is kept. `None` = its heads begin at random.
     """
 
     name: str
     recipe: Path
     options: dict[str, Any]
+    pretrain: dict[str, Any] | None = None
 
     @property
     def folder(self) -> str:
@@ -74,6 +79,10 @@ class StudyPlan:
         figures (`list[tuple[str, str]]`): Benchmark and figure of each column.
         benchmarks (`list[str]`): What is scored.
         held_out_rooms (`int`): Rooms that are scored on.
+        room_split (`str`, *optional*, defaults to `"held_out"`): Those that are reported, or `"validation"`: those on which
+            settings are chosen.
+        base (`str`, *optional*): A base that is made before the first run, in place of the recipe's: `"tiny_vlm3"` = the tiny
+            base with the words of VLM3.
         tune (`Tuning`, *optional*): What is chosen first.
     """
 
@@ -83,6 +92,8 @@ class StudyPlan:
     figures: list[tuple[str, str]]
     benchmarks: list[str]
     held_out_rooms: int
+    room_split: str = "held_out"
+    base: str | None = None
     tune: Tuning | None = None
 
 
@@ -136,6 +147,10 @@ def read_plan(name: str | Path, overrides: dict[str, Any] | None = None) -> Stud
     rooms = given.get("held_out_rooms", 512)
     if not isinstance(rooms, int) or rooms < 1:
         raise ValueError(f"{where}held_out_rooms={rooms}: give a whole number from 1 on.")
+    for key, default, choices in (("room_split", "held_out", ROOM_SPLITS), ("base", None, (None, *BASES))):
+        if given.get(key, default) not in choices:
+            known = ", ".join(choice for choice in choices if choice is not None)
+            raise ValueError(f"{where}{key}={given[key]!r}: use one of {known}.")
     plan = StudyPlan(
         title=str(given.get("title", path.stem)),
         arms=arms,
@@ -143,11 +158,13 @@ def read_plan(name: str | Path, overrides: dict[str, Any] | None = None) -> Stud
         figures=figures,
         benchmarks=list(benchmarks),
         held_out_rooms=rooms,
+        room_split=given.get("room_split", StudyPlan.room_split),
+        base=given.get("base"),
         tune=_tuning(where, given["tune"], benchmarks, arms, seeds) if "tune" in given else None,
     )
     known = {option.name for options in sft.OPTIONS for option in fields(options)}
     for arm in arms:
-        for option in [*arm.options, *([] if plan.tune is None else [plan.tune.option])]:
+        for option in [*arm.options, *(arm.pretrain or {}), *([] if plan.tune is None else [plan.tune.option])]:
             if option not in known:
                 raise ValueError(f"{where}arm {arm.name!r}: sft.py has no option {option!r}.")
     return plan
@@ -182,15 +199,19 @@ def _sequence(where: str, given: dict, key: str) -> list:
 
 
 def _arm(where: str, entry: Any, recipe: str, common: dict[str, Any]) -> Arm:
-    _check_keys(f"{where}an arm: ", entry, required=("name",), optional=("recipe", "options"))
+    named = f"arm {entry['name']!r}" if isinstance(entry, dict) and "name" in entry else "an arm"
+    _check_keys(f"{where}{named}: ", entry, required=("name",), optional=("recipe", "options", "pretrain"))
     name = str(entry["name"])
     if not re.search(r"\w", name):
         raise ValueError(f"{where}an arm is called {name!r}: give it a name with letters or digits.")
-    own = _mapping(f"{where}arm {name!r}: ", entry, "options")
-    taken = sorted({*own, *common} & set(RESERVED))
+    where = f"{where}{named}: "
+    own, pretrain = (_mapping(where, entry, key) for key in ("options", "pretrain"))
+    if "pretrain" in entry and not pretrain:
+        raise ValueError(f"{where}pretrain is empty: say what that run changes, such as freeze, or leave it out.")
+    taken = sorted({*own, *common, *pretrain} & {*RESERVED, *(["heads_from_folder"] if pretrain else [])})
     if taken:
-        raise ValueError(f"{where}arm {name!r}: {taken[0]} is set by the study itself: leave it out.")
-    return Arm(name, find_recipe(entry.get("recipe", recipe)), {**common, **own})
+        raise ValueError(f"{where}{taken[0]} is set by the study itself: leave it out.")
+    return Arm(name, find_recipe(entry.get("recipe", recipe)), {**common, **own}, pretrain or None)
 
 
 def _figure(where: str, entry: Any, benchmarks: Sequence[str]) -> tuple[str, str]:

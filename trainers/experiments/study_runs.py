@@ -19,6 +19,9 @@ from igep.trainers.loop.complete_checkpoint import last_complete_checkpoint
 from igep.trainers.package_files import PACKAGE
 
 
+STATED, SCORES = "run.json", "scores.json"
+
+
 @dataclass(frozen=True)
 class Run:
     """One training of an arm, and its score.
@@ -28,12 +31,16 @@ class Run:
         folder (`Path`): Where everything of the run lies.
         recipe (`dict`): The whole recipe of `sft.py`, without `output_dir`.
         score (`list[str]`): Flags of `score.py`.
+        pretrain (`dict`, *optional*): The whole recipe of the run that trains its heads first.
+        base (`Path`, *optional*): Folder of the base, in place of the recipe's; its name stands for it.
     """
 
     arm: Arm
     folder: Path
     recipe: dict[str, Any]
     score: list[str]
+    pretrain: dict[str, Any] | None = None
+    base: Path | None = None
 
     @property
     def log(self) -> Path:
@@ -43,30 +50,67 @@ class Run:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes it this run, as JSON has it."""
-        return json.loads(json.dumps({"recipe": self.recipe, "score": self.score}))
+        further = {} if self.pretrain is None else {"pretrain": self.pretrain}
+        further |= {} if self.base is None else {"base": self.base.name}
+        return json.loads(json.dumps({"recipe": self.recipe, "score": self.score} | further))
+
+    @property
+    def trainings(self) -> dict[str, tuple[dict[str, Any], list[str]]]:
+        """Recipe and flags of each training, in order, by the name of its output folder."""
+        base = [] if self.base is None else ["--model_name_or_path", str(self.base)]
+        if self.pretrain is None:
+            return {"model": (self.recipe, base)}
+        heads = ["--heads_from_folder", str(self.folder / "pretrained")]
+        return {"pretrained": (self.pretrain, base), "model": (self.recipe, [*base, *heads])}
+
+    def command(self, name: str) -> list[str]:
+        """Flags of `sft.py` for one of its trainings."""
+        _, flags = self.trainings[name]
+        return ["--config", str(self._recipe_file(name)), "--output_dir", str(self.folder / name), *flags]
+
+    def write_recipes(self) -> None:
+        """Writes the recipes of its trainings into its folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, (recipe, _) in self.trainings.items():
+            self._recipe_file(name).write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+
+    def check_folder(self) -> None:
+        """Raises ValueError where its folder holds another run."""
+        stated = self.folder / STATED
+        if stated.is_file() and json.loads(stated.read_text(encoding="utf-8")) != self.identity:
+            raise ValueError(
+                f"{self.folder} holds a run with other options: delete it, or give the study another --output."
+            )
 
     def scores(self) -> dict[str, Any] | None:
         """What it reached, `None` where it is not finished."""
-        path = self.folder / "scores.json"
+        path = self.folder / SCORES
         return json.loads(path.read_text(encoding="utf-8"))["benchmarks"] if path.is_file() else None
 
+    def _recipe_file(self, name: str) -> Path:
+        return self.folder / ("recipe.yaml" if name == "model" else f"{name}.yaml")
 
-def make_run(plan: StudyPlan, arm: Arm, folder: Path, *, validation: bool, **options: Any) -> Run:
+
+def make_run(
+    plan: StudyPlan, arm: Arm, folder: Path, *, room_split: str, base: Path | None = None, **options: Any
+) -> Run:
     """A run of a plan.
 
     Args:
         plan (`StudyPlan`): Says how it is scored.
         arm (`Arm`): The arm.
         folder (`Path`): Where everything of the run will lie.
-        validation (`bool`): It is scored on the rooms on which things are chosen, and not on those that are reported.
+        room_split (`str`): Rooms that it is scored on, see `StudyPlan`.
+        base (`Path`, *optional*): Folder of the base, in place of the recipe's.
         options: What this run sets, its seed among them.
 
     Returns:
         `Run`
     """
     score = ["--benchmark", *plan.benchmarks, "--held_out_rooms", str(plan.held_out_rooms)]
-    score += ["--room_split", "validation" if validation else "held_out", "--device", "cpu"]
-    return Run(arm, folder, arm.run_recipe(**options), score)
+    score += ["--room_split", room_split, "--device", "cpu"]
+    recipe = arm.run_recipe(**options)
+    return Run(arm, folder, recipe, score, None if arm.pretrain is None else {**recipe, **arm.pretrain}, base)
 
 
 def prepare(runs: Iterable[Run]) -> None:
@@ -80,19 +124,14 @@ def prepare(runs: Iterable[Run]) -> None:
         OSError: A folder cannot be written.
     """
     for run in runs:
-        stated = run.folder / "run.json"
-        if stated.is_file() and json.loads(stated.read_text(encoding="utf-8")) != run.identity:
-            raise ValueError(
-                f"{run.folder} holds a run with other options: delete it, or give the study another --output."
-            )
-        run.folder.mkdir(parents=True, exist_ok=True)
-        recipe = run.folder / "recipe.yaml"
-        recipe.write_text(yaml.safe_dump(run.recipe, sort_keys=False), encoding="utf-8")
-        try:
-            sft.parse(["--config", str(recipe), "--output_dir", str(run.folder / "model")])
-        except SystemExit as error:
-            raise ValueError(f"arm {run.arm.name!r}: {error}") from error
-        stated.write_text(json.dumps(run.identity, indent=2) + "\n", encoding="utf-8")
+        run.check_folder()
+        run.write_recipes()
+        for name in run.trainings:
+            try:
+                sft.parse(run.command(name))
+            except SystemExit as error:
+                raise ValueError(f"arm {run.arm.name!r}: {error}") from error
+        (run.folder / STATED).write_text(json.dumps(run.identity, indent=2) + "\n", encoding="utf-8")
 
 
 def execute(runs: Sequence[Run], jobs: int, title: str) -> list[Run]:
@@ -127,18 +166,11 @@ def execute(runs: Sequence[Run], jobs: int, title: str) -> list[Run]:
 
 
 def _train_and_score(run: Run) -> bool:
-    """Whether both processes did what they should."""
-    model = run.folder / "model"
-    train = ["trainers/sft.py", "--config", str(run.folder / "recipe.yaml"), "--output_dir", str(model)]
-    if (model / "training_run.json").is_file():
-        train = []  # it is trained, and was not scored yet
-    elif _has_checkpoint(model):
-        train += ["--resume_from_checkpoint", "last"]
-    score = ["trainers/score.py", "--model", str(model), "--output", str(run.folder / "scores.json"), *run.score]
+    """Whether all its processes did what they should."""
+    commands = [command for name in run.trainings for command in _training(run, name)]
+    score = ["--model", str(run.folder / "model"), "--output", str(run.folder / SCORES), *run.score]
     with run.log.open("a", encoding="utf-8") as log:
-        for command in (train, score):
-            if not command:
-                continue
+        for command in (*commands, ["trainers/score.py", *score]):
             log.write(f"$ {' '.join(command)}\n")
             log.flush()
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -148,6 +180,15 @@ def _train_and_score(run: Run) -> bool:
             if process.returncode != 0:
                 return False
     return True
+
+
+def _training(run: Run, name: str) -> list[list[str]]:
+    """The command of a training, if it is not at its end."""
+    folder = run.folder / name
+    if (folder / "training_run.json").is_file():
+        return []
+    resume = ["--resume_from_checkpoint", "last"] if _has_checkpoint(folder) else []
+    return [["trainers/sft.py", *run.command(name), *resume]]
 
 
 def _has_checkpoint(model: Path) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 
@@ -45,14 +45,28 @@ def load_heads(heads: Mapping[str, nn.Module], checkpoint: Path) -> None:
             f"{checkpoint} has the heads {saved}, the options ask for {sorted(heads)}: resume with the loss weights and "
             "teacher it was trained with."
         )
+    fill_heads(heads, tensors, checkpoint, "Resume with the options of the heads it was trained with.")
+
+
+def fill_heads(heads: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], checkpoint: Path, remedy: str) -> None:
+    """Puts the tensors of a checkpoint into heads.
+
+    Args:
+        heads (`Mapping[str, nn.Module]`): The heads to fill; none is touched unless all fit.
+        tensors (`Mapping[str, Tensor]`): What `save_heads` wrote; those of other heads may be among them.
+        checkpoint (`Path`): Folder of the checkpoint, for the message.
+        remedy (`str`): What to do where a tensor is missing or of another size.
+
+    Raises:
+        ValueError: One is.
+    """
     for name, head in heads.items():
         for key, value in head.state_dict().items():
             found = tensors.get(f"{name}.{key}")
             if found is None or found.shape != value.shape:
                 size = "missing" if found is None else f"of size {list(found.shape)}"
                 raise ValueError(
-                    f"{checkpoint} has other heads: {name}.{key} is {size} there and of size {list(value.shape)} here. Resume "
-                    "with the options of the heads it was trained with."
+                    f"{checkpoint} has other heads: {name}.{key} is {size} there and of size {list(value.shape)} here. {remedy}"
                 )
     for name, head in heads.items():
         prefix = f"{name}."

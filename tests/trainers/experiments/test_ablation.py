@@ -1,9 +1,12 @@
 """A study on two cores: every arm and seed trained and scored, finished runs kept, failed ones named and done again."""
 
 import json
+import shutil
 
 import pytest
 
+from igep.trainers.cards.made_base import write_made_by
+from igep.trainers.cards.training_run import read_training_run
 from igep.trainers.experiments import ablation, study_runs
 from igep.trainers.experiments.study_plan import read_plan
 
@@ -64,6 +67,7 @@ def test_the_rate_is_chosen_on_validation_rooms_and_taken_by_all(study, tmp_path
     assert cell["difference"] == pytest.approx(0.1)
     assert (tmp_path / "out" / "results.png").stat().st_size > 1000
     assert "all three" in capsys.readouterr().out
+    assert results["reused"] == {}
     # Once more: nothing is left to do, and the table is the same.
     ablation.main([str(study), "--output", str(tmp_path / "out")])
     assert len(instant) == 6
@@ -93,6 +97,86 @@ def test_a_run_that_died_is_named_and_the_others_go_on(study, tmp_path, instant,
     assert "missing" not in capsys.readouterr().out
 
 
+def test_the_table_of_a_study_that_is_not_done(study, tmp_path, instant, monkeypatch, capsys):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit, match="learning_rate is not chosen yet: 2 of its runs are not finished"):
+        ablation.main([str(study), "--output", str(out), "--table"])
+    assert not out.exists()  # nothing is written
+    pretend = study_runs._train_and_score
+
+    def one_seed_dies(run):
+        run.log.touch()
+        return run.recipe["seed"] != 1 and pretend(run)
+
+    monkeypatch.setattr(study_runs, "_train_and_score", one_seed_dies)
+    with pytest.raises(SystemExit, match="missing"):
+        ablation.main([str(study), "--output", str(out)])
+    done, written = len(instant), sorted(path.stat().st_mtime_ns for path in out.rglob("*"))
+    capsys.readouterr()
+    ablation.main([str(study), "--output", str(out), "--table"])
+    assert capsys.readouterr().out.count("missing (seed 1)") == 2
+    assert (len(instant), sorted(path.stat().st_mtime_ns for path in out.rglob("*"))) == (done, written)
+    with pytest.raises(SystemExit, match="holds a run with other options"):
+        ablation.main([str(study), "--output", str(out), "--table", "--max_steps", "3"])
+
+
+def test_runs_of_another_study_are_taken_where_they_are_the_same(study, tmp_path, instant, capsys):
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    ablation.main([str(study), "--output", str(first)])
+    before = len(instant)
+    other = tmp_path / "other.yaml"  # one arm of another name and the same options, and one that is new; other seeds
+    other.write_text(
+        PLAN.replace("name: all three", "name: IGEP").replace("[0, 1]", "[1, 2]").replace("tune:", "# tune:")
+        + "  - name: cross-view alone\n    options: {geometry_weight: 0, global_weight: 0}\n"
+    )
+    ablation.main([str(other), "--output", str(second), "--learning_rate", "2e-3", "--reuse", str(first)])
+    assert [(run.arm.name, run.recipe["seed"]) for run in instant[before:]] == [
+        ("cross-entropy", 2),
+        ("IGEP", 2),
+        ("cross-view alone", 1),
+        ("cross-view alone", 2),
+    ]
+    results = json.loads((second / "results.json").read_text())
+    assert results["reused"] == {
+        "cross-entropy, seed 1": str(first / "runs" / "cross_entropy" / "seed_1"),
+        "IGEP, seed 1": str(first / "runs" / "all_three" / "seed_1"),
+    }
+    assert results["scores"]["IGEP, seed 1"]["rooms"]["figures"]["exact match, mean"]["value"] == pytest.approx(0.41)
+    assert "2 of 6 runs are those of other studies" in capsys.readouterr().out
+    # What was taken is named by where it was done; what is scored on other rooms is not taken.
+    other.write_text(other.read_text() + "room_split: validation\n")
+    flags = ["--learning_rate", "2e-3", "--reuse", str(second), str(first)]
+    before = len(instant)
+    ablation.main([str(other), "--output", str(third), *flags])
+    assert len(instant) == before + 6
+    text = (third / "results.md").read_text()
+    assert "16 validation rooms" in text
+    assert "no figure here is one to report" in text
+    other.write_text(other.read_text().replace("room_split: validation\n", ""))
+    ablation.main([str(other), "--output", str(tmp_path / "fourth"), *flags])
+    assert len(instant) == before + 6
+    results = json.loads((tmp_path / "fourth" / "results.json").read_text())
+    assert results["reused"]["IGEP, seed 1"] == str(first / "runs" / "all_three" / "seed_1")
+    with pytest.raises(SystemExit, match=r"--reuse .*nowhere: there is no run in it"):
+        ablation.main([str(other), "--output", str(tmp_path / "fifth"), "--reuse", str(tmp_path / "nowhere")])
+
+
+def test_a_base_is_made_before_the_first_run(study, tmp_path, instant, monkeypatch):
+    study.write_text(PLAN + "base: tiny_vlm3\n")
+    made = []
+
+    def write(folder):
+        made.append(folder)
+        write_made_by(folder, "a test")
+
+    monkeypatch.setattr(ablation, "write_base", write)
+    for _ in range(2):
+        ablation.main([str(study), "--output", str(tmp_path / "out")])
+    assert made == [tmp_path / "out" / "tiny_vlm3"]
+    assert all(run.command("model")[-2:] == ["--model_name_or_path", str(made[0])] for run in instant)
+    assert json.loads((instant[0].folder / "run.json").read_text())["base"] == "tiny_vlm3"
+
+
 def test_runs_of_other_options_are_not_taken_for_these(study, tmp_path, instant):
     ablation.main([str(study), "--output", str(tmp_path / "out")])
     with pytest.raises(
@@ -119,7 +203,7 @@ def test_a_run_goes_on_from_its_checkpoint(study, tmp_path):
     """Real processes; one run is left as an interruption leaves it, and ends as the one that never was."""
     plan = read_plan(study)
     runs = [
-        study_runs.make_run(plan, plan.arms[1], tmp_path / name, validation=True, seed=3, save_total_limit=2)
+        study_runs.make_run(plan, plan.arms[1], tmp_path / name, room_split="validation", seed=3, save_total_limit=2)
         for name in ("whole", "cut")
     ]
     study_runs.prepare(runs)
@@ -133,3 +217,33 @@ def test_a_run_goes_on_from_its_checkpoint(study, tmp_path):
     weights = [(run.folder / "model" / "model.safetensors").read_bytes() for run in runs]
     assert weights[0] == weights[1]
     assert cut.scores()["rooms"]["figures"] == whole.scores()["rooms"]["figures"]
+
+
+@pytest.mark.slow
+def test_heads_are_trained_first_and_a_teacher_that_is_not_there_ends_its_arm_alone(study, tmp_path, capsys):
+    """Real processes, and the table names what is missing and what came on top of the budget."""
+    study.write_text(
+        PLAN.replace("[0, 1]", "[0]").replace("tune:", "# tune:")
+        + """    pretrain: {freeze: [vision, projector, language], cross_view_weight: 0, global_weight: 0, max_steps: 3}
+  - name: VGGT
+    options: {teacher: vggt}
+"""
+    )
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit, match=r"missing: VGGT, seed_0, see .*vggt.seed_0.log\.txt"):
+        ablation.main([str(study), "--output", str(out)])
+    printed = capsys.readouterr().out
+    assert "pip install" in printed  # the end of the log, which says how
+    assert "missing (seed 0)" in printed
+    note = "all three: its heads were trained before, on top of the budget of the others: 3 steps with freeze"
+    assert note in printed
+    assert note in (out / "results.md").read_text()
+    run = out / "runs" / "all_three" / "seed_0"
+    assert read_training_run(run / "pretrained")["steps"] == 3
+    assert read_training_run(run / "model")["pretrained_heads"] == {"names": ["depth_verifier"], "steps": 3}
+    # Interrupted between its two trainings, it goes on with the second.
+    (run / "scores.json").unlink()
+    shutil.rmtree(run / "model")
+    with pytest.raises(SystemExit, match="missing: VGGT"):
+        ablation.main([str(study), "--output", str(out)])
+    assert run.joinpath("log.txt").read_text().count("--output_dir") == 3

@@ -43,6 +43,7 @@ def test_arms_are_a_recipe_and_what_they_change(tmp_path):
     assert plan.arms[1].folder == "all_three"
     recipe = plan.arms[0].run_recipe(seed=1)
     assert (recipe["seed"], recipe["geometry_weight"], recipe["teacher"]) == (1, 0, "geometry_oracle")
+    assert (plan.arms[0].pretrain, plan.room_split, plan.base) == (None, "held_out", None)
     assert plan.figures == [("rooms", "exact match, mean"), ("depth_probe", "delta_1")]
     assert (plan.tune.values, plan.tune.arms, plan.tune.seed) == ([1e-3, 2e-3], ["cross-entropy"], 1000)
 
@@ -50,7 +51,7 @@ def test_arms_are_a_recipe_and_what_they_change(tmp_path):
 @pytest.mark.parametrize("study", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_study_of_the_package_is_sound(study):
     plan = read_plan(study.name)
-    assert len(plan.seeds) >= 3
+    assert len(plan.seeds) >= (3 if plan.room_split == "held_out" else 1)
     assert len(plan.arms) >= 2
 
 
@@ -58,6 +59,22 @@ def test_every_study_of_the_package_is_sound(study):
     ("old", "new", "message"),
     [
         ("max_steps: 5", "max_stepz: 5", "arm 'all three': sft.py has no option 'max_stepz'"),
+        (
+            "options: {max_steps: 5}",
+            "option: {max_steps: 5}",
+            "arm 'all three': unknown key 'option': known are name, ",
+        ),
+        ("options: {max_steps: 5}", "pretrain: {frieze: [vision]}", "arm 'all three': sft.py has no option 'frieze'"),
+        ("options: {max_steps: 5}", "pretrain: {}", "arm 'all three': pretrain is empty"),
+        ("options: {max_steps: 5}", "pretrain: {seed: 1}", "arm 'all three': seed is set by the study itself"),
+        (
+            "options: {max_steps: 5}",
+            "options: {heads_from_folder: x}\n    pretrain: {max_steps: 5}",
+            "heads_from_folder is set by the study itself",
+        ),
+        ("title: A study", "room_split: test", "room_split='test': use one of held_out, validation"),
+        ("title: A study", "base: tiny", "base='tiny': use one of tiny_vlm3"),
+        ("name: all three", "name: cross-entropy", "arms 'cross-entropy' and 'cross-entropy' would share a folder"),
         ("name: all three", "name: Cross entropy", "arms 'cross-entropy' and 'Cross entropy' would share a folder"),
         ("name: all three", 'name: "?"', "an arm is called '?'"),
         ("title: A study", "titel: A study", "unknown key 'titel'"),

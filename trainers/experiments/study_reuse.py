@@ -1,0 +1,59 @@
+"""Runs that another study has done already: taken where they are the same, with where they come from."""
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from igep.trainers.experiments.study_runs import SCORES, STATED, Run
+
+
+SOURCE = "reused_from.json"
+
+
+def take_finished(runs: Iterable[Run], studies: Sequence[Path]) -> None:
+    """Copies the scores of runs of other studies into those that are the same and not finished.
+
+    Two runs are the same where recipe and scoring agree, option by option. What igep itself was at the time is not compared.
+
+    Args:
+        runs (`Iterable[Run]`): The runs, prepared.
+        studies (`Sequence[Path]`): Folders of other studies.
+
+    Raises:
+        ValueError: A folder has no run.
+    """
+    found = {}
+    for study in studies:
+        stated = sorted(study.rglob(STATED))
+        if not stated:
+            raise ValueError(f"--reuse {study}: there is no run in it. Give the --output of another study.")
+        for file in stated:
+            if (file.parent / SCORES).is_file():
+                found.setdefault(_key(json.loads(file.read_text(encoding="utf-8"))), file.parent)
+    for run in runs:
+        source = found.get(_key(run.identity))
+        if source is None or run.scores() is not None:
+            continue
+        origin = reused_from(source) or str(source.resolve())
+        (run.folder / SOURCE).write_text(json.dumps({"run": origin}) + "\n", encoding="utf-8")
+        part = run.folder / f"{SCORES}.part"
+        part.write_bytes((source / SCORES).read_bytes())
+        os.replace(part, run.folder / SCORES)
+
+
+def reused_from(folder: Path) -> str | None:
+    """The folder of the run whose scores a run has.
+
+    Args:
+        folder (`Path`): Folder of a run.
+
+    Returns:
+        `str` or `None`: `None` where they are its own.
+    """
+    file = folder / SOURCE
+    return json.loads(file.read_text(encoding="utf-8"))["run"] if file.is_file() else None
+
+
+def _key(identity: dict) -> str:
+    return json.dumps(identity, sort_keys=True)
