@@ -19,7 +19,7 @@ from .tokenizer_vocabulary import own_tokenizer
 
 FRAMES_AS_CHOICES = ("video", "images")
 CODE = (  # what loads this class
-    *("processing_igep.py", "calibrator.py", "focal_unification.py", "spatial_prompts.py"),
+    *("processing_igep.py", "calibrator.py", "focal_unification.py", "spatial_prompts.py", "text_lengths.py"),
     *("text_boxes.py", "text_pixels.py", "tokenizer_vocabulary.py"),
 )
 FRAMES_PER_SECOND = 2.0  # rate that the Qwen models sample a video at; frames here are picked by count, without times

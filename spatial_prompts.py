@@ -9,11 +9,14 @@ bounding box region ... is smaller than bounding box region ...?"), which the ot
 Parsers take any text and return `None` for what is no answer: nothing is evaluated, nothing raises. A number has any length,
 with or without a point and an exponent (`2`, `2.5`, `.5`, `1e1`), and is finite. Reasoning in `<think>` is cut off before, and
 thinking that is not closed has no answer. Where an answer is given several times, the last one counts, but the first yes or no
-and the first box.
+and the first box. A range, an alternative or a tolerance is no length, angle or hour: "2 to 3 m", "3 or 4 o'clock",
+"20 ± 5 degrees".
 """
 
 import math
 import re
+
+from .text_lengths import DIGITS, GAP, last_length, leaves_open
 
 
 GROUND_TOKEN = (
@@ -58,44 +61,21 @@ TRANSLATION_DIRECTION_QUESTION = (
 )
 TRANSLATION_DISTANCE_QUESTION = "Estimate the magnitude of the camera translation between the two viewpoints."
 AXIS_WORDS = (("left", "right"), ("up", "down"), ("backward", "forward"))
-METRES_PER_UNIT = {
-    "m": 1.0,
-    "meter": 1.0,
-    "metre": 1.0,
-    "cm": 0.01,
-    "centimeter": 0.01,
-    "centimetre": 0.01,
-    "mm": 0.001,
-    "millimeter": 0.001,
-    "millimetre": 0.001,
-    "ft": 0.3048,
-    "foot": 0.3048,
-    "feet": 0.3048,
-    "in": 0.0254,
-    "inch": 0.0254,
-    "inche": 0.0254,  # "inches" without its s
-}
 
 # Possessive, as all that repeats: no text takes more than linear time.
-_DIGITS = r"[+-]?(?:[0-9]++(?:\.[0-9]++)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
-_NUMBER = rf"(?<![\w.+-])((?>{_DIGITS}))(?![\w.]*\d)"
-_GAP = r"[ \t\n]{0,8}"
-_BARE_NUMBER = re.compile(rf"{_GAP}({_DIGITS}){_GAP}")
-_PAIR = re.compile(rf"\({_GAP}{_NUMBER}{_GAP},{_GAP}{_NUMBER}{_GAP}\)")
-_ANGLE = re.compile(rf"{_NUMBER}{_GAP}(?:degrees?\b|deg\b|°)", re.IGNORECASE)
+_NUMBER = rf"(?<![\w.+-])((?>{DIGITS}))(?![\w.]*\d)"
+_BARE_NUMBER = re.compile(rf"{GAP}({DIGITS}){GAP}")
+_PAIR = re.compile(rf"\({GAP}{_NUMBER}{GAP},{GAP}{_NUMBER}{GAP}\)")
+_ANGLE = re.compile(rf"{_NUMBER}{GAP}(?:degrees?\b|deg\b|°)", re.IGNORECASE)
 _YAW, _PITCH, _ROLL = (
     re.compile(
-        rf"\b{name}{_GAP}={_GAP}((?>{_DIGITS}))(?![\w.]*\d){_GAP}(?:°|degrees?\b|deg\b|,|;|\.|$)",
+        rf"\b{name}{GAP}={GAP}((?>{DIGITS}))(?![\w.]*\d){GAP}(?:°|degrees?\b|deg\b|,|;|\.|$)",
         re.IGNORECASE,
     )
     for name in ("yaw", "pitch", "roll")
 )
-_VECTOR = re.compile(rf"\({_GAP}{_NUMBER}{_GAP},{_GAP}{_NUMBER}{_GAP},{_GAP}{_NUMBER}{_GAP}\)")
-_DISTANCE = re.compile(rf"{_NUMBER}{_GAP}(?:met(?:er|re)s?\b|m\b)", re.IGNORECASE)
-_LENGTH = re.compile(
-    rf"{_NUMBER}{_GAP}({'|'.join(sorted(METRES_PER_UNIT, key=len, reverse=True))})s?\b", re.IGNORECASE
-)
-_CLOCK = re.compile(rf"{_NUMBER}{_GAP}o['’]{_GAP}clock\b", re.IGNORECASE)
+_VECTOR = re.compile(rf"\({GAP}{_NUMBER}{GAP},{GAP}{_NUMBER}{GAP},{GAP}{_NUMBER}{GAP}\)")
+_CLOCK = re.compile(rf"{_NUMBER}{GAP}o['’]{GAP}clock\b", re.IGNORECASE)
 _POLARITY = re.compile(r"\b(?:(yes|correct|true|indeed)|(no|not|incorrect|wrong|false))\b", re.IGNORECASE)
 _BOX = re.compile(r"\([ ]{0,4}" + r"[ ]{0,4},[ ]{0,4}".join([r"([0-9]++)"] * 4) + r"[ ]{0,4}\)")
 
@@ -208,7 +188,7 @@ def rotation_angle_answer(angle_degrees: float) -> str:
 
 def parse_rotation_angle(text: str) -> float | None:
     """Reads the last angle with its unit; `None` without one, or outside 0 to 180 degrees."""
-    found = _last(_ANGLE, text)
+    found = _last(_ANGLE, text, single=True)
     return found[0] if found is not None and 0 <= found[0] <= 180 else None
 
 
@@ -270,9 +250,8 @@ def translation_distance_answer(metres: float) -> str:
 
 
 def parse_translation_distance(text: str) -> float | None:
-    """Reads the last length in metres; `None` without one or if it is negative."""
-    found = _last(_DISTANCE, text)
-    return found[0] if found is not None and found[0] >= 0 else None
+    """Reads the last length in metres, as `parse_length` does; `None` without one or if it is negative."""
+    return parse_length(text)
 
 
 def region(text_box: tuple[int, int, int, int]) -> str:
@@ -340,19 +319,17 @@ def parse_choice(text: str) -> tuple[int, int, int, int] | None:
 
 
 def parse_length(text: str) -> float | None:
-    """The last length of an answer in metres: a number with its unit, metric or feet and inches; not negative."""
+    """The last length of an answer in metres, not negative: a number with its unit, or parts of one ("5 feet 3 inches").
+
+    `text_lengths` says what is read, and what leaves a length open and is none.
+    """
     answer = _without_thought(text)
-    found = [] if answer is None else _LENGTH.findall(answer)
-    if not found:
-        return None
-    number, unit = found[-1]
-    metres = float(number) * METRES_PER_UNIT[unit.lower()]
-    return metres if 0 <= metres < math.inf else None
+    return None if answer is None else last_length(answer)
 
 
 def parse_clock(text: str) -> int | None:
     """The last hour of an answer, 1 to 12."""
-    found = _last(_CLOCK, text)
+    found = _last(_CLOCK, text, single=True)
     if found is None:
         return None
     (hour,) = found
@@ -380,14 +357,15 @@ def _without_thought(text: str) -> str | None:
     return None if "<think>" in rest else rest
 
 
-def _last(pattern: re.Pattern, text: str) -> tuple[float, ...] | None:
+def _last(pattern: re.Pattern, text: str, *, single: bool = False) -> tuple[float, ...] | None:
+    """The numbers of the last match; of a `single` one, none at the end of a range."""
     answer = _without_thought(text)
     if answer is None:
         return None
-    found = pattern.findall(answer)
-    if not found:
+    found = list(pattern.finditer(answer))
+    if not found or (single and leaves_open(answer, found[-1].start())):
         return None
-    numbers = tuple(float(number) for number in ([found[-1]] if isinstance(found[-1], str) else found[-1]))
+    numbers = tuple(map(float, found[-1].groups()))
     return numbers if all(map(math.isfinite, numbers)) else None
 
 

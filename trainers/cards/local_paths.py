@@ -1,18 +1,37 @@
-"""Paths of this machine in texts that others read, whatever their root: `/nfs`, `C:\\`, `\\\\server`, `~`, `file://`."""
+"""Paths of this machine in texts that others read, whatever their root: `/nfs`, `C:\\`, `\\\\server`, `//server`, `~`, `$HOME`, `file://`."""
 
 import re
 from pathlib import PurePath, PureWindowsPath
 
 
 _PART = r"[\w.@+~$-]+"
-# One folder and something in it at least: `/think` is no path. What is after a word, a bracket or a slash is none either:
-# `and/or`, addresses, closing tags.
+# Folders that stand at the root of machines, and are paths alone; other roots need something below them.
+_ROOTS = (
+    "home|root|Users|Volumes|data|datasets?|scratch|mnt|nfs|gpfs|lustre|beegfs|ceph|tmp|var|opt|srv|usr|work|workspace|"
+    "projects?|storage|shared|raid|ssd|hdd|nvme|disk|fsx|efs|dbfs|kaggle"
+)
+_NOT_AFTER = r"(?<![\w./\\~)\]}<>%*-])"
+_WINDOWS_REST = r"[^\s\"'<>]*"
+# After a word, a bracket or a slash nothing is a path: `and/or`, addresses, closing tags. Nor are addresses that leave out
+# their host: in links of Markdown and HTML (unless they begin with a known root), of an API (`/v1/models`).
 LOCAL_PATH = re.compile(
     rf"file:/{{1,3}}{_PART}[^\s\"'<>)\]]*"
-    rf"|(?<![\w./\\~)\]}}<>%*-])/(?:{_PART}/)+(?:[\w.@+~ -]*[\w.@+~-])?"
-    rf"|(?<![A-Za-z0-9])[A-Za-z]:(?:\\{{1,2}}|/)(?!/){_PART}[^\s\"'<>]*"
-    r"|(?<![\\\w])\\{2,4}[A-Za-z0-9][\w.-]+\\{1,2}[\w$.-]{2,}[^\s\"'<>]*"
-    rf"|(?<![\w~])~[\w.-]*/{_PART}[^\s\"'<>]*"
+    rf"|{_NOT_AFTER}(?<!\]\()(?<!href=.)(?<!src=.)/(?!(?:v\d+|api)/)(?:{_PART}/)+(?:[\w.@+~ -]*[\w.@+~-])?"
+    rf"|{_NOT_AFTER}/(?:{_ROOTS})[0-9]{{0,2}}(?:/(?:[\w.@+~ -]*[\w.@+~-])?)*(?![\w/-])"
+    # Glued to a flag of one letter, or of a compiler: `-I/nfs/a`.
+    rf"|(?<![\w/.-])-(?:[A-Za-z]|isystem|include)/(?:\w[\w.@+~-]+/{_PART}|(?:{_ROOTS})(?![\w-]))(?:/{_PART})*"
+    # Shares: `\\server\share`, `//server/share`; not the address of a host that the whole net knows.
+    rf"|(?<![\\\w])\\{{2,4}}[A-Za-z0-9][\w.$-]+\\{{1,2}}[\w$.-]{{2,}}{_WINDOWS_REST}"
+    r"|(?<![\w:/.\\)\]}<>*-])//(?![\w-]+(?:\.[\w-]+)*\.(?!local|lan|internal|intranet|corp|home)[A-Za-z]{2,}/)"
+    rf"[A-Za-z0-9][\w.-]+/{_PART}(?:/{_PART})*"
+    rf"|(?<![\w+.-])(?:smb|nfs|cifs|afp)://{_PART}/{_PART}[^\s\"'<>)\]]*"
+    # Drives; `f:\Omega \to \mathbb{{R}}` is none.
+    rf"|(?<![A-Za-z0-9])[A-Za-z]:(?:\\{{1,2}}|/)(?!/)(?!\S*[{{^]|\S*\s?\\(?:to|rightarrow|mapsto)\b){_PART}{_WINDOWS_REST}"
+    # What a shell puts in: `~/x`, `$HOME/x`, `${VAR}/x`, `%USERPROFILE%\x`; `$RGB/D$` is a formula.
+    rf"|(?<![\w~])~[\w.-]*/{_PART}{_WINDOWS_REST}"
+    rf"|(?<![\w$\\])\$(?:[A-Z][A-Z0-9_]{{2,}}/(?![^\s\"'<>$]*\$(?![\w{{]))|\{{[A-Za-z_][\w.]*(?::?[-=?][^}}\s]*)?\}}/)[\w.$~]{_WINDOWS_REST}"
+    rf"|(?<![\w$])\$env:\w+[\\/]\w{_WINDOWS_REST}"
+    rf"|(?<![\w%])%[A-Za-z_]\w{{2,}}%[\\/]\w{_WINDOWS_REST}"
 )
 
 
@@ -50,4 +69,7 @@ def last_name(path: str) -> str:
     Returns:
         `str`
     """
-    return PureWindowsPath(path.removeprefix("file:")).name
+    path = path.removeprefix("file:")
+    return (
+        PureWindowsPath(path).name or re.split(r"[\\/]", path.rstrip("\\/"))[-1]
+    )  # a share is a root, without a name

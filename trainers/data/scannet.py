@@ -4,7 +4,7 @@ Exported layout: `color/*.jpg`, `depth/*.png`, `pose/*.txt` (4x4 camera to world
 `intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and `intrinsic/extrinsic_{color,depth}.txt`;
 the folders' names in either case.
 One folder: `00000.jpg`, `00000.png`, `00000.txt`, ..., `intrinsic.txt`, and where present `depth_intrinsic.txt`. Intrinsics are
-3x3 or 4x4. Depth is whole numbers of millimetres or floating-point metres unless said otherwise, in any of `DEPTH_SUFFIXES`;
+3x3 or 4x4, fy = 0 stands for fx; where a calibrator estimates them they may be missing. Depth is whole numbers of millimetres or floating-point metres unless said otherwise, in any of `DEPTH_SUFFIXES`;
 matrices may be `.npy`; suffixes of either case.
 """
 
@@ -21,6 +21,7 @@ from igep.calibrator import EXAMPLE
 from igep.trainers.data.dataset_options import DatasetPlace, depth_kind_field
 from igep.trainers.data.question_file import read_questions
 from igep.trainers.data.scene_boxes import scene_boxes
+from igep.trainers.data.scenes.camera_arrays import with_fy
 from igep.trainers.data.scenes.frame_files import find_folder, find_frame_files, find_matrix_file, visible_files
 from igep.trainers.data.scenes.frame_sampling import natural_order
 from igep.trainers.data.scenes.matrix_file import MATRIX_SUFFIXES, read_matrices, read_matrix
@@ -90,8 +91,8 @@ def load_scannet(
         metres_per_depth_unit (`float`, *optional*): Scale of the depth maps. By default whole numbers are millimetres and
             floating-point numbers metres.
         depth_kind (`str`, *optional*, defaults to `"z"`): `"z"`, or `"euclidean"` for distances to the camera.
-        may_lack_intrinsics (`bool`, *optional*, defaults to `False`): Read exported scenes without intrinsics too: a calibrator
-            will estimate them.
+        may_lack_intrinsics (`bool`, *optional*, defaults to `False`): Read scenes without intrinsics too: a calibrator will
+            estimate them. In one folder, `.jpg` images then make a scene.
         with_boxes (`bool`, *optional*, defaults to `False`): Read the boxes of objects too (see `scene_boxes`).
 
     Returns:
@@ -102,7 +103,7 @@ def load_scannet(
     """
     if frame_stride < 1:
         raise ValueError(f"frame_stride={frame_stride}: give 1 or more.")
-    folders = scene_folders(root)
+    folders = scene_folders(root, may_lack_intrinsics)
     rows = [
         read_scene_folder(folder, frame_stride, metres_per_depth_unit, depth_kind, may_lack_intrinsics)
         for folder in folders
@@ -120,11 +121,12 @@ def load_scannet(
     return scenes, Dataset.from_list(asked, features=QUESTION_FEATURES) if asked else None
 
 
-def scene_folders(root: str | Path) -> list[Path]:
+def scene_folders(root: str | Path, may_lack_intrinsics: bool = False) -> list[Path]:
     """The scene folders that `load_scannet` reads.
 
     Args:
         root (`str | Path`): A scene folder, or a folder of them.
+        may_lack_intrinsics (`bool`, *optional*, defaults to `False`): Take folders of frames without intrinsics too.
 
     Returns:
         `list[Path]`: Absolute paths in natural order of their names.
@@ -139,11 +141,13 @@ def scene_folders(root: str | Path) -> list[Path]:
         return [root]
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))]
     folders.sort(key=lambda path: natural_order(path.name))
-    scenes = [folder for folder in folders if _is_scene(folder)]
+    scenes = [folder for folder in folders if _is_scene(folder) or (may_lack_intrinsics and _has_frames(folder))]
+    if not scenes and may_lack_intrinsics and _has_frames(root):  # after those in it: a preview may lie beside scenes
+        return [root]
     if not scenes:
         raise SpatialDataError(
             f"{root}: no scene here. A scene folder has color/, depth/, pose/ and intrinsic/, or 00000.jpg, 00000.png, "
-            "00000.txt, ... and intrinsic.txt."
+            "00000.txt, ... and intrinsic.txt (not needed with a calibrator)."
         )
     if len(scenes) < len(folders):
         others = [folder.name for folder in folders if folder not in scenes]
@@ -181,6 +185,10 @@ def is_exported(folder: Path) -> bool:
 
 def _is_scene(folder: Path) -> bool:
     return is_exported(folder) or any((folder / f"intrinsic{suffix}").is_file() for suffix in MATRIX_SUFFIXES)
+
+
+def _has_frames(folder: Path) -> bool:
+    return any(path.suffix.lower() in FLAT_COLOUR_SUFFIXES for path in visible_files(folder))
 
 
 def read_scene_folder(
@@ -367,4 +375,4 @@ def _read_extrinsics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_intrinsics(path: Path) -> list[list[float]]:
-    return read_matrix(path, ((3, 3), (4, 4)))[:3, :3].tolist()
+    return with_fy(read_matrix(path, ((3, 3), (4, 4)))[:3, :3]).tolist()

@@ -6,10 +6,14 @@ Both arms train on the same rooms in the same order for the same number of steps
 plain arm sees each 128 px image shrunk to the encoder's 64 px. The unified arm sees it at one focal length, in the middle of
 the training cameras', on a canvas of 64 px: of a wide camera the centre in finer detail, of a narrow one the whole within a
 black border. Questions are about points that both arms see, at pixels that the plain arm's coordinates name exactly.
+
+A seed draws the new words of the base, the order of the rooms and the points. Interrupted, the command goes on where it
+stopped: finished runs are not done again.
 """
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +26,6 @@ from igep.focal_unification import unify_focal_length
 from igep.text_pixels import inside_image
 from igep.trainers import sft
 from igep.trainers.cards.made_base import write_made_by
-from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.scenes.scene_table import SceneTable
@@ -35,7 +38,15 @@ from igep.trainers.data.vlm3.written_rows import turns_of
 from igep.trainers.evaluation.answering import AnsweringOptions
 from igep.trainers.evaluation.benchmarks.vlm3_tasks import ExampleGroups, task_scores
 from igep.trainers.evaluation.load_vlm import load_for_answers
-from igep.trainers.experiments.side_by_side import side_by_side
+from igep.trainers.experiments.seeded_runs import (
+    add_seed_flags,
+    check_seeds,
+    figure_by_seed,
+    in_words,
+    run_missing,
+    write_scores,
+)
+from igep.trainers.experiments.study_table import study_cells, study_table
 from igep.trainers.experiments.tiny_vlm import IMAGE_SIZE
 from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
 from igep.trainers.package_files import RECIPES
@@ -49,6 +60,7 @@ ROOM_PIXELS = 2 * IMAGE_SIZE
 TRAINED_FOCAL = (0.6, 1.2)  # over the image width: horizontal fields of view of 80 to 45 degrees
 UNIFIED_FOCAL = sum(TRAINED_FOCAL) / 2
 TEST_FOCAL = {"as trained": TRAINED_FOCAL, "wider, unseen": (0.4, 0.6), "narrower, unseen": (1.2, 1.6)}
+FIGURES = {"delta_1": "delta_1", "AbsRel": "abs_rel", "unparsed": "unparsed"}
 TEST_SEEDS = dict(zip(TEST_FOCAL, (777_003, 777_004, 777_005), strict=True))
 VIEW = VLM3Options(focal_pixels=None, text_pixel_steps=STEPS)
 
@@ -135,7 +147,7 @@ def run_arm(
 
     Args:
         arm (`str`): `plain` or `unified`.
-        base (`Path`): Folder of the tiny base with the words of VLM3.
+        base (`Path`): Folder of the tiny base with the words of VLM3, as `save_base` wrote it.
         output (`Path`): Folder for the model.
         held_out_rooms (`int`): Rooms per range.
         unified_focal (`float`): Focal length of the unified arm over the width of the encoder's image.
@@ -187,58 +199,96 @@ def run_arm(
     return scores
 
 
-def compare(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> dict:
-    """Runs both arms from the same base, side by side.
+def compare(
+    output: Path,
+    seeds: Sequence[int],
+    held_out_rooms: int,
+    unified_focal: float,
+    overrides: Sequence[str],
+    jobs: int = 2,
+) -> dict:
+    """Runs both arms with every seed, each pair from the same base.
 
     Args:
         output (`Path`): Folder for models and scores.
+        seeds (`Sequence[int]`): One pair of runs per seed.
         held_out_rooms (`int`): Rooms per range of focal lengths.
-        overrides (`Sequence[str]`): Flags of this script and of `sft.py` for both arms alike.
+        unified_focal (`float`): Focal length of the unified arm over the width of the encoder's image.
+        overrides (`Sequence[str]`): Flags of `sft.py` for both arms alike.
+        jobs (`int`, *optional*, defaults to `2`): Runs at a time.
 
     Returns:
-        `dict`: Scores per arm and range.
+        `dict`: Arm to seed to scores per range.
     """
-    model, processor = vlm3_base()
-    model.save_pretrained(output / "base")
-    processor.save_pretrained(output / "base")
-    write_made_by(output / "base", "igep focal-ablation")
-    commands = [
-        ["trainers/experiments/focal_ablation.py", "--arm", arm, "--output", str(output)]
-        + ["--held_out_rooms", str(held_out_rooms), *overrides]
-        for arm in ARMS
-    ]
-    side_by_side(commands[1], commands[0], output / "plain.log")
-    return {arm: json.loads((output / f"{arm}_scores.json").read_text()) for arm in ARMS}
+    for seed in seeds:
+        save_base(output / f"base_seed{seed}", seed)
+    options = shared_options(held_out_rooms, unified_focal, overrides)
+    flags = ["--held_out_rooms", str(held_out_rooms), "--unified_focal", str(unified_focal), *overrides]
+
+    def command(arm: str, seed: int) -> list[str]:
+        script = ["trainers/experiments/focal_ablation.py", "--output", str(output)]
+        return [*script, "--arm", arm, "--seeds", str(seed), *flags]
+
+    return run_missing(command, output, ARMS, seeds, options, jobs)
 
 
-def as_table(scores: dict) -> str:
-    """Both arms as a Markdown table, one row per range of focal lengths."""
-    head = [
-        "focal length / width",
-        *(f"{figure}, {arm}" for figure in ("delta_1", "AbsRel", "unparsed") for arm in ARMS),
-    ]
-    table = [head]
-    for name, (low, high) in TEST_FOCAL.items():
-        figures = [f"{scores[arm][name][key]:.3f}" for key in ("delta_1", "abs_rel", "unparsed") for arm in ARMS]
-        table.append([f"{low:g} to {high:g} ({name})", *figures])
-    return markdown_table(table)
+def shared_options(held_out_rooms: int, unified_focal: float, overrides: Sequence[str]) -> dict:
+    """What all runs of a comparison have in common, as their scores say it."""
+    return {"held_out_rooms": held_out_rooms, "unified_focal": unified_focal, "flags": list(overrides)}
 
 
-def report(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> None:
-    """Runs the comparison, writes `results.json` and `results.md`, and prints the table.
+def save_base(folder: Path, seed: int) -> None:
+    """Writes the tiny base with the words of VLM3, unless it is there."""
+    if (folder / "README.md").is_file():
+        return
+    model, processor = vlm3_base(seed=seed)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    write_made_by(folder, "igep focal-ablation")
+
+
+def as_tables(scores: dict) -> str:
+    """Both arms as Markdown tables, one for each figure: mean and spread over seeds, and the difference paired by seed."""
+    tables = []
+    for title, key in FIGURES.items():
+        cells = {
+            f"{title}, {low:g} to {high:g} ({name})": study_cells(
+                {arm: figure_by_seed(by_seed, name, key) for arm, by_seed in scores.items()}
+            )
+            for name, (low, high) in TEST_FOCAL.items()
+        }
+        tables.append(study_table(cells))
+    return "\n\n".join(tables)
+
+
+def report(
+    output: Path,
+    seeds: Sequence[int],
+    held_out_rooms: int,
+    overrides: Sequence[str],
+    unified_focal: float = UNIFIED_FOCAL,
+    jobs: int = 2,
+) -> None:
+    """Runs the comparison, writes `results.json` and `results.md`, and prints the tables.
 
     Args:
         output (`Path`): Folder for everything written.
+        seeds (`Sequence[int]`): One pair of runs per seed.
         held_out_rooms (`int`): Rooms per range of focal lengths.
-        overrides (`Sequence[str]`): Flags of this script and of `sft.py` for both arms alike.
+        overrides (`Sequence[str]`): Flags of `sft.py` for both arms alike.
+        unified_focal (`float`, *optional*, defaults to `0.9`): Focal length of the unified arm over the image width.
+        jobs (`int`, *optional*, defaults to `2`): Runs at a time, each on one core.
     """
     begin = time.perf_counter()
-    scores = compare(output, held_out_rooms, overrides)
-    seconds = round(time.perf_counter() - begin, 1)
-    (output / "results.json").write_text(json.dumps({"scores": scores, "seconds": seconds}, indent=2) + "\n")
-    (output / "results.md").write_text(as_table(scores) + "\n")
-    print(f"\nMetric depth on {held_out_rooms} held-out rooms per range of focal lengths, {seconds:.0f} s in all\n")
-    print(as_table(scores))
+    scores = compare(output, seeds, held_out_rooms, unified_focal, overrides, jobs)
+    results = {"scores": scores, "seconds": round(time.perf_counter() - begin, 1)}
+    (output / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    (output / "results.md").write_text(as_tables(scores) + "\n")
+    print(
+        f"\nMetric depth on {held_out_rooms} held-out rooms per range of focal length over width, {in_words(seeds)}, "
+        f"{results['seconds']:.0f} s in all\n"
+    )
+    print(as_tables(scores))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -256,15 +306,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=UNIFIED_FOCAL,
         help="focal length of the unified arm over the image width",
     )
-    parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the base that lies in the folder")
+    add_seed_flags(parser, default=[0])
+    parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the bases that lie in the folder")
     options, overrides = parser.parse_known_args(arguments)
+    check_seeds(parser, options, overrides)
     output = options.output.resolve()
     if options.arm is None:
-        report(output, options.held_out_rooms, ["--unified_focal", str(options.unified_focal), *overrides])
+        try:
+            report(output, options.seeds, options.held_out_rooms, overrides, options.unified_focal, options.jobs)
+        except ValueError as error:
+            sys.exit(f"focal_ablation.py: error: {error}")
         return
-    folders = output / "base", output / options.arm
-    scores = run_arm(options.arm, *folders, options.held_out_rooms, options.unified_focal, overrides)
-    (output / f"{options.arm}_scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+    shared = shared_options(options.held_out_rooms, options.unified_focal, overrides)
+    for seed in options.seeds:
+        folders = output / f"base_seed{seed}", output / f"{options.arm}_seed{seed}"
+        flags = [*overrides, "--seed", str(seed)]
+        scores = run_arm(options.arm, *folders, options.held_out_rooms, options.unified_focal, flags)
+        write_scores(output, options.arm, seed, shared, scores)
 
 
 if __name__ == "__main__":

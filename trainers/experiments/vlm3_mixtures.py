@@ -5,12 +5,15 @@
 One model learns metric depth and correspondence together, from a quarter as many correspondence rows as depth rows, under
 each weighting of a mixture. Beside them two models learn depth from one question per image: one reads the pixel as text, the
 other sees DepthLM's red arrow in the image and a prompt without coordinates. All start from the tiny base with VLM3's words
-and train for the same number of steps by the recipe `vlm3_rooms.yaml`; the questions are about rooms nobody has seen.
+and train for the same number of steps by the recipe `vlm3_rooms.yaml`; the questions are about rooms nobody has seen. A seed
+draws the new words of the base, the order of the rooms and the questions. Interrupted, the command goes on where it stopped:
+finished runs are not done again.
 """
 
 import argparse
 import json
 import re
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +23,7 @@ from PIL import Image
 from tokenizers import AddedToken
 
 from igep.trainers import sft
-from igep.trainers.cards.markdown import markdown_table
+from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.scenes.spatial_example import SpatialExample
@@ -28,7 +31,15 @@ from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_r
 from igep.trainers.evaluation.answering import AnsweringOptions
 from igep.trainers.evaluation.benchmarks.vlm3_tasks import ExampleGroups, task_scores
 from igep.trainers.evaluation.load_vlm import load_for_answers
-from igep.trainers.experiments.side_by_side import side_by_side, start, wait
+from igep.trainers.experiments.seeded_runs import (
+    add_seed_flags,
+    check_seeds,
+    figure_by_seed,
+    in_words,
+    run_missing,
+    write_scores,
+)
+from igep.trainers.experiments.study_table import study_cells, study_table
 from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
 from igep.trainers.package_files import RECIPES
 from igep.trainers.scoring.answer_groups import answer_groups
@@ -41,6 +52,15 @@ CUSTOM = {"depth": 1.0, "correspondence": 2.0}
 CORRESPONDENCE_PERCENT = 25.0  # of the rows: with equal sets, by size would be uniform
 POINTERS = ("text", "arrow")
 ARMS = (*WEIGHTINGS, *POINTERS)
+WEIGHTING_FIGURES = {
+    "delta_1": ("depth", "delta_1"),
+    "AbsRel": ("depth", "abs_rel"),
+    f"mean error (of {STEPS})": ("correspondence", "end_point_error_mean"),
+    "within 10 %": ("correspondence", "pck_10"),
+    "unparsed, depth": ("depth", "unparsed"),
+    "unparsed, correspondence": ("correspondence", "unparsed"),
+}
+POINTER_FIGURES = {"delta_1": "delta_1", "AbsRel": "abs_rel", "unparsed": "unparsed"}
 HELD_OUT_SEED = 777_006
 ARROW_PIXELS = 5
 ARROW_QUESTION = (
@@ -217,52 +237,65 @@ def run_arm(arm: str, base: Path, output: Path, held_out_rooms: int, overrides: 
     }
 
 
-def save_base(folder: Path) -> None:
+def save_base(folder: Path, seed: int) -> None:
     """Writes the tiny base with the words of VLM3 and one for the prompt of the arrow, as its other fixed parts have."""
-    model, processor = vlm3_base()
+    if (folder / "README.md").is_file():
+        return
+    model, processor = vlm3_base(seed=seed)
     processor.tokenizer.add_tokens([AddedToken(ARROW_QUESTION, lstrip=True, rstrip=True, normalized=False)])
-    torch.manual_seed(0)  # of the new row
+    torch.manual_seed(seed)  # of the new row
     model.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
+    write_made_by(folder, "igep vlm3-mixtures")
 
 
-def compare(output: Path, held_out_rooms: int, overrides: Sequence[str]) -> dict:
-    """Runs all arms from the same base, two at a time.
+def compare(output: Path, seeds: Sequence[int], held_out_rooms: int, overrides: Sequence[str], jobs: int = 2) -> dict:
+    """Runs all arms with every seed, those of a seed from the same base.
 
     Args:
         output (`Path`): Folder for models and scores.
+        seeds (`Sequence[int]`): One run of each arm per seed.
         held_out_rooms (`int`): Rooms to score on.
         overrides (`Sequence[str]`): Flags of `sft.py` for all arms alike.
+        jobs (`int`, *optional*, defaults to `2`): Runs at a time.
 
     Returns:
-        `dict`: Scores per arm.
+        `dict`: Arm to seed to scores.
     """
-    save_base(output / "base")
-    script = ["trainers/experiments/vlm3_mixtures.py", "--output", str(output)]
-    commands = {arm: [*script, "--held_out_rooms", str(held_out_rooms), "--arm", arm, *overrides] for arm in ARMS}
-    side_by_side(commands["text"], commands["arrow"], output / "arrow.log")
-    side_by_side(commands["uniform"], commands["size"], output / "size.log")
-    wait(start(commands["custom"]))
-    return {arm: json.loads((output / f"{arm}_scores.json").read_text()) for arm in ARMS}
+    for seed in seeds:
+        save_base(output / f"base_seed{seed}", seed)
+    flags = ["--held_out_rooms", str(held_out_rooms), *overrides]
+
+    def command(arm: str, seed: int) -> list[str]:
+        script = ["trainers/experiments/vlm3_mixtures.py", "--output", str(output)]
+        return [*script, "--arm", arm, "--seeds", str(seed), *flags]
+
+    return run_missing(command, output, ARMS, seeds, shared_options(held_out_rooms, overrides), jobs)
+
+
+def shared_options(held_out_rooms: int, overrides: Sequence[str]) -> dict:
+    """What all runs of a comparison have in common, as their scores say it."""
+    return {"held_out_rooms": held_out_rooms, "flags": list(overrides)}
 
 
 def as_tables(scores: dict) -> str:
-    """Weightings and pointers as Markdown tables, one row each."""
-    weightings = [
-        ["weighting", "share of depth", "delta_1", "AbsRel", f"mean error (of {STEPS})", "within 10 %", "unparsed"]
-    ]
-    for arm in WEIGHTINGS:
-        depth, correspondence = scores[arm]["depth"], scores[arm]["correspondence"]
-        figures = (scores[arm]["shares"]["depth"], depth["delta_1"], depth["abs_rel"])
-        figures += (correspondence["end_point_error_mean"], correspondence["pck_10"])
-        figures += (max(depth["unparsed"], correspondence["unparsed"]),)
-        weightings.append([arm, *(f"{value:.3f}" for value in figures)])
-    pointers = [["pixel named by", "delta_1", "AbsRel", "unparsed"]]
-    for arm in POINTERS:
-        depth = scores[arm]["depth"]
-        pointers.append([arm, *(f"{depth[key]:.3f}" for key in ("delta_1", "abs_rel", "unparsed"))])
-    return markdown_table(weightings) + "\n\n" + markdown_table(pointers)
+    """Weightings and pointers as Markdown tables, one row each; differences are to the first row, paired by seed."""
+    weightings = {}
+    for title, (task, key) in WEIGHTING_FIGURES.items():
+        weightings[title] = study_cells(
+            {_with_share(arm, scores[arm]): figure_by_seed(scores[arm], task, key) for arm in WEIGHTINGS}
+        )
+    pointers = {
+        title: study_cells({f"by {arm}": figure_by_seed(scores[arm], "depth", key) for arm in POINTERS})
+        for title, key in POINTER_FIGURES.items()
+    }
+    return study_table(weightings) + "\n\n" + study_table(pointers)
+
+
+def _with_share(arm: str, by_seed: dict) -> str:
+    share = next(iter(by_seed.values()))["shares"]["depth"]
+    return f"{arm} ({100 * share:.0f} % depth)"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -274,19 +307,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/vlm3_mixtures"), help="folder for everything")
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms to score on")
-    parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the base that lies in the folder")
+    add_seed_flags(parser, default=[0])
+    parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the bases that lie in the folder")
     options, overrides = parser.parse_known_args(arguments)
+    check_seeds(parser, options, overrides)
     output = options.output.resolve()
     if options.arm is not None:
-        scores = run_arm(options.arm, output / "base", output / options.arm, options.held_out_rooms, overrides)
-        (output / f"{options.arm}_scores.json").write_text(json.dumps(scores, indent=2) + "\n")
+        shared = shared_options(options.held_out_rooms, overrides)
+        for seed in options.seeds:
+            folders = output / f"base_seed{seed}", output / f"{options.arm}_seed{seed}"
+            scores = run_arm(options.arm, *folders, options.held_out_rooms, [*overrides, "--seed", str(seed)])
+            write_scores(output, options.arm, seed, shared, scores)
         return
     begin = time.perf_counter()
-    scores = compare(output, options.held_out_rooms, overrides)
+    try:
+        scores = compare(output, options.seeds, options.held_out_rooms, overrides, options.jobs)
+    except ValueError as error:
+        sys.exit(f"vlm3_mixtures.py: error: {error}")
     seconds = round(time.perf_counter() - begin, 1)
     (output / "results.json").write_text(json.dumps({"scores": scores, "seconds": seconds}, indent=2) + "\n")
     (output / "results.md").write_text(as_tables(scores) + "\n")
-    print(f"\n{options.held_out_rooms} held-out rooms, saved models, RGB only, {seconds:.0f} s in all\n")
+    print(
+        f"\n{options.held_out_rooms} held-out rooms, saved models, RGB only, {in_words(options.seeds)}, {seconds:.0f} s\n"
+    )
     print(as_tables(scores))
 
 

@@ -1,7 +1,7 @@
 """Does a VLM learn 3D from text alone? VLM3 at toy scale: the tiny base, trained on metric depth and on correspondence.
 
     igep vlm3-rooms --output outputs/vlm3_rooms                     # the two tables of docs/vlm3.md
-    igep vlm3-rooms --output outputs/vlm3_rooms --ablation focal    # with and without focal unification
+    igep vlm3-rooms --output outputs/vlm3_rooms --ablation focal --seeds 0 1 2    # with and without focal unification
 
 The base gets the words of VLM3's prompts and is trained once per task, side by side, by `sft.py` with the recipe
 `vlm3_rooms.yaml`. Saved models, the base before training and predictors that look at no image then answer the same
@@ -179,12 +179,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--output", type=Path, default=Path("outputs/vlm3_rooms"), help="folder for everything written"
     )
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms to score on")
-    parser.add_argument("--ablation", choices=["focal"], help="compare with and without focal unification instead")
+    parser.add_argument(
+        "--ablation",
+        choices=["focal"],
+        help="compare with and without focal unification instead; further flags are those of `igep focal-ablation`",
+    )
     options, overrides = parser.parse_known_args(arguments)
     output = options.output.resolve()
     begin = time.perf_counter()
     if options.ablation == "focal":
-        focal_ablation.report(output / "focal", options.held_out_rooms, overrides)
+        focal_ablation.main(
+            ["--output", str(output / "focal"), "--held_out_rooms", str(options.held_out_rooms), *overrides]
+        )
         return
     results = compare(output, options.held_out_rooms, overrides)
     tables = "\n\n".join(as_table(task, scores) for task, scores in results.items())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 from PIL import Image
-from scene_folders import scene_row, write_exported
+from scene_folders import scene_row, write_exported, write_flat
 from tiny_depth_pro import save_tiny_depth_pro
 
 from igep.calibrator import load_calibrator
@@ -52,3 +52,33 @@ def test_an_export_without_intrinsics_trains_with_a_calibrator(tmp_path):
     focal = intrinsics_from_field_of_view((48, 64), load_calibrator(depth_pro)(first))[0, 0]
     assert rows[0].frames[0].width == pytest.approx(64 * 100 / focal, rel=0.05)
     assert rows[0].conversation
+
+
+def test_one_folder_without_intrinsics_trains_with_a_calibrator(tmp_path, caplog):
+    for name in ("phone", "tablet"):
+        (write_flat(tmp_path / "scenes" / name, scene_row(3, name)) / "intrinsic.txt").unlink()
+    write_flat(tmp_path / "scenes" / "known", scene_row(2, "known"))
+    (tmp_path / "scenes" / "notes").mkdir()
+    (tmp_path / "scenes" / "preview.jpg").touch()  # beside the scenes, and none
+    source = SceneSource(dataset="scannet", dataset_path=str(tmp_path / "scenes"))
+    scenes, _ = load_scenes(source)
+    assert scenes["scene_id"][:] == ["known"]
+    assert "3 folders are not scenes and are left out: notes, phone, tablet" in caplog.text
+    with pytest.raises(SpatialDataError, match="no scene here.*not needed with a calibrator"):
+        load_scenes(SceneSource(dataset="scannet", dataset_path=str(tmp_path / "scenes" / "phone")))
+    depth_pro = save_tiny_depth_pro(tmp_path / "depth_pro")
+    source.calibrator = depth_pro
+    scenes, _ = load_scenes(source)
+    assert scenes["scene_id"][:] == ["known", "phone", "tablet"]
+    assert np.array(scenes[1]["intrinsics"]).shape == (3, 3, 3)
+    alone, _ = load_scenes(
+        SceneSource(dataset="scannet", dataset_path=str(tmp_path / "scenes" / "phone"), calibrator=depth_pro)
+    )
+    assert alone[0]["intrinsics"] == scenes[1]["intrinsics"]
+
+
+def test_fy_of_zero_in_a_file_is_fx(tmp_path):
+    folder = write_flat(tmp_path / "desk", scene_row(2))
+    np.savetxt(folder / "intrinsic.txt", [[60.0, 0, 31], [0, 0, 25], [0, 0, 1]])
+    scenes, _ = load_scenes(SceneSource(dataset="scannet", dataset_path=str(folder)))
+    assert np.array(scenes[0]["intrinsics"])[:, 1, 1].tolist() == [60.0, 60.0]

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ from igep.trainers.experiments.focal_ablation import (
     UNIFIED_FOCAL,
     VIEW,
     FocalRooms,
-    as_table,
+    as_tables,
     rooms,
 )
 from igep.trainers.experiments.tiny_vlm import IMAGE_SIZE
@@ -76,11 +77,17 @@ def test_another_focal_length_is_another_view_of_the_same_points():
     assert (np.asarray(near.frames[0]) != np.asarray(far.frames[0])).mean() > 0.5
 
 
-def test_table_has_a_row_per_range():
-    figures = {"delta_1": 0.5, "abs_rel": 0.25, "unparsed": 0.0}
-    table = as_table({arm: dict.fromkeys(TEST_FOCAL, figures) for arm in ARMS}).splitlines()
-    assert len(table) == 2 + len(TEST_FOCAL)
-    assert table[0].count("plain") == table[0].count("unified") == 3
+def test_tables_say_mean_spread_and_the_difference_within_seeds():
+    def scores(delta, error):
+        return {name: {"delta_1": delta, "abs_rel": error, "unparsed": 0.0} for name in TEST_FOCAL}
+
+    plain = {0: scores(0.4, 0.25), 1: scores(0.6, math.nan)}
+    unified = {0: scores(0.5, 0.25), 1: scores(0.9, 0.25)}
+    delta, error, _ = as_tables({"plain": plain, "unified": unified}).split("\n\n")
+    assert len(delta.splitlines()) == 2 + len(ARMS)
+    assert delta.splitlines()[2].count("0.500 ± 0.141") == len(TEST_FOCAL)
+    assert delta.splitlines()[3].count("0.700 ± 0.283") == delta.count("+0.200 ± 0.100") == len(TEST_FOCAL)
+    assert error.count("missing (seed 1)") == len(TEST_FOCAL), "answers that cannot be read have no error"
 
 
 @pytest.mark.slow
@@ -88,7 +95,7 @@ def test_the_ablation_at_a_few_steps(tmp_path):
     flags = ["--max_steps", "3", "--num_rooms", "32", "--per_device_train_batch_size", "8", "--warmup_steps", "1"]
     command = [sys.executable, "trainers/experiments/vlm3_rooms.py", "--ablation", "focal", "--output", str(tmp_path)]
     done = subprocess.run(
-        [*command, "--held_out_rooms", "4", *flags],
+        [*command, "--held_out_rooms", "4", "--seeds", "0", "1", *flags],
         cwd=PACKAGE,
         check=False,
         capture_output=True,
@@ -97,7 +104,9 @@ def test_the_ablation_at_a_few_steps(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((tmp_path / "focal" / "results.json").read_text())
     assert set(results["scores"]) == set(ARMS)
-    assert set(results["scores"]["plain"]) == set(TEST_FOCAL)
-    for name in TEST_FOCAL:
-        assert results["scores"]["plain"][name]["count"] == results["scores"]["unified"][name]["count"] == 64
+    for seed in ("0", "1"):
+        plain, unified = (results["scores"][arm][seed] for arm in ARMS)
+        assert set(plain) == set(TEST_FOCAL)
+        for name in TEST_FOCAL:
+            assert plain[name]["count"] == unified[name]["count"] == 64
     assert (tmp_path / "focal" / "results.md").read_text().strip() in done.stdout

@@ -67,17 +67,19 @@ def test_weightings_share_the_rows_differently():
 def test_the_base_reads_the_arrows_prompt_as_one_word(tmp_path):
     from transformers import AutoTokenizer
 
-    save_base(tmp_path)
+    save_base(tmp_path, 0)
     assert len(AutoTokenizer.from_pretrained(tmp_path)(ARROW_QUESTION).input_ids) == 1
 
 
 def test_tables_have_a_row_per_arm():
     depth = {"delta_1": 0.5, "abs_rel": math.nan, "unparsed": 0.0}
     pairs = {"end_point_error_mean": 3.0, "pck_10": 0.25, "unparsed": 0.125}
-    scores = {arm: {"depth": depth, "correspondence": pairs, "shares": {"depth": 0.5}} for arm in ARMS}
+    scores = {arm: {3: {"depth": depth, "correspondence": pairs, "shares": {"depth": 0.5}}} for arm in ARMS}
     lines = as_tables(scores).splitlines()
     assert len(lines) == 2 + 3 + 1 + 2 + 2
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]][-1] == "0.125"
+    first = [cell.strip() for cell in lines[2].split("|")[1:-1]]
+    assert first[:5] == ["uniform (50 % depth)", "0.500", "", "missing (seed 3)", ""]
+    assert first[-2:] == ["0.125", ""]
 
 
 @pytest.mark.slow
@@ -90,5 +92,5 @@ def test_the_whole_command_at_a_few_steps(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     scores = json.loads((tmp_path / "results.json").read_text())["scores"]
     assert set(scores) == set(ARMS)
-    assert scores["text"]["depth"]["count"] == scores["arrow"]["depth"]["count"]
+    assert scores["text"]["0"]["depth"]["count"] == scores["arrow"]["0"]["depth"]["count"]
     assert (tmp_path / "results.md").read_text().strip() in done.stdout

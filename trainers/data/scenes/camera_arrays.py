@@ -20,6 +20,20 @@ def resize_intrinsics(intrinsics: np.ndarray, from_size: tuple[int, int], to_siz
     return intrinsics * np.array([to_size[1] / from_size[1], to_size[0] / from_size[0], 1.0])[:, None]
 
 
+def with_fy(intrinsics: np.ndarray) -> np.ndarray:
+    """Intrinsics in which fy = 0 stands for fx, as files of square pixels write them, with fy.
+
+    Args:
+        intrinsics (`np.ndarray`): (..., 3, 3).
+
+    Returns:
+        `np.ndarray`: (..., 3, 3) float64; where fy is not 0 they are as they were.
+    """
+    filled = np.array(intrinsics, dtype=np.float64)
+    filled[..., 1, 1] = np.where(filled[..., 1, 1] == 0, filled[..., 0, 0], filled[..., 1, 1])
+    return filled
+
+
 def pixel_centres(size: tuple[int, int], image_size: tuple[int, int]) -> np.ndarray:
     """Where the pixels of a depth map lie in the image that it covers.
 

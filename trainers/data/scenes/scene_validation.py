@@ -10,6 +10,7 @@ import numpy as np
 from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as PILImage
 
+from igep.trainers.data.scenes.camera_arrays import with_fy
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.data.scenes.stored_depth import image_depth, is_npy, only_measured, read_npy_depth
 
@@ -31,7 +32,7 @@ class ValidScene:
         depth (`list | None`): F images or `None` per frame; `None` = the scene has no depth.
         metres_per_depth_unit (`float`): Scale of the stored depth.
         depth_kind (`str`): `"z"` or `"euclidean"`.
-        intrinsics (`np.ndarray | None`): (F, 3, 3) float64 of the colour camera; `None` = unknown.
+        intrinsics (`np.ndarray | None`): (F, 3, 3) float64 of the colour camera, fx where fy is stored as 0; `None` = unknown.
         depth_intrinsics (`np.ndarray | None`): (F, 3, 3) float64; `None` = the colour camera, rescaled.
         colour_from_depth (`np.ndarray | None`): (4, 4) float64; `None` = identity.
         world_from_camera (`np.ndarray | None`): (F, 4, 4) float64, no pose where tracking failed; `None` = no poses.
@@ -280,6 +281,7 @@ def _intrinsics(where: str, field: str, values: list | None, numbers: list[int])
         )
     for index in np.flatnonzero(~np.isfinite(matrices).all((1, 2))):
         raise SpatialDataError(f"{where}: `{field}[{numbers[index]}]` is not finite: {matrices[index].tolist()}.")
+    matrices = with_fy(matrices)
     for index in np.flatnonzero((matrices[:, (0, 1), (0, 1)] <= 0).any(1)):
         raise SpatialDataError(
             f"{where}: `{field}[{numbers[index]}]` has focal lengths {matrices[index, 0, 0]} and {matrices[index, 1, 1]}. They are "

@@ -63,6 +63,18 @@ def test_messages_name_the_places_in_the_stored_scene():
         read.scene(0, [2, 3])
 
 
+def test_fy_of_zero_is_fx_in_stored_rows_as_in_lines_and_flags():
+    row = scene_row(2)
+    row["depth_intrinsics"] = [[[50.0, 0, 32], [0, 0.0, 24], [0, 0, 1]]] * 2
+    row["intrinsics"] = [[[60.0, 0, 31], [0, 0.0, 25], [0, 0, 1]]] * 2
+    scene = table(row).scene(0, [0, 1])
+    assert scene.intrinsics[:, [0, 1], [0, 1]].tolist() == [[60.0, 60.0]] * 2
+    assert scene.depth_intrinsics[:, [0, 1], [0, 1]].tolist() == [[50.0, 50.0]] * 2
+    row["intrinsics"] = [[[0.0, 0, 31], [0, 60.0, 25], [0, 0, 1]]] * 2
+    with pytest.raises(SpatialDataError, match="focal lengths 0.0 and 60.0"):
+        table(row).scene(0, [0])
+
+
 def test_names_of_frames_that_come_twice_are_refused():
     broken = scene_row(3)
     broken["frame_ids"] = ["a", "b", "a"]
