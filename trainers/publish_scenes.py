@@ -9,6 +9,7 @@ allow to publish its frames.
 
 import argparse
 import math
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ from igep.trainers.data.scannet_scenes import load_object_table
 from igep.trainers.data.scenes.stored_depth import npy_as_image
 from igep.trainers.package_files import CARD_TEMPLATES
 from igep.trainers.publishing.hub_upload import check_repo_id, check_repository, hub_errors, listing, upload_folder
+from igep.trainers.publishing.last_net import LeakError
 from igep.trainers.publishing.published_folder import PublishError, check_new_folder
+from igep.trainers.publishing.published_tables import check_images, check_staged
 from igep.trainers.scene_check.check_scenes import check_scenes
 from igep.trainers.scene_check.report_table import format_reports
 
@@ -109,6 +112,9 @@ def stage_scenes(
         card (`str`): README.md.
         target (`Path`): The folder.
         objects (`Dataset`, *optional*): Table of objects and proposals.
+
+    Raises:
+        PublishError: A text holds an access token or a path of this machine; nothing is left in the folder.
     """
     for name, table in (("scenes", scenes), ("questions", questions), ("objects", objects)):
         if table is None:
@@ -121,6 +127,11 @@ def stage_scenes(
             part = part.map(_embedded, batched=True, batch_size=1, load_from_cache_file=False)
             part.to_parquet(target / name / f"train-{shard:05d}-of-{shards:05d}.parquet")
     (target / "README.md").write_text(card, encoding="utf-8")
+    try:
+        check_staged(target)
+    except LeakError as error:
+        shutil.rmtree(target)
+        raise PublishError(str(error)) from error
 
 
 def _embedded(table: pa.Table) -> pa.Table:
@@ -223,7 +234,7 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
     Raises:
         SpatialDataError: The scenes break their format.
         ValueError: The folder of a dry run holds something.
-        PublishError: The geometry is wrong.
+        PublishError: The geometry is wrong; an image lies outside of the scenes' folder, or a text holds an access token or a path.
         UploadError: The Hub refuses, or the repository is public and should not be, or is something else.
     """
     if options.dry_run is not None:
@@ -239,6 +250,11 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
     scenes, questions = load_scenes(source)
     # What `igep prepare` wrote beside its scenes goes along: without it no benchmark asks about their boxes.
     objects = load_object_table(source.dataset_path, source.dataset_split) if source.dataset == "hub" else None
+    if source.dataset_path is not None and Path(source.dataset_path).is_dir():
+        try:
+            check_images(scenes, Path(source.dataset_path))
+        except LeakError as error:
+            raise PublishError(str(error)) from error
     reports = check_scenes(scenes.select(range(min(CHECKED_SCENES, len(scenes)))))
     print(format_reports(reports))
     wrong = [report.scene_id for report in reports if report.verdict == "wrong"]

@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from space_settings import SettingError, Settings
+from space_settings import MOST_EVENTS, SettingError, Settings
 from upload_folder import UploadFolder
 
 
@@ -26,7 +26,13 @@ try:
 except SettingError as error:
     raise SystemExit(str(error)) from error
 os.umask(0o077)  # what visitors send is for nobody else on this machine
-FOLDER = UploadFolder(Path(os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()))
+UPLOADS = os.environ.get("GRADIO_TEMP_DIR") or tempfile.gettempdir()
+try:
+    FOLDER = UploadFolder(Path(UPLOADS))
+except OSError as error:
+    raise SystemExit(
+        f"GRADIO_TEMP_DIR={UPLOADS!r} cannot hold uploads ({error.strerror}): name another folder."
+    ) from error
 # The only folder that videos are read from. Gradio reads this when it is imported.
 os.environ["GRADIO_TEMP_DIR"] = str(FOLDER.uploads)
 tempfile.tempdir = str(FOLDER.frames)
@@ -39,7 +45,6 @@ from video_reader import MAX_BYTES
 
 
 KEPT_SCENES, KEPT_SECONDS = 64, 3600
-MOST_EVENTS = 256  # of Gradio at once: those that wait for their turn are among them
 
 
 def on_gpu() -> Callable[[Callable], Callable]:

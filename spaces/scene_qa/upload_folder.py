@@ -3,6 +3,7 @@
 A process that is killed cannot clean up after itself: whichever runs next does, by the lock that a living one holds.
 """
 
+import re
 import secrets
 import shutil
 import threading
@@ -11,7 +12,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 
-PREFIX = "scene_qa_"
+PREFIX, SUFFIX = "scene_qa_", ".lock"
+OURS = re.compile(rf"{PREFIX}[0-9a-f]{{16}}")
 CLEANING_SECONDS = 600.0
 
 
@@ -42,8 +44,11 @@ class UploadFolder:
         return self.path / "frames"
 
     def remove_abandoned(self) -> None:
-        """Removes the folders whose processes have ended."""
-        for folder in self.root.glob(f"{PREFIX}*[!k]"):  # not a .lock
+        """Removes the folders whose processes have ended, and locks of those that ended before they had a folder."""
+        for name in {path.name.removesuffix(SUFFIX) for path in self.root.glob(f"{PREFIX}*")}:
+            if not OURS.fullmatch(name):
+                continue
+            folder = self.root / name
             lock = FileLock(_lock_file(folder), timeout=0)
             try:
                 with lock:
@@ -69,16 +74,16 @@ class UploadFolder:
         _lock_file(self.path).unlink(missing_ok=True)
 
     def _claim(self) -> tuple[Path, FileLock]:
+        """A name with its lock, which lives as long as the process."""
         while True:
             folder = self.root / f"{PREFIX}{secrets.token_hex(8)}"
             lock = FileLock(_lock_file(folder), mode=0o600)
             lock.acquire()
-            if _lock_file(
-                folder
-            ).exists():  # else it was taken for an abandoned one between its making and its locking
+            # Else it was taken for an abandoned one between its making and its locking.
+            if _lock_file(folder).exists():
                 return folder, lock
             lock.release()
 
 
 def _lock_file(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
+    return folder.with_name(f"{folder.name}{SUFFIX}")

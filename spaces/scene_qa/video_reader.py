@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
-from space_settings import whole_number
+from space_settings import MOST_READING_SECONDS, whole_number
 from video_decoding import Limits, Timeline, VideoFault, read_shown_frames
 from video_display import displayed
 
@@ -26,7 +26,7 @@ MAX_VIDEO_FRAMES = 7200  # two minutes at 60 frames a second
 MAX_PIXELS = 4096 * 2304
 MAX_SIDE = 8192
 LONGEST_SIDE = 1280  # frames are shown and asked about at most this large
-READING_SECONDS = whole_number("READING_SECONDS", 20)
+READING_SECONDS = whole_number("READING_SECONDS", 20, MOST_READING_SECONDS)
 MEMORY_BYTES = 3 * 2**30
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

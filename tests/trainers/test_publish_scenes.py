@@ -15,6 +15,7 @@ from igep.trainers import cli, publish_scenes
 from igep.trainers.data.load_scenes import SceneSource, load_scenes
 from igep.trainers.data.scannet_scenes import load_scannet_scenes
 from igep.trainers.data.spatial_dataset import SpatialDataset
+from igep.trainers.publishing.published_folder import PublishError
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning:httpx2")  # huggingface_hub 2.4 itself
@@ -95,6 +96,36 @@ def test_objects_and_proposals_of_prepared_scenes_go_along(tmp_path, monkeypatch
     assert found.object_ids == expected.object_ids == {"scene0000_00": [0, 1, 3, 7]}
     assert found.proposals == expected.proposals
     assert len(found.proposals["scene0000_00"]) == 4
+
+
+def test_what_must_not_be_published_is_found_in_cards_tables_and_behind_links(tmp_path, capsys):
+    row = scene_row(scene_id="scene_a")
+    folder = write_exported(tmp_path / "scans" / "scene_a", row)
+    options = ["--dataset", "scannet", "--dataset_path", str(tmp_path / "scans"), "--repo-id", "user/scans"]
+    out = tmp_path / "out"
+    for source, found in (
+        ("Recorded in /home/somebody/scans", "would hold the path '/home/somebody/scans'"),
+        (f"Fetched with hf_{'a' * 34}.", "would hold what looks like an access token"),
+    ):
+        with pytest.raises(SystemExit, match=f"README.md {found}"):
+            publish_scenes.main([*options, "--dry-run", str(out), "--source", source])
+        assert not out.exists(), "nothing of it is left to be uploaded"
+    folder.rename(folder.with_name(f"hf_{'b' * 34}"))
+    scenes, _ = load_scenes(SceneSource(dataset="scannet", dataset_path=str(tmp_path / "scans")))
+    with pytest.raises(PublishError, match="scene_id in scenes/train-.* would hold what looks like an access token"):
+        publish_scenes.stage_scenes(scenes, None, "No token in the card.", out)
+    assert not out.exists()
+    folder = folder.with_name(f"hf_{'b' * 34}").rename(folder)
+    file = min((folder / "color").iterdir())
+    private = file.rename(tmp_path / f"private{file.suffix}")
+    file.symlink_to(private)
+    with pytest.raises(SystemExit, match=f"{file} leads out of .*: put the file itself into it"):
+        publish_scenes.main([*options, "--dry-run", str(out)])
+    file.unlink()
+    private.rename(file)
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "scans")  # the folder itself may be a link
+    options[3] = str(tmp_path / "elsewhere")
+    publish_scenes.main([*options, "--dry-run", str(out)])
 
 
 @pytest.mark.parametrize("metres", [True, False])

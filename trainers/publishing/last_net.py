@@ -33,15 +33,25 @@ def check_published(file: Path) -> None:
             metadata = tensors.metadata() or {}
         for part in metadata.items():
             for text in part:
-                _check(f"the metadata of {file.name}", text, paths=True)
+                check_text(f"the metadata of {file.name}", text, paths=True)
     elif file.suffix in TEXTS:
         text = file.read_text(encoding="utf-8", errors="replace")
-        _check(file.name, text, paths=False)
+        check_text(file.name, text, paths=False)
         for part in _texts(file, text):
-            _check(file.name, part, paths=True)
+            check_text(file.name, part, paths=True)
 
 
-def _check(where: str, text: str, *, paths: bool) -> None:
+def check_text(where: str, text: str, *, paths: bool) -> None:
+    """Looks at a text that would be published.
+
+    Args:
+        where (`str`): Where it stands, for the message.
+        text (`str`): The text.
+        paths (`bool`): Look for paths too, not for access tokens alone.
+
+    Raises:
+        LeakError: It holds one.
+    """
     if holds_access_token(text):
         raise LeakError(
             f"{where} would hold what looks like an access token: remove it from its source, and revoke it."
