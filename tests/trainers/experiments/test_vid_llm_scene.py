@@ -165,16 +165,27 @@ def test_bad_scenes_and_options_end_in_one_line(tmp_path, desk):
 
 @pytest.mark.slow
 def test_the_command_trains_compares_and_goes_on(tmp_path):
-    scene = write_exported(tmp_path / "desk", scene_row(num_frames=40, poses=camera_path(40)))
+    scene = write_exported(tmp_path / "desk", scene_row(num_frames=25))
     output = tmp_path / "out"
-    short = ["--num_frames", "3", "--max_steps", "2", "--save_steps", "2", "--per_device_train_batch_size", "4"]
+    short = [
+        "--held_out_blocks",
+        "1",
+        "--num_frames",
+        "3",
+        "--max_steps",
+        "2",
+        "--save_steps",
+        "2",
+        "--per_device_train_batch_size",
+        "4",
+    ]
     command = [sys.executable, "trainers/experiments/vid_llm_scene.py", "--scene", str(scene), "--output", str(output)]
     for _ in range(2):  # the second time it finds a finished run and compares again
         done = subprocess.run([*command, *short], cwd=PACKAGE, check=False, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr[-3000:]
         results = json.loads((output / "results.json").read_text())
-        assert (results["steps"], results["trained_clips"], results["held_out_clips"]) == (2, 11, 2)
-        assert [results[f"{part}_frames"] for part in ("trained", "held_out", "left_out")] == [24, 6, 10]
+        assert (results["steps"], results["trained_clips"], results["held_out_clips"]) == (2, 8, 2)
+        assert [results[f"{part}_frames"] for part in ("trained", "held_out", "left_out")] == [17, 5, 3]
         assert all(np.isfinite(list(figures.values())).all() for figures in results["figures"].values())
         assert list(results["figures"]) == [
             f"{part}: {name}" for part in ("trained", "held out") for name in ("Vid-LLM", "median depth, mean pose")
