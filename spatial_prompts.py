@@ -7,7 +7,7 @@ the release shows one question and answer, in the style of SpatialRGPT with boxe
 bounding box region ... is smaller than bounding box region ...?"), which the others follow.
 
 Parsers take any text and return `None` for what is no answer: nothing is evaluated, nothing raises. A number has any length,
-with or without a point and an exponent (`2`, `2.5`, `.5`, `1e1`), and is finite. Reasoning in `<think>` is cut off before, and
+with or without a point and an exponent (`2`, `2.5`, `.5`, `1e1`), and is finite. Tags are read in either case, and the typeset minus. Reasoning in `<think>` is cut off before, and
 thinking that is not closed has no answer. Where an answer is given several times, the last one counts, but the first yes or no
 and the first box. A range, an alternative or a tolerance is no length, angle or hour: "2 to 3 m", "3 or 4 o'clock",
 "20 ± 5 degrees".
@@ -75,8 +75,11 @@ _YAW, _PITCH, _ROLL = (
     for name in ("yaw", "pitch", "roll")
 )
 _VECTOR = re.compile(rf"\({GAP}{_NUMBER}{GAP},{GAP}{_NUMBER}{GAP},{GAP}{_NUMBER}{GAP}\)")
-_CLOCK = re.compile(rf"{_NUMBER}{GAP}o['’]{GAP}clock\b", re.IGNORECASE)
+_THOUGHT_BEGINS, _THOUGHT_ENDS = (re.compile(re.escape(tag), re.IGNORECASE) for tag in ("<think>", "</think>"))
+_ANSWER = re.compile(r"</?answer>", re.IGNORECASE)
+_CLOCK = re.compile(rf"{_NUMBER}{GAP}o['’\u02bc]{GAP}clock\b", re.IGNORECASE)
 _POLARITY = re.compile(r"\b(?:(yes|correct|true|indeed)|(no|not|incorrect|wrong|false))\b", re.IGNORECASE)
+_OR_ELSE = re.compile(rf"{GAP}(?:/|or\b){GAP}(?:{_POLARITY.pattern})", re.IGNORECASE)
 _BOX = re.compile(r"\([ ]{0,4}" + r"[ ]{0,4},[ ]{0,4}".join([r"([0-9]++)"] * 4) + r"[ ]{0,4}\)")
 
 
@@ -123,11 +126,12 @@ def parse_depth(text: str) -> float | None:
     answer = _without_thought(text)
     if answer is None:
         return None
-    end = answer.rfind("</answer>")
-    start = answer.rfind("<answer>", 0, max(end, 0))
-    if start < 0 or "<answer>" in answer[end:]:
+    tags = list(_ANSWER.finditer(answer))
+    closing = max((place for place, tag in enumerate(tags) if tag.group().startswith("</")), default=0)
+    opening = max((place for place in range(closing) if not tags[place].group().startswith("</")), default=None)
+    if opening is None or closing < len(tags) - 1:
         return None
-    found = _BARE_NUMBER.fullmatch(answer[start + len("<answer>") : end])
+    found = _BARE_NUMBER.fullmatch(answer, tags[opening].end(), tags[closing].start())
     metres = None if found is None else float(found.group(1))
     return metres if metres is not None and 0 < metres < math.inf else None
 
@@ -302,10 +306,12 @@ def clock_answer(start: str, target: str, hour: int) -> str:
 
 
 def parse_polarity(text: str) -> bool | None:
-    """Whether an answer affirms: the first word that says so, or denies, decides."""
+    """Whether an answer affirms: the first word that says so, or denies, decides; `None` if it gives both to choose from."""
     answer = _without_thought(text)
     found = None if answer is None else _POLARITY.search(answer)
-    return None if found is None else found.group(1) is not None
+    if found is None or _OR_ELSE.match(answer, found.end()):
+        return None
+    return found.group(1) is not None
 
 
 def parse_choice(text: str) -> tuple[int, int, int, int] | None:
@@ -352,9 +358,8 @@ def _without_thought(text: str) -> str | None:
     """What follows the reasoning; `None` if that is not closed, or the answer is no text at all."""
     if not isinstance(text, str):
         return None
-    end = text.rfind("</think>")
-    rest = text if end < 0 else text[end + len("</think>") :]
-    return None if "<think>" in rest else rest
+    rest = _THOUGHT_ENDS.split(text)[-1]
+    return None if _THOUGHT_BEGINS.search(rest) else rest.replace("\u2212", "-")  # the minus of typesetting
 
 
 def _last(pattern: re.Pattern, text: str, *, single: bool = False) -> tuple[float, ...] | None:

@@ -131,6 +131,7 @@ def test_direction_comes_back(vector):
 @pytest.mark.parametrize(
     ("text", "metres"),
     [
+        ("<THINK> 9 </THINK><Answer> 2.5 </ANSWER>", 2.5),
         ("<answer>2.37</answer>", 2.37),
         ("<answer>\n 2 \n</answer>", 2.0),
         ("<think> about 9 </think> <answer> 1.5 </answer> meters", 1.5),
@@ -213,6 +214,9 @@ def test_places(text, place):
         (parse_rotation_angle, "89.7°", 89.7),
         (parse_rotation_angle, "Rotation angle: 189.7 degrees", None),
         (parse_rotation_angle, "Rotation angle: -9 degrees", None),
+        (parse_rotation_angle, "Rotation angle: \u22129 degrees", None),
+        (parse_yaw_pitch_roll, "Yaw=+1.0°, Pitch=\u22122.0°, Roll=3°", (1, -2, 3)),
+        (parse_translation_direction, "unit vector (0, \u22121, 0)", (0, -1, 0)),
         (parse_rotation_angle, "Rotation angle: 89.7", None),
         (parse_rotation_angle, "Rotation angle: 1.2.3 degrees", None),
         (parse_rotation_angle, "Rotation angle: 1e5 degrees", None),

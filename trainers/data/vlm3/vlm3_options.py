@@ -154,8 +154,13 @@ class VLM3Options:
             raise ValueError(f"task={self.task!r} is unknown: use one of {', '.join(VLM3_TASKS)}.")
         for name in ("questions_per_image", "longest_side", "max_image_pixels", "text_pixel_steps", "max_frame_gap"):
             value = vars(self)[name]
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value} must be at least 1.")
+            if value is None:
+                continue
+            if value is True or value % 1:
+                raise ValueError(f"{name}={value!r} must be a whole number.")
+            least = 2 if name == "text_pixel_steps" else 1  # one step tells no place from another
+            if value < least:
+                raise ValueError(f"{name}={value} must be at least {least}.")
         if self.focal_pixels is not None and not 0 < self.focal_pixels < float("inf"):
             raise ValueError(f"focal_pixels={self.focal_pixels} must be a positive number of pixels, such as 1000.")
         if self.canvas_size is not None and (len(self.canvas_size) != 2 or min(self.canvas_size) < 1):
