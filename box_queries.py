@@ -159,11 +159,13 @@ def farthest_points(positions: Tensor, count: int) -> Tensor:
         count (`int`): How many; M where there are fewer.
 
     Returns:
-        `Tensor`: (min(count, M),) long, indices.
+        `Tensor`: (min(count, M),) long, indices; in order of the places where all are chosen.
     """
+    if count >= len(positions):
+        return torch.arange(len(positions), device=positions.device)
     nearest = (positions - positions.mean(0)).square().sum(-1)
     chosen = []
-    for step in range(min(count, len(positions))):
+    for step in range(count):
         chosen.append(nearest.argmax())
         distance = (positions - positions[chosen[-1]]).square().sum(-1)
         nearest = distance if step == 0 else torch.minimum(nearest, distance)

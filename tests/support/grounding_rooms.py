@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import Dataset
 
+from igep.box_queries import along_box_axes
 from igep.spatial_prompts import GROUND_TOKEN
 from igep.trainers.data.ground_truth import axis_aligned_boxes
 from igep.trainers.data.rooms.room_questions import SPATIAL_QUESTIONS
@@ -30,10 +32,14 @@ def write_grounding_rooms(folder: Path, num_rooms: int, seed: int, questions_per
     return folder
 
 
-def objects_of(scenes: Dataset) -> list[np.ndarray]:
-    """(P, 6) boxes of each scene, along the axes of its world."""
-    columns = scenes.select_columns(["scene_id", "boxes"])
-    return [axis_aligned_boxes(row["scene_id"], row["boxes"], range(len(row["boxes"]))) for row in columns]
+def along_first_cameras(scenes: Dataset) -> list[np.ndarray]:
+    """(P, 6) boxes of each scene, each the smallest along the axes of the scene's first camera, in that camera's world."""
+    found = []
+    for row in scenes.select_columns(["scene_id", "boxes", "world_from_camera"]):
+        boxes = axis_aligned_boxes(row["scene_id"], row["boxes"], range(len(row["boxes"])))
+        first = torch.tensor(row["world_from_camera"][0], dtype=torch.float64)
+        found.append(along_box_axes(torch.from_numpy(boxes), first, "first_camera").numpy())
+    return found
 
 
 def save_box_base(folder: Path, **fields) -> Path:

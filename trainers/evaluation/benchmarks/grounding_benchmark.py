@@ -169,9 +169,10 @@ class GroundingBenchmark(AnsweringBenchmark):
         if model:
             config, _ = PreTrainedConfig.get_config_dict(model)
             if not config.get("ground_head"):
+                regresses = f", or that it regresses ({self.name}_regressed)" if config.get("box_decoder") else ""
                 raise ValueError(
                     f"benchmark={self.name!r}: {model} has no ground head. Train with ground_weight above 0, or score the boxes "
-                    f"that it writes as text ({self.name}_boxes)."
+                    f"that it writes as text ({self.name}_boxes){regresses}."
                 )
             trained_with = config["ground_geometry_inputs"]
             inputs = inputs or trained_with

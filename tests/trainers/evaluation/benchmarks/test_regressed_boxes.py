@@ -105,6 +105,8 @@ def test_what_a_model_cannot_do(rooms, model, tmp_path):
         score.main(flags(rooms, "--predictions", "none.jsonl", *output))
     with pytest.raises(SystemExit, match=r"box_min_probability=0.0 must be above 0"):
         score.main([*flags(rooms, "--model", str(model), *output), "--box_min_probability", "0"])
+    with pytest.raises(SystemExit, match=r"has no ground head.*or that it regresses \(scanrefer_regressed\)"):
+        score.main([*flags(rooms, "--model", str(model), *output), "--benchmark", "scanrefer"])
     without = save_vid_llm(tmp_path / "without")
     with pytest.raises(SystemExit, match=r"has no box decoder.*\(scanrefer, scanrefer_boxes\)"):
         score.main(flags(rooms, "--model", str(without), *output))
