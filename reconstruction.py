@@ -103,6 +103,9 @@ class ReconstructionBranch(nn.Module):
 
         Returns:
             `Reconstruction`
+
+        Raises:
+            ValueError: It is not finite; in training only where its scale is not.
         """
         camera_tokens, maps = self.geometry_branch(geometry_tokens, frame_mask)
         batch, frames = frame_mask.shape
@@ -123,6 +126,11 @@ class ReconstructionBranch(nn.Module):
             world_from_camera, intrinsics = decode_cameras(moved, image_size)
             depth = relative * scale[:, None, None, None]
             points = back_project(depth, intrinsics, world_from_camera)
+            points = torch.where(frame_mask[..., None, None, None], points, 0.0)
+            if not self.training and not bool(points.isfinite().all()):  # in training the losses name the samples
+                raise ValueError(
+                    "the reconstruction is not finite (NaN or infinity): the weights of its heads are not finite, or too large."
+                )
             return Reconstruction(
                 depth_metres=depth,
                 relative_depth=relative,
@@ -131,7 +139,7 @@ class ReconstructionBranch(nn.Module):
                 scale=scale,
                 intrinsics=intrinsics,
                 world_from_camera=world_from_camera,
-                points_world=torch.where(frame_mask[..., None, None, None], points, 0.0),
+                points_world=points,
                 camera_encodings=encodings,
             )
 

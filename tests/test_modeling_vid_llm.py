@@ -333,6 +333,16 @@ def test_depth_heads_that_are_not_finite_say_so():
         model.reconstruct(frames_of(2))
 
 
+@pytest.mark.parametrize("piece", ["camera_head.output.2.bias", "depth_decoder.prediction.bias"])
+def test_no_reconstruction_is_nan_without_a_word(piece):
+    model, processor = build_vid_llm(metric_depth=False)
+    torch.nn.init.constant_(model.model.reconstruction.get_parameter(piece), torch.nan)
+    inputs = processor.question_inputs(random_frames(2), "How far is it?")
+    for look in (lambda: model.reconstruct(frames_of(2)), lambda: model.generate(**inputs, max_new_tokens=2)):
+        with pytest.raises(ValueError, match="the reconstruction is not finite"):
+            look()
+
+
 # What it is made of
 
 

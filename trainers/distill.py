@@ -17,7 +17,7 @@ from igep.trainers.distill_trainer import DistillTrainer
 from igep.trainers.loop.recipe_options import RecipeOptions, one_line
 from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.vid_llm_config import VidLLMScriptArguments
-from igep.trainers.vid_llm_launch import run, trainer_parts
+from igep.trainers.vid_llm_launch import check_push, one_line_errors, run, trainer_parts
 
 
 PROGRAM = "igep distill"
@@ -58,8 +58,10 @@ def prepare(arguments: Sequence[str]) -> DistillTrainer:
     """
     parsed = parse(arguments)
     parts = trainer_parts(PARSER, arguments, parsed)
-    with one_line(PROGRAM):
-        return DistillTrainer(**parts)
+    with one_line_errors(PROGRAM):
+        trainer = DistillTrainer(**parts)
+        check_push(trainer)
+    return trainer
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

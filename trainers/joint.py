@@ -17,7 +17,7 @@ from igep.trainers.joint_trainer import JointTrainer
 from igep.trainers.loop.recipe_options import RecipeOptions, one_line
 from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.vid_llm_config import VidLLMScriptArguments
-from igep.trainers.vid_llm_launch import run, trainer_parts
+from igep.trainers.vid_llm_launch import check_push, one_line_errors, run, trainer_parts
 
 
 PROGRAM = "igep joint"
@@ -39,6 +39,11 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[VidLLMScriptArguments
     with one_line(PROGRAM):
         script_args, training_args, model_args = PARSER.parse(arguments)
         check_model_options(model_args)
+        if model_args.use_peft and not training_args.merge_adapter_at_save and model_args.model_name_or_path is None:
+            raise ValueError(
+                "merge_adapter_at_save=False saves an adapter without its base, and a base that is made of parts lies nowhere: set "
+                "it to true, or give a saved Vid-LLM as model_name_or_path."
+            )
     return script_args, training_args, model_args
 
 
@@ -56,8 +61,10 @@ def prepare(arguments: Sequence[str]) -> JointTrainer:
     """
     parsed = parse(arguments)
     parts = trainer_parts(PARSER, arguments, parsed)
-    with one_line(PROGRAM):
-        return JointTrainer(**parts, peft_config=get_peft_config(parsed[-1]))
+    with one_line_errors(PROGRAM):
+        trainer = JointTrainer(**parts, peft_config=get_peft_config(parsed[-1]))
+        check_push(trainer)
+    return trainer
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

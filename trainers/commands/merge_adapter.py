@@ -5,6 +5,7 @@ from pathlib import Path
 from peft import PeftModel
 
 from igep.configuration_igep import GROUND_FIELDS
+from igep.configuration_vid_llm import VidLLMConfig
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.cards.model_card import model_card
 from igep.trainers.cards.saved_config import name_bases
@@ -36,19 +37,20 @@ def merge_adapter(folder: str | Path, output: str | Path, base: str | None = Non
         raise ValueError(f"{folder} holds no adapter alone: there is nothing to merge.")
     name = base or run["base_model"]["name"]
     revision = run["recipe"].get("model_revision") if base is None else None
+    trained = run.get("model", {}).get("architecture")
+    keeps_geometry = trained == VidLLMConfig.model_type  # a Vid-LLM is a whole model, all others stand within IGEP's
     try:
-        model = load_vlm(find_model(name), wrapped=True, revision=revision, dtype="auto")
+        model = load_vlm(find_model(name), wrapped=not keeps_geometry, revision=revision, dtype="auto")
     except OSError as error:
         raise OSError(
             f"the base {name} is neither a folder here nor on the Hub: give its place with --base."
         ) from error
-    trained = run.get("model", {}).get("architecture")
-    if trained not in (None, model.config.vlm_config.model_type):
-        raise ValueError(
-            f"the base {name} is a {model.config.vlm_config.model_type}, the adapter was trained on a {trained}: give its base."
-        )
+    found = model.config.model_type if keeps_geometry else model.config.vlm_config.model_type
+    if trained not in (None, found):
+        raise ValueError(f"the base {name} is a {found}, the adapter was trained on a {trained}: give its base.")
     ground = {name: value for name, value in run["recipe"].items() if name in GROUND_FIELDS}
-    if ground.get("ground_weight"):  # the adapter's folder holds the head, which its base has no place for
+    if not keeps_geometry and ground.get("ground_weight"):
+        # The adapter's folder holds the head, which its base has no place for; a Vid-LLM's own configuration has it.
         model.add_ground_head(**ground)
     merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
     merged.save_pretrained(output)

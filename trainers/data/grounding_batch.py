@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from igep.ground_head import GEOMETRY_OF
+from igep.ground_head import GEOMETRY_OF, PREDICTED
 from igep.spatial_prompts import GROUND_TOKEN
 from igep.trainers.data.geometry_batch import near_origin
 from igep.trainers.data.scenes.spatial_example import SpatialDataError, SpatialExample
@@ -21,7 +21,7 @@ def check_grounding(example: SpatialExample, geometry_inputs: str | None) -> Non
 
     Raises:
         SpatialDataError: Boxes answer one of its questions and there is no head, no proposals, or not the geometry of the
-            setting.
+            setting: for a model that grounds by its own reconstruction, a finite pose of the first frame.
     """
     targets = example.ground_targets or (None,) * len(example.conversation)
     grounded = [answer == GROUND_TOKEN for _, answer in example.conversation]
@@ -56,6 +56,11 @@ def check_grounding(example: SpatialExample, geometry_inputs: str | None) -> Non
         raise SpatialDataError(
             f"{where}: the scene has no {missing[0]}, which ground_geometry_inputs={geometry_inputs!r} takes: give it, or choose "
             "another setting."
+        )
+    if geometry_inputs == PREDICTED and not np.isfinite(example.world_from_camera[0]).all():
+        raise SpatialDataError(
+            f"{where} of scene {example.scene_id!r}: the pose of its first frame {example.frame_ids[0]!r} is not finite, so boxes of "
+            "the scene cannot be placed: leave the frame out."
         )
 
 

@@ -110,6 +110,12 @@ def test_empty_proposals_leave_the_zero_target(processors):
         ("pose", {"world_from_camera": None}, "has no world_from_camera, which ground_geometry_inputs='pose' takes"),
         ("pose", {"intrinsics": None}, "has no intrinsics"),
         ("depth+pose", {"depth_metres": None}, "has no depth_metres"),
+        ("predicted", {"world_from_camera": None}, "has no world_from_camera"),
+        (
+            "predicted",
+            {"world_from_camera": np.stack([np.full((4, 4), math.nan), np.eye(4)])},
+            "of scene 'scene-0': the pose of its first frame '0' is not finite",
+        ),
         ("pose", {"proposals": None}, "no `proposals` of shape"),
         ("pose", {"ground_targets": ((3,),)}, "name proposal 3, there are 3"),
         ("pose", {"ground_targets": ()}, "1 of its answers are <ground>"),
