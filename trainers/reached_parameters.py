@@ -77,7 +77,7 @@ def freeze_unread_by_patches(model: VidLLMForConditionalGeneration, *, taps: int
     was_training = vision.training
     vision.eval()  # a draw would move the run's random numbers
     pixels = torch.zeros(1, 3, height, width, device=model.device)
-    output, tapped = patch_maps(vision, pixels, model.config.patch_size, taps)
+    output, tapped = patch_maps(vision, pixels, model.config.patch_size, taps, model.config.vision_final_norm)
     total = sum(value.float().sum() for value in (*tapped, *([output] if reads_output else ())))
     for value, gradient in zip(trained, torch.autograd.grad(total, trained, allow_unused=True), strict=True):
         value.requires_grad_(gradient is not None)
