@@ -7,10 +7,10 @@ the release shows one question and answer, in the style of SpatialRGPT with boxe
 bounding box region ... is smaller than bounding box region ...?"), which the others follow.
 
 Parsers take any text and return `None` for what is no answer: nothing is evaluated, nothing raises. A number has any length,
-with or without a point and an exponent (`2`, `2.5`, `.5`, `1e1`), and is finite. Tags are read in either case, and the typeset minus. Reasoning in `<think>` is cut off before, and
-thinking that is not closed has no answer. Where an answer is given several times, the last one counts, but the first yes or no
-and the first box. A range, an alternative or a tolerance is no length, angle or hour: "2 to 3 m", "3 or 4 o'clock",
-"20 ± 5 degrees".
+with or without a point and an exponent (`2`, `2.5`, `.5`, `1e1`), and is finite. Tags are read in either case, and so is the
+minus of typesetting. Reasoning in `<think>` is cut off before, and thinking that is not closed has no answer. Where an answer
+is given several times, the last one counts, but the first yes or no and the first box. A range, an alternative or a tolerance
+is no length, angle or hour: "2 to 3 m", "3 or 4 o'clock", "20 ± 5 degrees".
 """
 
 import math

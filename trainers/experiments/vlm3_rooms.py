@@ -1,7 +1,7 @@
 """Does a VLM learn 3D from text alone? VLM3 at toy scale: the tiny base, trained on metric depth and on correspondence.
 
     igep vlm3-rooms --output outputs/vlm3_rooms                     # the two tables of docs/vlm3.md
-    igep vlm3-rooms --output outputs/vlm3_rooms --ablation focal --seeds 0 1 2    # with and without focal unification
+    igep vlm3-rooms --output outputs/vlm3_rooms --ablation focal    # with and without focal unification
 
 The base gets the words of VLM3's prompts and is trained once per task, side by side, by `sft.py` with the recipe
 `vlm3_rooms.yaml`. Saved models, the base before training and predictors that look at no image then answer the same
