@@ -205,7 +205,7 @@ def _notes(plan: StudyPlan, runs: dict[tuple[str, int], Run]) -> list[str]:
         if arm.pretrain is not None:
             recipe = runs[arm.name, plan.seeds[0]].pretrain
             steps = f"{recipe['max_steps']} steps" if "max_steps" in recipe else "a run"
-            changed = ", ".join(f"{name} {value}" for name, value in arm.pretrain.items())
+            changed = ", ".join(f"{name} {value}" for name, value in arm.pretrain.items() if name != "max_steps")
             notes.append(
                 f"{arm.name}: its heads were trained before, on top of the budget of the others: {steps} with {changed}."
             )

@@ -223,8 +223,9 @@ def test_a_run_goes_on_from_its_checkpoint(study, tmp_path):
 def test_heads_are_trained_first_and_a_teacher_that_is_not_there_ends_its_arm_alone(study, tmp_path, capsys):
     """Real processes, and the table names what is missing and what came on top of the budget."""
     study.write_text(
-        PLAN.replace("[0, 1]", "[0]").replace("tune:", "# tune:")
-        + """    pretrain: {freeze: [vision, projector, language], cross_view_weight: 0, global_weight: 0, max_steps: 3}
+        PLAN[: PLAN.index("  - name: cross-entropy")].replace("[0, 1]", "[0]").replace("tune:", "# tune:")
+        + """  - name: all three
+    pretrain: {freeze: [vision, projector, language], cross_view_weight: 0, global_weight: 0, max_steps: 3}
   - name: VGGT
     options: {teacher: vggt}
 """
