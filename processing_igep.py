@@ -395,18 +395,6 @@ class IGEPProcessor(ProcessorMixin):
         text = text_from_pixels(view.pixels, size, steps)
         return self.question_inputs([view.frame], depth_question(tuple(text), steps), frames_as=frames_as)
 
-    def estimated_field_of_view(self, frame: Image.Image, calibrator: str) -> float:
-        """Estimates the horizontal field of view of an image.
-
-        Args:
-            frame (`Image.Image`): RGB image.
-            calibrator (`str`): Id of a depth model that tells it, such as `apple/DepthPro-hf`.
-
-        Returns:
-            `float`: Degrees.
-        """
-        return calibrator_of(calibrator)(frame)
-
     def parse_depth_answer(self, text: str) -> float | None:
         """Reads the answer to `depth_question_inputs`.
 

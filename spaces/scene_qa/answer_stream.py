@@ -14,11 +14,15 @@ class End(StoppingCriteria):
     """Ends generation when nobody listens any more, or so many seconds after the first token.
 
     Before it, the prompt is read, which takes as long as it takes.
+
+    Args:
+        seconds (`float`): Longest time.
+        cancelled (`threading.Event`, *optional*): Is set when nobody listens any more; one of its own unless given.
     """
 
-    def __init__(self, seconds: float):
+    def __init__(self, seconds: float, cancelled: threading.Event | None = None):
         self.seconds = seconds
-        self.cancelled = threading.Event()
+        self.cancelled = cancelled or threading.Event()
         self.begin: float | None = None
         self.late = False
 

@@ -37,7 +37,8 @@ except OSError as error:
 os.environ["GRADIO_TEMP_DIR"] = str(FOLDER.uploads)
 tempfile.tempdir = str(FOLDER.frames)
 
-from page_style import CSS, THEME
+from field_of_view import Calibrator, CalibratorError
+from page_style import CSS, HEAD, THEME
 from scene_model import ModelError, SceneModel
 from scene_page import build_page
 from scene_sessions import SceneSessions
@@ -61,9 +62,12 @@ def load_model() -> SceneModel:
     if not os.environ.get("MODEL_ID"):
         raise SystemExit("MODEL_ID is not set: give the id or the folder of a model trained with igep.")
     try:
+        # The smaller one first: what is wrong with it is told before the large one is there.
+        name = os.environ.get("CALIBRATOR", "").strip()
+        calibrator = Calibrator(name, on_gpu()) if name else None
         revision = os.environ.get("MODEL_REVISION")
-        return SceneModel(os.environ["MODEL_ID"], revision, on_gpu(), SETTINGS.answer_seconds)
-    except ModelError as error:
+        return SceneModel(os.environ["MODEL_ID"], revision, on_gpu(), SETTINGS.answer_seconds, calibrator)
+    except (CalibratorError, ModelError) as error:
         raise SystemExit(str(error)) from error
 
 
@@ -80,6 +84,7 @@ def serve() -> None:
     demo.launch(
         theme=THEME,
         css=CSS,
+        head=HEAD,
         max_file_size=MAX_BYTES,
         max_threads=MOST_EVENTS,
         state_session_capacity=256,

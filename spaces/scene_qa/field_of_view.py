@@ -1,30 +1,95 @@
 """The field of view of a video whose camera nobody told: estimated by a depth model, where the Space has one (`CALIBRATOR`)."""
 
-import os
+import math
+from collections.abc import Callable
 
-from scene_model import Scene, SceneModel
+import torch
+from PIL import Image
+from scene_model import Scene
+from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
 
 
-CALIBRATOR = os.environ.get("CALIBRATOR")  # such as apple/DepthPro-hf
-UNTOUCHED_DEGREES = 60.0  # what the setting says until somebody moves it
+DEFAULT_DEGREES = 60.0  # where nobody tells it and nothing estimates it
+
+
+class CalibratorError(ValueError):
+    """A calibrator that this Space cannot use, or that tells nothing of a picture; the message says what to do."""
+
+
+class Calibrator:
+    """A depth model that estimates the field of view, loaded when the Space starts.
+
+    Args:
+        model_id (`str`): Id on the Hub or folder, such as `apple/DepthPro-hf`.
+        on_gpu (`Callable`, *optional*): Wraps what needs the accelerator, as in `SceneModel`.
+
+    Raises:
+        CalibratorError: There is no such model, or it estimates no field of view.
+    """
+
+    def __init__(self, model_id: str, on_gpu: Callable[[Callable], Callable] = lambda work: work):
+        said = f"CALIBRATOR={model_id!r} is no depth model that estimates the field of view"
+        remedy = "correct it in the environment, such as apple/DepthPro-hf, or leave it out."
+        try:
+            if not AutoConfig.from_pretrained(model_id).to_dict().get("use_fov_model"):
+                raise CalibratorError(f"{said}: {remedy}")
+            self.image_processor = AutoImageProcessor.from_pretrained(model_id)
+            model = AutoModelForDepthEstimation.from_pretrained(model_id, dtype="auto")
+        except CalibratorError:
+            raise
+        except (OSError, ValueError) as error:
+            raise CalibratorError(f"{said} ({' '.join(str(error).split())[:200]}): {remedy}") from error
+        self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self._estimate = on_gpu(self._estimate)
+
+    def __call__(self, frame: Image.Image) -> float:
+        """Estimates the horizontal field of view of a picture.
+
+        Args:
+            frame (`PIL.Image.Image`): RGB.
+
+        Returns:
+            `float`: Degrees, from 5 to 170.
+
+        Raises:
+            CalibratorError: What it says is that of no camera.
+        """
+        degrees = self._estimate(frame)
+        if not 5 <= degrees <= 170:
+            raise CalibratorError(f"the calibrator says {degrees} degrees, which is no field of view")
+        return degrees
+
+    def _estimate(self, frame: Image.Image) -> float:
+        inputs = self.image_processor(images=frame, return_tensors="pt").to(self.model.device, self.model.dtype)
+        with torch.inference_mode():
+            found = self.model(**inputs).field_of_view
+        return math.nan if found is None else float(found.flatten()[0])
 
 
 def known_field_of_view(
-    model: SceneModel, scene: Scene, field_of_view_degrees: float, focal_pixels: float | None
+    calibrator: Callable[[Image.Image], float] | None,
+    scene: Scene,
+    field_of_view_degrees: float | None,
+    focal_pixels: float | None,
 ) -> float:
-    """The field of view that a visitor set or, where nobody touched it and the Space has a calibrator, what that estimates.
+    """The field of view that a visitor set or, where nobody did, what the calibrator estimates; without one the default.
 
     Args:
-        model (`SceneModel`): The model, whose processor brings the calibrator's code.
+        calibrator (`Callable` or `None`): That of the Space.
         scene (`Scene`): The frames; it keeps the estimate.
-        field_of_view_degrees (`float`): The setting; 60 where it was not touched.
+        field_of_view_degrees (`float` or `None`): The setting; `None` where nobody knows it.
         focal_pixels (`float` or `None`): The other setting, which wins.
 
     Returns:
         `float`: Degrees, horizontal.
+
+    Raises:
+        CalibratorError: The calibrator tells none.
     """
-    if not CALIBRATOR or focal_pixels or field_of_view_degrees != UNTOUCHED_DEGREES:
+    if field_of_view_degrees is not None:
         return field_of_view_degrees
+    if calibrator is None or focal_pixels:
+        return DEFAULT_DEGREES
     if scene.estimated_field_of_view is None:
-        scene.estimated_field_of_view = model.processor.estimated_field_of_view(scene.frames[0], CALIBRATOR)
+        scene.estimated_field_of_view = calibrator(scene.frames[0])
     return scene.estimated_field_of_view

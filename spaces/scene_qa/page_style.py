@@ -34,8 +34,12 @@ THEME = gr.themes.Soft(
     link_text_color_visited_dark="*primary_200",
     link_text_color_active_dark="*primary_200",
 )
+# Gradio lets `CSS` reach what is inside of its `.contain` alone: what is around it is styled from the page's head.
+HEAD = """<style>
+.gradio-container .main.fillable.app { max-width: 1280px; }
+@media (max-width: 640px) { .gradio-container .main.fillable.app { padding: 0.75rem !important; } }
+</style>"""
 CSS = """
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
 #title h1 { margin-bottom: 0.1rem; }
 #title p { opacity: 0.95; }
 #status .html-container { padding: 0; }
@@ -63,6 +67,8 @@ footer .divider { display: none; }
   padding: 3rem 0 0; animation: none !important; transform: none !important;
 }
 #frame.fullscreen :is(button, img) { max-width: 100vw; max-height: calc(100dvh - 3rem); }
+/* Gradio keeps the frame's place by a box as wide as the screen, which would widen the page. */
+#frame.fullscreen + .placeholder { width: 100% !important; }
 /* What is tapped is as large as a finger. */
 @media (pointer: coarse) {
   #title a { display: inline-flex; align-items: center; justify-content: center; min-width: 44px; min-height: 44px; }
@@ -76,8 +82,6 @@ footer .divider { display: none; }
 }
 /* On a phone the frame, the answer and the question are on one screen: what is set and read once comes after. */
 @media (max-width: 640px) {
-  .gradio-container { padding: 0 !important; }
-  .fillable { padding: 0.75rem !important; }
   #title h1 { font-size: 1.35rem; }
   #scene { flex-direction: column; flex-wrap: nowrap; }
   #scene > .side { display: contents; }
@@ -97,6 +101,6 @@ footer .divider { display: none; }
   #asking { flex-wrap: nowrap; gap: 0.5rem; }
   #asking > * { min-width: 0 !important; }
   #question textarea { overflow-x: hidden; white-space: nowrap; }
-  #send, #stop { flex: 0 0 auto; height: 44px; padding: 0 0.75rem; font-size: 0.95rem; }
+  #send, #stop { flex: 0 0 60px !important; height: 44px; padding: 0; font-size: 0.95rem; }
 }
 """

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -14,6 +15,7 @@ from scene_questions import RequestError, open_scene
 from scene_reconstruction import SceneGeometry, as_glb, depth_pictures, geometry_of, in_words
 from scene_sessions import SceneSessions
 from scene_turns import Turns, client_of
+from work_in_beats import in_beats
 
 
 FILE = "reconstruction.glb"
@@ -76,7 +78,16 @@ class ReconstructionView:
                 )
         shown = [self.status, self.points, self.depth]
         queue = {"concurrency_limit": None}  # `Turns` limits them
-        button.click(self.show, session, shown, api_visibility="private", show_progress_on=self.status, **queue)
+        is_ready = gr.State(False)
+        reconstructed = button.click(
+            self.reconstruct,
+            session,
+            [self.status, is_ready],
+            api_visibility="private",
+            show_progress_on=self.status,
+            **queue,
+        )
+        reconstructed.then(self.show, [session, is_ready], shown, api_visibility="private", queue=False)
         session.change(self.clear, None, shown, api_visibility="private", queue=False)
         with gr.Row(visible=False):
             num_frames = gr.Number(self.model.usage.num_frames, label="num_frames")
@@ -89,21 +100,35 @@ class ReconstructionView:
                 **queue,
             )
 
-    def show(self, key: str | None, request: gr.Request | None = None) -> dict:
-        """Reconstructs the visitor's video and shows it."""
+    def reconstruct(self, key: str | None, request: gr.Request | None = None) -> Iterator[tuple[str | dict, bool]]:
+        """Reconstructs the visitor's video when it is its turn; says how it went, and whether there is something to show."""
         scene = self.sessions.get(key)
         if scene is None:
-            return {self.status: f"⚠ {NO_SCENE}"}
+            yield f"⚠ {NO_SCENE}", False
+            return
         try:
-            with self.answering.turn(client_of(request)):
-                geometry = geometry_of(self.model, scene)
+            # At every beat Gradio may end it: whoever leaves gives up the place, and the work.
+            with self.answering.ticket(client_of(request)) as ticket:
+                while not self.answering.wait(ticket):
+                    yield gr.skip(), False
+                for _ in self.model.look_at(scene):
+                    yield gr.skip(), False
         except (RequestError, ModelError) as error:
-            return {self.status: html.escape(f"⚠ {error}")}
+            yield html.escape(f"⚠ {error}"), False
         except gr.Error as error:  # ZeroGPU's own, such as a spent quota
-            return {self.status: html.escape(f"⚠ {error.message}")}
+            yield html.escape(f"⚠ {error.message}"), False
         except Exception:
             logger.exception("a video could not be reconstructed")
-            return {self.status: f"⚠ {FAILED}"}
+            yield f"⚠ {FAILED}", False
+        else:
+            yield gr.skip(), True
+
+    def show(self, key: str | None, is_ready: bool) -> dict:
+        """Shows what was reconstructed; what went wrong stands there already."""
+        scene = self.sessions.get(key)
+        if scene is None or not is_ready:
+            return gr.skip()
+        geometry = geometry_of(self.model, scene)
         return {
             self.status: html.escape(in_words(geometry)),
             self.points: self._written(geometry),
@@ -128,17 +153,20 @@ class ReconstructionView:
         """
         client = client_of(request)
         try:
-            # At every beat Gradio may end it: whoever leaves gives up the place.
+            # At every beat Gradio may end it: whoever leaves gives up the place, and the work.
             with self.reading.ticket(client) as ticket:
                 while not self.reading.wait(ticket):
                     yield None, None
-                scene, _ = open_scene(video, num_frames, self.uploads)
+                reading = in_beats(lambda left: open_scene(video, num_frames, self.uploads, left), (None, None))
+                scene, _ = yield from reading
             with self.answering.ticket(client) as ticket:
                 while not self.answering.wait(ticket):
                     yield None, None
-                geometry = geometry_of(self.model, scene)
+                for _ in self.model.look_at(scene):
+                    yield None, None
         except (RequestError, ModelError) as error:
             raise gr.Error(str(error), print_exception=False) from error
+        geometry = geometry_of(self.model, scene)
         height, width = geometry.depth_metres.shape[1:]
         cameras = {
             "world_from_camera": geometry.world_from_camera.tolist(),
@@ -152,8 +180,9 @@ class ReconstructionView:
     def _written(self, geometry: SceneGeometry) -> str:
         """A file of a reconstruction; older ones, which Gradio has copied, are removed."""
         for folder in Path(self.files.name).iterdir():
-            if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another request removes it as well
+                if time.time() - folder.stat().st_mtime > KEPT_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
         file = Path(tempfile.mkdtemp(dir=self.files.name)) / FILE
         file.write_bytes(as_glb(geometry))
         return str(file)

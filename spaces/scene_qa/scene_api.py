@@ -8,10 +8,11 @@ from contextlib import closing
 
 import gradio as gr
 import numpy as np
-from scene_layout import DEFAULT_FIELD_OF_VIEW_DEGREES, SceneLayout
+from scene_layout import SceneLayout
 from scene_model import Scene, SceneModel
-from scene_questions import Outcome, RequestError, ask, ask_distance, ask_place, open_scene
+from scene_questions import USUAL_ANSWER_TOKENS, Outcome, RequestError, ask, ask_distance, ask_place, open_scene
 from scene_turns import Turns, client_of, in_turn
+from work_in_beats import in_beats
 
 
 class SceneApi:
@@ -41,8 +42,8 @@ class SceneApi:
             # Plain numbers, not the page's sliders: what is wrong with a value is said by our own checks.
             x, y, number = gr.Number(0.5, label="x"), gr.Number(0.5, label="y"), gr.Number(0, label="frame")
             num_frames = gr.Number(view.num_frames.value, label="num_frames")
-            max_new_tokens = gr.Number(view.max_new_tokens.value, label="max_new_tokens")
-            field_of_view = gr.Number(DEFAULT_FIELD_OF_VIEW_DEGREES, label="field_of_view")
+            max_new_tokens = gr.Number(USUAL_ANSWER_TOKENS, label="max_new_tokens")
+            field_of_view = gr.Number(None, label="field_of_view")
             focal_pixels = gr.Number(0, label="focal_pixels")
             camera = [field_of_view, focal_pixels, max_new_tokens]
             for name, work, inputs in (
@@ -77,22 +78,22 @@ class SceneApi:
         y,
         frame,
         num_frames,
-        field_of_view,
-        focal_pixels,
-        max_new_tokens,
+        field_of_view=None,
+        focal_pixels=0,
+        max_new_tokens=USUAL_ANSWER_TOKENS,
         request: gr.Request | None = None,
     ) -> Iterator[dict]:
         """How far a point of a frame is: `x` and `y` as shares of its width and height, frames counted from 0.
 
-        `field_of_view` is horizontal, in degrees; `focal_pixels` takes its place and is in pixels of the video, upright and in
-        its own size. Returns `answer` (text), `metres` (a number, or null where the model names no distance) and
+        `field_of_view` is horizontal, in degrees; null where it is not known: it is estimated where this Space has a calibrator,
+        else 60. `focal_pixels` takes its place and is in pixels of the video, upright and in its own size. Returns `answer` (text), `metres` (a number, or null where the model names no distance) and
         `model_calls`, as `ask` does.
         """
         client = client_of(request)
         scene = yield from self._opened(video, num_frames, client, _measured)
         if frame not in range(len(scene.frames)):
             raise gr.Error(f"frame {frame} is not one of the {len(scene.frames)} frames.", print_exception=False)
-        if not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in (x, y)):
+        if not all(type(share) in (int, float) and 0 <= share <= 1 for share in (x, y)):
             raise gr.Error("x and y are shares of width and height, from 0 to 1.", print_exception=False)
         width, height = scene.frames[int(frame)].size
         answers = ask_distance(
@@ -107,14 +108,20 @@ class SceneApi:
         yield from self._answered(answers, client, _measured)
 
     def locate(
-        self, video, thing, num_frames, field_of_view, focal_pixels, max_new_tokens, request: gr.Request | None = None
+        self,
+        video,
+        thing,
+        num_frames,
+        field_of_view=None,
+        focal_pixels=0,
+        max_new_tokens=USUAL_ANSWER_TOKENS,
+        request: gr.Request | None = None,
     ) -> Iterator[dict]:
         """Where a thing is.
 
         Returns `answer` (text); `box`: left, top, right and bottom edge in pixels of the video, upright and in its own size;
         `centre_metres`: right, down and forward in the camera of the first frame, and `size_metres` along the same axes; each
-        null where it is not known; and `model_calls`, as `ask` does. `field_of_view` is horizontal, in degrees;
-        `focal_pixels` takes its place.
+        null where it is not known; and `model_calls`, as `ask` does. `field_of_view` and `focal_pixels` are those of `distance`.
         """
         client = client_of(request)
         scene = yield from self._opened(video, num_frames, client, _located)
@@ -136,7 +143,10 @@ class SceneApi:
             with self.reading.ticket(client) as ticket:
                 while not self.reading.wait(ticket):
                     yield as_json(Outcome("", []))
-                return open_scene(video, num_frames, self.uploads)[0]
+                reading = in_beats(
+                    lambda left: open_scene(video, num_frames, self.uploads, left), as_json(Outcome("", []))
+                )
+                return (yield from reading)[0]
         except RequestError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

@@ -1,18 +1,16 @@
 """What the page of the Space consists of and says: a video and its frames on the left, the conversation on the right."""
 
-import json
 import math
-from pathlib import Path
 
 import gradio as gr
+from example_rooms import EXAMPLES, ExampleRoom, example_rooms
+from field_of_view import DEFAULT_DEGREES
 from scene_model import SceneModel
-from scene_questions import MAX_ANSWER_TOKENS, MAX_FRAMES, MAX_QUESTION_CHARACTERS
+from scene_questions import MAX_ANSWER_TOKENS, MAX_FRAMES, MAX_QUESTION_CHARACTERS, USUAL_ANSWER_TOKENS
 from scene_words import DISTANCE, QUESTION, hint_of, ideas_of, notice_of, tasks_of, title_of
 from video_reader import MAX_BYTES, MAX_SECONDS
 
 
-EXAMPLES = Path(__file__).resolve().parent / "examples"
-DEFAULT_FIELD_OF_VIEW_DEGREES = 60.0
 EMPTY = f"Upload or record a video (up to {MAX_SECONDS} s and {MAX_BYTES // 2**20} MB), or pick an example."
 NOTHING_TO_ASK = "Upload a video or pick an example, then ask."
 # Gradio gives its example buttons no names, and its texts are not read aloud when they change.
@@ -33,7 +31,7 @@ class SceneLayout:
 
     def __init__(self, model: SceneModel):
         self.model = model
-        self.examples = json.loads((EXAMPLES / "examples.json").read_text(encoding="utf-8"))
+        self.examples = example_rooms()
         self.tasks_offered = tasks_of(model.usage, model.training)
         gr.Markdown(title_of(model.model_id, model.usage, model.training), elem_id="title")
         with gr.Row(elem_id="scene"):
@@ -48,10 +46,9 @@ class SceneLayout:
             with gr.Column(scale=6, min_width=300, elem_classes=["side"]):
                 self._chat()
 
-    def example(self, path: str | None) -> dict | None:
+    def example(self, path: str | None) -> ExampleRoom | None:
         """What is known about a bundled video; `None` for other files."""
-        names = {example["video"]: example for example in self.examples}
-        return None if path is None else names.get(Path(path).name)
+        return None if path is None else next((room for room in self.examples if room.is_at(path)), None)
 
     def ideas_for(self, path: str | None, task: str) -> gr.Dataset:
         """What to ask about a video, as an update of the page; hidden where nothing is typed."""
@@ -92,7 +89,7 @@ class SceneLayout:
 
     def _examples(self) -> None:
         gr.Examples(
-            [str(EXAMPLES / example["video"]) for example in self.examples],
+            [str(EXAMPLES / example.video) for example in self.examples],
             inputs=self.video,
             label="Example rooms",
             elem_id="examples",
@@ -132,14 +129,24 @@ class SceneLayout:
                 info="Another number begins the conversation anew.",
             )
             self.field_of_view = gr.Slider(
-                20, 140, value=DEFAULT_FIELD_OF_VIEW_DEGREES, step=0.5, label="Horizontal field of view in degrees"
+                20, 140, value=DEFAULT_DEGREES, step=0.5, label="Horizontal field of view in degrees"
+            )
+            has_calibrator = self.model.calibrator is not None
+            self.is_estimated = gr.Checkbox(
+                has_calibrator,
+                label="Estimate the field of view from the video",
+                info="Otherwise the number above is taken.",
+                visible=has_calibrator,
+                elem_id="is-estimated",
             )
             self.focal_pixels = gr.Number(
                 None,
                 label="Focal length in pixels of the video",
                 info="0: not known. Otherwise it takes the place of the field of view.",
             )
-            self.max_new_tokens = gr.Slider(8, MAX_ANSWER_TOKENS, value=128, step=8, label="Longest answer in tokens")
+            self.max_new_tokens = gr.Slider(
+                8, MAX_ANSWER_TOKENS, value=USUAL_ANSWER_TOKENS, step=8, label="Longest answer in tokens"
+            )
             self.remember = gr.Checkbox(
                 usage.multi_turn,
                 label="The model reads the conversation so far",

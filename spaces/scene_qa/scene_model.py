@@ -5,6 +5,7 @@ frames, which prompts, which image size. Nothing of igep is imported; its code c
 """
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -26,11 +27,11 @@ from transformers import (
     StoppingCriteriaList,
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
+from work_in_beats import BEAT_SECONDS, in_beats
 
 
 PIXELS = ("pixel_values", "pixel_values_videos")
 ANSWER_SECONDS = 300.0
-BEAT_SECONDS = 1.0  # how often whoever waits for a word is told that none has come
 CANNOT_BE_ASKED = (
     "The model cannot be asked this about these frames: change the question, or the number of frames (Settings)."
 )
@@ -51,6 +52,7 @@ class Scene:
         turns (`list[str]`): Questions and answers by turns.
         video_size (`tuple[int, int]`, *optional*): Width and height of the video, where its frames were made smaller.
         source (`tuple`): The file and the number of frames wanted, as it was opened.
+        frame_numbers (`tuple[int, ...]`): Of the frames, in the video, from 0.
         estimated_field_of_view (`float`, *optional*): Horizontal, in degrees, once a calibrator was asked.
     """
 
@@ -59,6 +61,7 @@ class Scene:
     turns: list[str] = field(default_factory=list)
     video_size: tuple[int, int] | None = None
     source: tuple[str, int] = ("", 0)
+    frame_numbers: tuple[int, ...] = ()
     estimated_field_of_view: float | None = None
 
     @property
@@ -97,6 +100,7 @@ class SceneModel:
             in a process of their own: they change nothing and return tensors on the CPU.
         answer_seconds (`float`, *optional*, defaults to `300`): Longest time to write an answer, and longest wait for its
             first or next word.
+        calibrator (`Callable`, *optional*): Estimates the horizontal field of view of a picture, in degrees.
 
     Raises:
         ModelError: There is no such model, or it is not one of igep's.
@@ -108,6 +112,7 @@ class SceneModel:
         revision: str | None = None,
         on_gpu: Callable[[Callable], Callable] = lambda work: work,
         answer_seconds: float = ANSWER_SECONDS,
+        calibrator: Callable[[Image.Image], float] | None = None,
     ):
         options = {"trust_remote_code": True, "revision": revision}
         try:
@@ -124,6 +129,7 @@ class SceneModel:
                 f"MODEL_ID={model_id!r} must be given depth and camera poses: this Space shows models that answer from RGB alone."
             )
         self.model_id = model_id
+        self.calibrator = calibrator
         self.answer_seconds = answer_seconds
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.processor = AutoProcessor.from_pretrained(model_id, **options)
@@ -134,7 +140,7 @@ class SceneModel:
         self._silent = silent_tokens(self.processor.tokenizer)
         self._writing = Writing()
         for layer in self.model.modules():
-            if isinstance(layer, GradientCheckpointingLayer):
+            if isinstance(layer, (GradientCheckpointingLayer, torch.nn.LayerNorm)):
                 layer.register_forward_pre_hook(self._end_if_unwanted)
         self._encode = on_gpu(self._encode)
         self._stream = on_gpu(self._stream)
@@ -163,8 +169,7 @@ class SceneModel:
             inputs = self.processor.question_inputs(scene.frames, turns, frames_as=frames_as)
             encoded_now = frames_as not in scene.encoded
             begin = time.perf_counter()
-            if encoded_now:
-                scene.encoded[frames_as] = self._encode(inputs)
+            yield from self._looking(scene, inputs, frames_as, Report())
             prompt = self.processor.prompt_text(turns, len(scene.frames), frames_as=frames_as)
             yield from self._stream(inputs, scene.encoded[frames_as], prompt, begin, encoded_now, max_new_tokens)
 
@@ -208,8 +213,11 @@ class SceneModel:
                 "view or the focal length (Settings)."
             ) from error
         prompt = self.processor.decode(inputs["input_ids"][0])
+        seen = Scene([frame])
         with _told():
-            yield from self._stream(inputs, self._encode(inputs), prompt, begin, True, max_new_tokens)
+            yield from self._looking(seen, inputs, self.usage.frames_as, Report())
+            encoded = seen.encoded[self.usage.frames_as]
+            yield from self._stream(inputs, encoded, prompt, begin, True, max_new_tokens)
 
     def _in_words(self, text: str) -> str:
         """A text of a visitor that holds none of the tokens by which a conversation is built."""
@@ -225,6 +233,18 @@ class SceneModel:
         if end is not None and end.cancelled.is_set():
             raise UnwantedError
 
+    def look_at(self, scene: Scene) -> Iterator[None]:
+        """Encodes the frames of a scene as the model was trained, unless that has been done.
+
+        Args:
+            scene (`Scene`): The frames; it keeps what the encoder made of them.
+
+        Yields:
+            `None`: At every beat until it is done; closed, it is not done to the end.
+        """
+        inputs = self.processor.question_inputs(scene.frames, ["What is this?"], frames_as=self.usage.frames_as)
+        yield from self._looking(scene, inputs, self.usage.frames_as, None)
+
     def looked_at(self, scene: Scene) -> dict:
         """The frames of a scene as the encoder sees them, as the model was trained; encoded the first time.
 
@@ -234,11 +254,19 @@ class SceneModel:
         Returns:
             `dict`: Per modality what the encoder made of them.
         """
-        frames_as = self.usage.frames_as
-        if frames_as not in scene.encoded:
-            inputs = self.processor.question_inputs(scene.frames, ["What is this?"], frames_as=frames_as)
-            scene.encoded[frames_as] = self._encode(inputs)
-        return scene.encoded[frames_as]
+        for _ in self.look_at(scene):
+            pass
+        return scene.encoded[self.usage.frames_as]
+
+    def _looking(self, scene: Scene, inputs: BatchFeature, frames_as: str, beat: Report | None) -> Iterator:
+        if frames_as in scene.encoded:
+            return
+
+        def encode(unwanted: threading.Event) -> dict:
+            self._writing.end = End(math.inf, unwanted)
+            return self._encode(inputs)
+
+        scene.encoded[frames_as] = yield from in_beats(encode, beat)
 
     def _encode(self, inputs: BatchFeature) -> dict:
         tensors = inputs.to(self.device, dtype=self.model.dtype)

@@ -8,15 +8,17 @@ from contextlib import closing
 
 import gradio as gr
 from answer_pictures import enlarged
+from field_of_view import DEFAULT_DEGREES
 from question_text import is_empty, named_thing
 from scene_api import SceneApi
 from scene_conversation import Asked, Conversation
-from scene_layout import DEFAULT_FIELD_OF_VIEW_DEGREES, EMPTY, NAMES_FOR_SCREEN_READERS, NOTHING_TO_ASK, SceneLayout
+from scene_layout import EMPTY, NAMES_FOR_SCREEN_READERS, NOTHING_TO_ASK, SceneLayout
 from scene_model import Scene, SceneModel
 from scene_questions import Outcome, RequestError, ask, ask_distance, ask_place, open_scene
 from scene_sessions import SceneSessions
 from scene_turns import TOO_MANY, Turns, client_of, in_turn
 from scene_words import DESCRIBE, DESCRIBE_QUESTION, DISTANCE, PLACE, QUESTION, hint_of, truth_of
+from work_in_beats import in_beats
 
 
 NO_SCENE = "There is no video, or it was put away after an hour: upload one or pick an example."
@@ -57,13 +59,14 @@ class ScenePage:
         conversation: Conversation,
         task: str = QUESTION,
         request: gr.Request | None = None,
-    ) -> dict:
+    ) -> Iterator[dict]:
         """A new video or picture, or another number of frames: the conversation begins anew."""
         view = self.view
         path = video or picture
         before = self.sessions.get(key)
         if before is not None and before.source == (path, num_frames):
-            return gr.skip()
+            yield gr.skip()
+            return
         self.sessions.remove(key)
         conversation.clear()
         changes = {
@@ -81,18 +84,23 @@ class ScenePage:
         if video is not None:
             changes[view.picture] = None
         if path is None:
-            return changes | {view.status: EMPTY}
+            yield changes | {view.status: EMPTY}
+            return
         try:
+            # At every beat Gradio may end it: whoever leaves gives up the place, and the work.
             with self.reading.ticket(client_of(request)) as ticket:
                 while not self.reading.wait(ticket):
-                    pass
-                scene, about = open_scene(path, num_frames, self.uploads)
+                    yield gr.skip()
+                reading = in_beats(lambda left: open_scene(path, num_frames, self.uploads, left), gr.skip())
+                scene, about = yield from reading
         except RequestError as error:
-            return changes | {view.status: html.escape(f"⚠ {error}")}
+            yield changes | {view.status: html.escape(f"⚠ {error}")}
+            return
         except Exception:
             logger.exception("a video could not be opened")
-            return changes | {view.status: f"⚠ {FAILED_TO_OPEN}"}
-        return changes | {
+            yield changes | {view.status: f"⚠ {FAILED_TO_OPEN}"}
+            return
+        yield changes | {
             self.session: self.sessions.add(scene),
             view.status: html.escape(about),
             view.chat: gr.Chatbot(value=[], placeholder=view.invitation),
@@ -100,9 +108,12 @@ class ScenePage:
             **self._frame_shown(scene, 0),
         }
 
-    def field_of_view(self, path: str | None) -> float:
-        """That of another video: known of the examples only."""
-        return (self.view.example(path) or {}).get("field_of_view_degrees", DEFAULT_FIELD_OF_VIEW_DEGREES)
+    def field_of_view(self, path: str | None) -> tuple[float, bool]:
+        """That of another video, known of the examples only, and whether it is to be estimated."""
+        example = self.view.example(path)
+        if example is None:
+            return DEFAULT_DEGREES, self.model.calibrator is not None
+        return example.field_of_view_degrees, False
 
     def choose_task(self, task: str, key: str | None) -> tuple[gr.Textbox, gr.Dataset]:
         """Another thing to ask: its hint and its ideas."""
@@ -128,16 +139,19 @@ class ScenePage:
         max_new_tokens: int,
         field_of_view: float,
         focal_pixels: float | None,
+        is_estimated: bool,
     ) -> dict:
         """A question was sent. It leaves its box once it is accepted."""
         if task in (QUESTION, PLACE) and is_empty(text):
             return gr.skip()
         scene, text = self.sessions.get(key), text or ""
-        camera = _camera(max_new_tokens, field_of_view, focal_pixels)
+        camera = _camera(max_new_tokens, None if is_estimated else field_of_view, focal_pixels)
         accepted = {self.view.question: ""}
         point = _POINT.fullmatch(text)
         if task == DISTANCE and point is not None:
-            asked, answers = self._point_asked(scene, number, [int(at) + 0.5 for at in point.groups()], camera)
+            pixel = [int(at) + 0.5 for at in point.groups()]
+            asked, answers = self._point_asked(scene, number, pixel, camera)
+            truth = self._truth_of_point(scene, number, pixel)
         elif task == DISTANCE and not (text.strip() and QUESTION in self.view.tasks_offered):
             asked, answers = DISTANCE, _refused(f"{hint_of(DISTANCE, None)}: each asks how far it is.")
         elif task == PLACE:
@@ -148,9 +162,8 @@ class ScenePage:
             accepted = {} if task == DESCRIBE else accepted
             asked = DESCRIBE_QUESTION if task == DESCRIBE else text
             answers = scene and ask(self.model, scene, asked, remember=remember, max_new_tokens=max_new_tokens)
-        truth = truth_of(
-            task, asked if task != PLACE else named_thing(text), scene and self.view.example(scene.source[0])
-        )
+        if point is None or task != DISTANCE:
+            truth = self._truth(task, named_thing(text) if task == PLACE else asked, scene)
         return self._add(conversation, Asked(asked, scene, answers, number, accepted, typed=True, truth=truth))
 
     def click(
@@ -161,11 +174,12 @@ class ScenePage:
         max_new_tokens: int,
         field_of_view: float,
         focal_pixels: float | None,
+        is_estimated: bool,
         point: gr.SelectData,
     ) -> dict:
         """A point of the frame was clicked, which asks how far it is whatever the task was."""
         scene = self.sessions.get(key)
-        camera = _camera(max_new_tokens, field_of_view, focal_pixels)
+        camera = _camera(max_new_tokens, None if is_estimated else field_of_view, focal_pixels)
         pixel = (0.0, 0.0)
         if scene is not None:
             shown, factor = enlarged(scene.frames[number])
@@ -173,7 +187,8 @@ class ScenePage:
             pixel = [min(max(at + 0.5, 0), side) / factor * scale for at, side, scale in sides]
         asked, answers = self._point_asked(scene, number, pixel, camera)
         accepted = {self.view.tasks: DISTANCE} if DISTANCE in self.view.tasks_offered else {}
-        return self._add(conversation, Asked(asked, scene, answers, number, accepted, typed=False))
+        truth = self._truth_of_point(scene, number, pixel)
+        return self._add(conversation, Asked(asked, scene, answers, number, accepted, typed=False, truth=truth))
 
     def answer(self, conversation: Conversation, request: gr.Request | None = None) -> Iterator[dict]:
         """Writes the answer whose turn it is: the chat while it arrives, and what else changes on the page."""
@@ -260,6 +275,22 @@ class ScenePage:
         at = tuple(float(side) for side in pixel / scene.scale)
         return asked, ask_distance(self.model, scene, number, at, **camera)
 
+    def _truth(self, task: str, text: str, scene: Scene | None) -> str:
+        """What is true of a bundled example; empty where nothing is known."""
+        if scene is None or (example := self.view.example(scene.source[0])) is None:
+            return ""
+        return truth_of(task, text, example, scene.frame_numbers[0])
+
+    def _truth_of_point(self, scene: Scene | None, number: int, pixel: list[float]) -> str:
+        """How far a pixel of a bundled example is, as the model was taught to say it; empty where nothing is known."""
+        if scene is None or (example := self.view.example(scene.source[0])) is None:
+            return ""
+        share = tuple(at / side for at, side in zip(pixel, scene.video_size, strict=True))
+        if not all(0 <= at <= 1 for at in share):
+            return ""
+        metres = example.distance_metres(share, scene.frame_numbers[number], self.model.usage.distance_kind)
+        return f"{metres:.2f} m"
+
     def _frame_shown(self, scene: Scene, number: int) -> dict:
         """A frame with nothing drawn on it."""
         picture, _ = enlarged(scene.frames[number])
@@ -299,7 +330,7 @@ class ScenePage:
         drawn = [view.chat, view.frame, self.frame_number, view.space_view]
         shown = [*drawn, view.gallery, view.prompt_sent, view.figures, view.question, view.tasks]
         visit = [self.session, self.conversation, self.frame_number]
-        camera = [view.max_new_tokens, view.field_of_view, view.focal_pixels]
+        camera = [view.max_new_tokens, view.field_of_view, view.focal_pixels, view.is_estimated]
         sent = gr.on(
             [view.send_button.click, view.question.submit],
             self.send,
@@ -329,7 +360,14 @@ class ScenePage:
         # A picture takes the place of a video; `load` takes it away once there is a video again.
         view.picture.upload(lambda: None, None, view.video, **at_once, show_progress="hidden")
         # Sliders are given nothing but numbers: by an update or `gr.skip`, Gradio would make them anew, as it knows them.
-        view.video.change(self.field_of_view, view.video, view.field_of_view, **at_once, show_progress="hidden")
+        view.video.change(
+            self.field_of_view,
+            view.video,
+            [view.field_of_view, view.is_estimated],
+            **at_once,
+            show_progress="hidden",
+        )
+        view.field_of_view.input(lambda: False, None, view.is_estimated, **at_once, show_progress="hidden")
         for slider in view.sliders:
             slider.release(lambda number: number, slider, slider, **at_once, show_progress="hidden")
         view.gallery.select(
@@ -344,7 +382,7 @@ class ScenePage:
             event.then(Conversation.shown, self.conversation, view.chat, **at_once)
 
 
-def _camera(max_new_tokens: int, field_of_view: float, focal_pixels: float | None) -> dict:
+def _camera(max_new_tokens: int, field_of_view: float | None, focal_pixels: float | None) -> dict:
     """The settings as keywords of a request."""
     return {
         "max_new_tokens": max_new_tokens,

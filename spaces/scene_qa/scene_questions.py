@@ -4,7 +4,8 @@ Every answer begins with an outcome without text: the request has been checked, 
 """
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,17 +14,19 @@ import plotly.graph_objects as go
 from answer_pictures import draw_in_space, draw_place, draw_point
 from answer_places import Place, intrinsics_of, lifted, place_of
 from answer_text import said
-from field_of_view import known_field_of_view
+from field_of_view import DEFAULT_DEGREES, known_field_of_view
 from PIL import Image
 from question_text import is_empty, named_thing
 from scene_model import ModelError, Report, Scene, SceneModel
 from scene_words import in_words
 from video_reader import VideoError, read_video
+from work_in_beats import in_beats
 
 
 MAX_FRAMES = 32
 MAX_QUESTION_CHARACTERS = 1000
 MAX_ANSWER_TOKENS = 512
+USUAL_ANSWER_TOKENS = 128
 REMEMBERED_TURNS = 16  # questions and answers of a conversation that the model is shown
 logger = logging.getLogger(__name__)
 
@@ -55,13 +58,16 @@ class Outcome:
     frame_number: int = 0
 
 
-def open_scene(path: str | None, num_frames: int, upload_folder: str | Path) -> tuple[Scene, str]:
+def open_scene(
+    path: str | None, num_frames: int, upload_folder: str | Path, unwanted: threading.Event | None = None
+) -> tuple[Scene, str]:
     """Reads an uploaded video.
 
     Args:
         path (`str`): Where Gradio put it.
         num_frames (`int`): Frames to look at.
         upload_folder (`str` or `Path`): The only folder that is read from.
+        unwanted (`threading.Event`, *optional*): Is set once nobody wants it any more.
 
     Returns:
         `tuple[Scene, str]`: The frames, and a sentence about them.
@@ -75,7 +81,7 @@ def open_scene(path: str | None, num_frames: int, upload_folder: str | Path) -> 
     if not Path(path).resolve().is_relative_to(Path(upload_folder).resolve()):
         raise RequestError("Only uploaded videos are read.")
     try:
-        video = read_video(path, num_frames)
+        video = read_video(path, num_frames, unwanted)
     except (VideoError, OSError) as error:
         raise RequestError(
             str(error) if isinstance(error, VideoError) else "This upload is gone. Upload it again."
@@ -89,7 +95,10 @@ def open_scene(path: str | None, num_frames: int, upload_folder: str | Path) -> 
         about = f"An image of {width} x {height}. The model sees it and your question, nothing else."
     if video.damage:
         about = f"⚠ This video is damaged: {video.damage}. {about}"
-    return Scene(video.frames, video_size=video.size, source=(path, num_frames)), about
+    scene = Scene(
+        video.frames, video_size=video.size, source=(path, num_frames), frame_numbers=tuple(video.frame_numbers)
+    )
+    return scene, about
 
 
 def ask(model: SceneModel, scene: Scene, question: str, *, remember: bool, max_new_tokens: int) -> Iterator[Outcome]:
@@ -114,7 +123,7 @@ def ask_distance(
     frame_number: int,
     pixel: tuple[float, float],
     *,
-    field_of_view_degrees: float,
+    field_of_view_degrees: float | None,
     focal_pixels: float | None,
     max_new_tokens: int,
 ) -> Iterator[Outcome]:
@@ -125,7 +134,7 @@ def ask_distance(
         scene (`Scene`): The frames.
         frame_number (`int`): Which of them.
         pixel (`tuple[float, float]`): x and y in pixels of the frame, pixel centres at +0.5.
-        field_of_view_degrees (`float`): Horizontal.
+        field_of_view_degrees (`float` or `None`): Horizontal; where nobody knows it, it is estimated or the default.
         focal_pixels (`float` or `None`): In pixels of the video; takes the place of the field of view.
         max_new_tokens (`int`): Longest answer.
 
@@ -140,9 +149,11 @@ def ask_distance(
     if not (0 <= pixel[0] <= frame.width and 0 <= pixel[1] <= frame.height):
         width, height = (round(side) for side in frame.size * scene.scale)
         raise RequestError(f"This point is outside the frame of {width} x {height} pixels.")
-    checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
+    checked_intrinsics(
+        scene, DEFAULT_DEGREES if field_of_view_degrees is None else field_of_view_degrees, focal_pixels
+    )
     yield Outcome("", [], draw_point(frame, pixel, ""), frame_number=frame_number)
-    intrinsics = _known_intrinsics(model, scene, field_of_view_degrees, focal_pixels)
+    intrinsics = yield from _known_intrinsics(model, scene, field_of_view_degrees, focal_pixels)
     for report in _reports(model.distance(frame, pixel, intrinsics, max_new_tokens=max_new_tokens)):
         yield Outcome(said(report.text, is_whole=False).shown(), [report])
     metres = model.processor.parse_depth_answer(report.text)
@@ -160,7 +171,7 @@ def ask_place(
     scene: Scene,
     thing: str,
     *,
-    field_of_view_degrees: float,
+    field_of_view_degrees: float | None,
     focal_pixels: float | None,
     max_new_tokens: int,
 ) -> Iterator[Outcome]:
@@ -170,7 +181,7 @@ def ask_place(
         model (`SceneModel`): The model.
         scene (`Scene`): The frames.
         thing (`str`): What to look for.
-        field_of_view_degrees (`float`): Horizontal.
+        field_of_view_degrees (`float` or `None`): Horizontal; where nobody knows it, it is estimated or the default.
         focal_pixels (`float` or `None`): In pixels of the video; takes the place of the field of view.
         max_new_tokens (`int`): Longest answer.
 
@@ -187,9 +198,11 @@ def ask_place(
         raise RequestError("This model was not trained on where things are. Ask in words instead.")
     max_new_tokens = _whole("longest answer", max_new_tokens, 1, MAX_ANSWER_TOKENS)
     frame = scene.frames[0]
-    checked_intrinsics(scene, field_of_view_degrees, focal_pixels)
+    checked_intrinsics(
+        scene, DEFAULT_DEGREES if field_of_view_degrees is None else field_of_view_degrees, focal_pixels
+    )
     yield Outcome("", [])
-    intrinsics = _known_intrinsics(model, scene, field_of_view_degrees, focal_pixels)
+    intrinsics = yield from _known_intrinsics(model, scene, field_of_view_degrees, focal_pixels)
     reports: list[Report] = []
     answers: list[str] = []
     for template in model.usage.where_questions:
@@ -209,12 +222,13 @@ def ask_place(
         left, top, right, bottom = place.box
         middle = ((left + right) / 2, (top + bottom) / 2)
         try:
-            *_, last = model.distance(frame, middle, intrinsics, max_new_tokens=max_new_tokens)
+            for report in model.distance(frame, middle, intrinsics, max_new_tokens=max_new_tokens):
+                yield Outcome(text, [*reports, report])  # whoever leaves is noticed here too
         except ModelError:
             pass  # the image that depth is asked of may be cut: the box is known all the same
         else:
-            reports.append(last)
-            metres = model.processor.parse_depth_answer(last.text)
+            reports.append(report)
+            metres = model.processor.parse_depth_answer(report.text)
         if metres is not None:
             ray = np.linalg.solve(intrinsics, [*middle, 1])
             along_axis = metres if model.usage.distance_kind == "z" else metres / np.linalg.norm(ray)
@@ -242,7 +256,7 @@ def checked_intrinsics(scene: Scene, field_of_view_degrees: float, focal_pixels:
     Raises:
         RequestError: The settings describe no camera.
     """
-    if focal_pixels and not _within(focal_pixels, 10, 1e5):
+    if focal_pixels not in (None, 0) and not _within(focal_pixels, 10, 1e5):
         raise RequestError(f"A focal length of {focal_pixels} pixels is not that of a camera: give 10 to 100000.")
     if not _within(field_of_view_degrees, 5, 170):
         raise RequestError(
@@ -253,17 +267,21 @@ def checked_intrinsics(scene: Scene, field_of_view_degrees: float, focal_pixels:
 
 
 def _known_intrinsics(
-    model: SceneModel, scene: Scene, field_of_view_degrees: float, focal_pixels: float | None
-) -> np.ndarray:
-    """(3, 3): the camera that the settings describe or, where nobody touched them, a calibrator: work for its own turn."""
+    model: SceneModel, scene: Scene, field_of_view_degrees: float | None, focal_pixels: float | None
+) -> Generator[Outcome, None, np.ndarray]:
+    """(3, 3): the camera that the settings describe or, where nobody set them, a calibrator: work for its own turn."""
+
+    def known(_: threading.Event) -> float:
+        return known_field_of_view(model.calibrator, scene, field_of_view_degrees, focal_pixels)
+
     try:
-        known = known_field_of_view(model, scene, field_of_view_degrees, focal_pixels)
-    except (OSError, ValueError) as error:
+        degrees = yield from in_beats(known, Outcome("", []))
+    except ValueError as error:
         logger.warning("the calibrator tells no field of view: %s", error)
         raise RequestError(
             "The camera of this video cannot be estimated: set the field of view or the focal length (Settings)."
         ) from error
-    return checked_intrinsics(scene, known, focal_pixels)
+    return checked_intrinsics(scene, degrees, focal_pixels)
 
 
 def _reports(reports: Iterator[Report]) -> Iterator[Report]:

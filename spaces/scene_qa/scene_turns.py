@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import gradio as gr
 from scene_questions import Outcome, RequestError
+from work_in_beats import BEAT_SECONDS
 
 
-BEAT_SECONDS = 1.0  # how often a request that waits looks whether it is still wanted
 TOO_MANY = "Too many visitors are waiting for an answer: ask again in a while."
 
 
@@ -64,21 +64,6 @@ class Turns:
             with self._changed:
                 self._tickets.remove(ticket)
                 self._changed.notify_all()
-
-    @contextmanager
-    def turn(self, client: str) -> Iterator[None]:
-        """Waits for a turn, without giving the control back, and keeps it until the block ends.
-
-        Args:
-            client (`str`): Who asks.
-
-        Raises:
-            RequestError: As `ticket`.
-        """
-        with self.ticket(client) as ticket:
-            while not self.wait(ticket):
-                pass
-            yield
 
     def wait(self, ticket: Ticket, seconds: float | None = None) -> bool:
         """Waits for a turn.

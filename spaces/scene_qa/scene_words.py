@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from example_rooms import ExampleRoom
 from model_run import Training, Usage
 
 
@@ -91,17 +92,17 @@ def notice_of(usage: Usage, training: Training) -> str:
     return " ".join(told)
 
 
-def hint_of(task: str, example: dict | None) -> str:
+def hint_of(task: str, example: ExampleRoom | None) -> str:
     """What stands in the empty question box.
 
     Args:
         task (`str`): What is asked.
-        example (`dict`, *optional*): What is known of the video, where it is a bundled one.
+        example (`ExampleRoom`, *optional*): What is known of the video, where it is a bundled one.
 
     Returns:
         `str`
     """
-    thing = "a thing in the first frame" if example is None else f"a thing, such as {example['objects'][0]}"
+    thing = "a thing in the first frame" if example is None else f"a thing, such as {example.objects[0]}"
     return {
         QUESTION: "Ask about the video …",
         DISTANCE: "Click a point, or type x, y",
@@ -110,41 +111,42 @@ def hint_of(task: str, example: dict | None) -> str:
     }[task]
 
 
-def ideas_of(task: str, example: dict | None, usage: Usage) -> list[str]:
+def ideas_of(task: str, example: ExampleRoom | None, usage: Usage) -> list[str]:
     """What to ask: of a bundled example, about its own objects.
 
     Args:
         task (`str`): What is asked.
-        example (`dict`, *optional*): What is known of the video, where it is a bundled one.
+        example (`ExampleRoom`, *optional*): What is known of the video, where it is a bundled one.
         usage (`Usage`): Holds questions that the model was trained on.
 
     Returns:
         `list[str]`: Texts for the question box; empty where nothing is typed.
     """
     if task == PLACE:
-        return [] if example is None else example["objects"]
+        return [] if example is None else example.objects
     if task != QUESTION or "questions" not in usage.tasks:
         return []
-    return list(usage.examples) if example is None else [asked["question"] for asked in example["questions"]]
+    return list(usage.examples) if example is None else example.questions
 
 
-def truth_of(task: str, text: str, example: dict | None) -> str:
+def truth_of(task: str, text: str, example: ExampleRoom | None, first_frame: int) -> str:
     """The answer that the room of an example was rendered with.
 
     Args:
         task (`str`): What is asked.
         text (`str`): A question as it was sent, or with `PLACE` a thing.
-        example (`dict`, *optional*): What is known of the video, where it is a bundled one.
+        example (`ExampleRoom`, *optional*): What is known of the video, where it is a bundled one.
+        first_frame (`int`): Number of the first frame that the model sees, whose camera is "the camera".
 
     Returns:
         `str`: Empty where it is not known.
     """
-    known = {} if example is None else {asked["question"]: asked["answer"] for asked in example["questions"]}
-    text = " ".join(text.split())
+    if example is None:
+        return ""
     if task != PLACE:
-        return known.get(text, "")
-    centre = known.get(f"What is the 3D centre of the {text}?")
-    return "" if centre is None else in_words(tuple(map(float, centre.split())))
+        return example.answer(text, first_frame)
+    centre = example.centre_metres(text, first_frame)
+    return "" if centre is None else in_words(centre)
 
 
 def in_words(centre_metres: tuple[float, float, float]) -> str:

@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from space_settings import MOST_READING_SECONDS, whole_number
 from video_decoding import Limits, Timeline, VideoFault, read_shown_frames
 from video_display import displayed
+from work_in_beats import BEAT_SECONDS
 
 
 MAX_BYTES = 100 * 2**20
@@ -54,6 +57,7 @@ class Video:
         seconds (`float`): Duration; 0 of an image.
         num_video_frames (`int`): Frames of the whole video.
         size (`tuple[int, int]`): Width and height of the video itself, as it is seen: upright.
+        frame_numbers (`list[int]`): Of the frames, among all of the video, from 0.
         damage (`str`): What of it cannot be decoded; empty where all can.
     """
 
@@ -61,21 +65,23 @@ class Video:
     seconds: float
     num_video_frames: int
     size: tuple[int, int]
+    frame_numbers: list[int]
     damage: str
 
 
-def read_video(path: str | Path, num_frames: int) -> Video:
+def read_video(path: str | Path, num_frames: int, unwanted: threading.Event | None = None) -> Video:
     """Reads frames of an uploaded file.
 
     Args:
         path (`str` or `Path`): The file: a video or an image.
         num_frames (`int`): Frames wanted; fewer come back where the video has fewer.
+        unwanted (`threading.Event`, *optional*): Is set once nobody wants them any more.
 
     Returns:
         `Video`
 
     Raises:
-        VideoError: The file is no video, is damaged, or is beyond a limit.
+        VideoError: The file is no video, is damaged, is beyond a limit, or is not wanted any more.
     """
     path = Path(path)
     size = path.stat().st_size
@@ -91,22 +97,38 @@ def read_video(path: str | Path, num_frames: int) -> Video:
         )
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(Path(__file__).resolve()), str(path.resolve()), str(num_frames), folder]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=READING_SECONDS, check=False, text=True)
-        except subprocess.TimeoutExpired as error:
-            raise VideoError(
-                f"This video took longer than {READING_SECONDS} s to read. Upload a shorter clip."
-            ) from error
-        if done.returncode != 0:
+        code, printed = _printed_by(command, unwanted or threading.Event())
+        if code != 0:
             raise VideoError("This file cannot be read as a video: it is damaged or not what its name says.")
-        found = json.loads(done.stdout)
+        found = json.loads(printed)
         if "error" in found:
             raise VideoError(found["error"])
         frames = []
         for number in range(found["frames"]):
             with Image.open(Path(folder) / f"{number}.png") as image:
                 frames.append(image.convert("RGB"))
-    return Video(frames, found["seconds"], found["num_video_frames"], tuple(found["size"]), found["damage"])
+    size, numbers = tuple(found["size"]), found["frame_numbers"]
+    return Video(frames, found["seconds"], found["num_video_frames"], size, numbers, found["damage"])
+
+
+def _printed_by(command: list[str], unwanted: threading.Event) -> tuple[int, str]:
+    """Exit code and output of a process, which is killed when its time is up or nobody wants it any more."""
+    last = time.monotonic() + READING_SECONDS
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        while True:
+            try:
+                printed, _ = process.communicate(timeout=max(0.0, min(BEAT_SECONDS, last - time.monotonic())))
+                return process.returncode, printed
+            except subprocess.TimeoutExpired as error:
+                if not unwanted.is_set() and time.monotonic() < last:
+                    continue
+                process.kill()
+                raise VideoError(
+                    f"This video took longer than {READING_SECONDS} s to read. Upload a shorter clip."
+                ) from error
+            except BaseException:
+                process.kill()
+                raise
 
 
 def _read(path: str, num_frames: int, folder: Path) -> dict:
@@ -114,6 +136,7 @@ def _read(path: str, num_frames: int, folder: Path) -> dict:
     if Path(path).suffix.lower() in IMAGE_SUFFIXES:
         image = _image(path)
         frames, seconds, num_video_frames, size, damage = [image], 0.0, 1, image.size, ""
+        frame_numbers = [0]
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     else:
         try:
@@ -127,7 +150,7 @@ def _read(path: str, num_frames: int, folder: Path) -> dict:
         except VideoFault as fault:
             raise VideoError(FAULTS[fault.kind].format(detail=fault.detail)) from fault
         frames, seconds, size, damage = found.images, found.timeline.duration_seconds, found.size, found.damage()
-        num_video_frames = len(found.timeline.times)
+        num_video_frames, frame_numbers = len(found.timeline.times), found.numbers
     for number, frame in enumerate(frames):
         frame.save(folder / f"{number}.png", compress_level=1)
     return {
@@ -135,6 +158,7 @@ def _read(path: str, num_frames: int, folder: Path) -> dict:
         "seconds": seconds,
         "num_video_frames": num_video_frames,
         "size": size,
+        "frame_numbers": frame_numbers,
         "damage": damage,
     }
 

@@ -65,9 +65,9 @@ def test_an_example_is_asked_about(visitor: Visitor, bare_model):
     visitor.page.locator("#send").click()
     expect(visitor.answers.nth(2)).to_have_text(re.compile(r"\(truth: purple\)$"))
     visitor.page.get_by_label(PLACE, exact=True).check()
-    expect(visitor.question).to_have_attribute("placeholder", "Name a thing, such as sphere in red")
+    expect(visitor.question).to_have_attribute("placeholder", "Name a thing, such as box in purple")
     visitor.page.locator("#ideas button").first.click()
-    expect(visitor.question).to_have_value("sphere in red")
+    expect(visitor.question).to_have_value("box in purple")
 
 
 def test_a_point_of_an_uploaded_frame_is_asked_about(visitor: Visitor, tmp_path):
@@ -217,8 +217,21 @@ def test_frame_answer_and_question_are_on_one_screen_of_a_phone(visitors, space_
     visitor.page.get_by_label("Fullscreen", exact=True).tap()
     leave = visitor.page.get_by_label("Exit fullscreen mode")
     expect(leave).to_be_in_viewport(ratio=1)
+    width = SHAPES["phone"]["viewport"]["width"]
+    assert visitor.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
+    size = leave.bounding_box()
+    assert min(size["width"], size["height"]) >= 44
     leave.tap()
     expect(leave).to_have_count(0)
+    assert visitor.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
+
+
+def test_a_phone_loses_no_more_than_a_finger_of_its_width(visitors, space_server):
+    visitor = visitors(space_server, "phone")
+    for name in ("#video", "#chat", "#settings", "#rgb-only"):
+        box = visitor.page.locator(name).bounding_box()
+        assert box["x"] <= 12, name
+        assert box["width"] >= SHAPES["phone"]["viewport"]["width"] - 24, name
 
 
 def test_a_recording_asks_for_the_rear_camera_and_no_microphone(visitors, space_server):

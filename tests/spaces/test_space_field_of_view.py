@@ -1,47 +1,96 @@
 """The Space's camera: what a visitor set, else what a calibrator estimates once for a video, where the Space has one."""
 
-from types import SimpleNamespace
+import os
+import subprocess
+import sys
+from pathlib import Path
 
-import field_of_view
 import pytest
-from field_of_view import UNTOUCHED_DEGREES, known_field_of_view
-from scene_layout import DEFAULT_FIELD_OF_VIEW_DEGREES
+import torch
+from field_of_view import DEFAULT_DEGREES, Calibrator, CalibratorError, known_field_of_view
+from scene_conversation import Conversation
 from scene_model import Scene
 from scene_questions import RequestError, ask_distance, ask_place
+from scene_words import DISTANCE
+from space_server import SPACE, SpaceServer
+from space_visitors import Visitor
 from tiny_checkpoints import random_frames
-from tiny_depth_pro import save_tiny_depth_pro
-from words_model import WordsModel, scene_of
+from tiny_depth_pro import save_tiny_depth_pro, tiny_depth_pro
+from words_model import WordsModel, page_of, scene_of
 
-from igep.processing_igep import IGEPProcessor
-
-
-def test_what_is_set_wins_and_what_is_not_is_estimated_once(tmp_path, monkeypatch, checkpoint_folders):
-    assert UNTOUCHED_DEGREES == DEFAULT_FIELD_OF_VIEW_DEGREES
-    processor = IGEPProcessor.from_base(checkpoint_folders["qwen3_vl"])
-    model, scene = SimpleNamespace(processor=processor), Scene(random_frames(2, size=(48, 64)))
-    assert known_field_of_view(model, scene, 60.0, None) == 60.0, "no calibrator"
-    folder = save_tiny_depth_pro(tmp_path / "depth_pro")
-    monkeypatch.setattr(field_of_view, "CALIBRATOR", folder)
-    assert known_field_of_view(model, scene, 75.0, None) == 75.0
-    assert known_field_of_view(model, scene, 60.0, 500.0) == 60.0
-    assert scene.estimated_field_of_view is None
-    estimated = known_field_of_view(model, scene, 60.0, None)
-    assert estimated == pytest.approx(processor.estimated_field_of_view(scene.frames[0], folder)) != 60.0
-    monkeypatch.setattr(field_of_view, "CALIBRATOR", "gone/model")
-    assert known_field_of_view(model, scene, 60.0, None) == estimated, "of the same video"
+from igep.calibrator import calibrator_of
 
 
-def test_a_calibrator_is_asked_in_the_turn_of_the_answer_and_its_faults_are_sentences(monkeypatch):
+pytest_plugins = ["space_model", "space_visitors"]
+
+
+@pytest.fixture(scope="module")
+def depth_pro(tmp_path_factory) -> str:
+    return save_tiny_depth_pro(tmp_path_factory.mktemp("calibrator") / "depth_pro")
+
+
+def test_a_calibrator_runs_on_the_accelerator_and_says_what_igep_says(depth_pro):
+    at_work, inside = [], []
+
+    def on_gpu(work):
+        def run(*args):
+            at_work.append(work.__name__)
+            return work(*args)
+
+        return run
+
+    calibrator, frame = Calibrator(depth_pro, on_gpu), random_frames(1, size=(48, 64))[0]
+    calibrator.model.register_forward_pre_hook(lambda *_: inside.append(len(at_work)))
+    assert calibrator(frame) == pytest.approx(calibrator_of(depth_pro)(frame), rel=1e-5)
+    assert inside == [1], "its model runs in what the accelerator is lent for, and nowhere else"
+
+
+def test_what_is_set_wins_whatever_it_is_and_what_is_not_is_estimated_once(depth_pro):
+    scene, asked = Scene(random_frames(2, size=(48, 64))), []
+
+    def calibrator(frame) -> float:
+        asked.append(frame)
+        return 47.0
+
+    assert known_field_of_view(None, scene, None, None) == DEFAULT_DEGREES, "no calibrator"
+    for degrees in (75.0, DEFAULT_DEGREES):
+        assert known_field_of_view(calibrator, scene, degrees, None) == degrees
+    known_field_of_view(calibrator, scene, None, 500.0)
+    assert asked == []
+    assert [known_field_of_view(calibrator, scene, None, None) for _ in range(2)] == [47.0, 47.0]
+    assert asked == [scene.frames[0]]
+
+
+def test_the_page_estimates_until_somebody_sets_a_number():
+    cameras = []
+
+    class Camera(WordsModel):
+        calibrator = staticmethod(lambda frame: 90.0)
+
+        def distance(self, frame, pixel, intrinsics, **options):
+            cameras.append(float(intrinsics[0, 0]))
+            yield from super().distance(frame, pixel, intrinsics, **options)
+
+    page, talk = page_of(Camera()), Conversation()
+    assert page.view.is_estimated.value is True
+    key = page.sessions.add(scene_of())
+    for is_estimated in (True, False):
+        page.send(key, talk, 0, "3, 3", DISTANCE, False, 8, 60.0, None, is_estimated)
+        list(page.answer(talk))
+    assert cameras == pytest.approx([32.0, 32.0 * 3**0.5])
+    assert page_of(WordsModel()).view.is_estimated.value is False
+
+
+def test_a_calibrator_is_asked_in_the_turn_of_the_answer_and_its_faults_are_sentences():
     asked = []
 
-    def estimated(frame, calibrator: str) -> float:
-        asked.append(calibrator)
-        raise OSError(f"{calibrator} is no model")
+    def calibrator(frame) -> float:
+        asked.append(frame)
+        raise CalibratorError("the calibrator says nan degrees")
 
-    monkeypatch.setattr(field_of_view, "CALIBRATOR", "gone/model")
     model = WordsModel()
-    model.processor = SimpleNamespace(estimated_field_of_view=estimated)
-    camera = {"field_of_view_degrees": 60.0, "focal_pixels": None, "max_new_tokens": 8}
+    model.calibrator = calibrator
+    camera = {"field_of_view_degrees": None, "focal_pixels": None, "max_new_tokens": 8}
     for answer in (
         ask_distance(model, scene_of(), 0, (3.0, 3.0), **camera),
         ask_place(model, scene_of(), "box", **camera),
@@ -49,5 +98,53 @@ def test_a_calibrator_is_asked_in_the_turn_of_the_answer_and_its_faults_are_sent
         next(answer)
         assert not asked, "a request that is being checked has no turn yet"
         with pytest.raises(RequestError, match="cannot be estimated: set the field of view"):
-            next(answer)
-        assert asked.pop() == "gone/model"
+            list(answer)
+        assert asked.pop()
+
+
+@pytest.mark.parametrize("degrees", [float("nan"), -3.0, 200.0])
+def test_no_field_of_view_is_said_to_be_none(depth_pro, degrees):
+    calibrator = Calibrator(depth_pro)
+    torch.nn.init.constant_(calibrator.model.fov_model.head.layers[-1].bias, degrees)
+    torch.nn.init.zeros_(calibrator.model.fov_model.head.layers[-1].weight)
+    with pytest.raises(CalibratorError, match="which is no field of view"):
+        calibrator(random_frames(1)[0])
+
+
+def without_field_of_view(folder: Path) -> str:
+    tiny_depth_pro(use_fov_model=False).save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_wrong_calibrator_is_told_at_the_start_in_one_line(tmp_path, checkpoint_folders):
+    (tmp_path / "empty").mkdir()
+    for wrong in (tmp_path / "empty", without_field_of_view(tmp_path / "depth"), checkpoint_folders["qwen3_vl"]):
+        with pytest.raises(CalibratorError, match="is no depth model that estimates the field of view") as told:
+            Calibrator(str(wrong))
+        assert "\n" not in str(told.value)
+    settings = {"MODEL_ID": str(tmp_path), "CALIBRATOR": str(tmp_path / "gone"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, str(SPACE / "app.py")]
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"CALIBRATOR='{tmp_path / 'gone'}' is no depth model that estimates the field of view")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_number_that_is_set_ends_the_estimate(visitors, space_model, depth_pro, tmp_path, monkeypatch):
+    monkeypatch.setenv("CALIBRATOR", depth_pro)
+    with SpaceServer(space_model, tmp_path) as server:
+        visitor: Visitor = visitors(server)
+        visitor.page.locator("#settings button").first.click()
+        estimated = visitor.page.locator("#is-estimated input")
+        assert estimated.is_checked()
+        visitor.set_number("Horizontal field of view in degrees", "60")
+        visitor.set_number("Horizontal field of view in degrees", "61")
+        visitor.page.wait_for_function("() => !document.querySelector('#is-estimated input').checked")
+        estimated.check()
+        visitor.pick_example(0)
+        visitor.page.wait_for_function("() => !document.querySelector('#is-estimated input').checked")
+        estimated.check()
+        visitor.press(visitor.frame, 0.5, 0.5)
+        visitor.page.wait_for_function("() => document.querySelector('#chat').innerText.includes('m from the camera')")

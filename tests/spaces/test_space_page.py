@@ -13,6 +13,7 @@ from scene_model import ModelError, Report
 from scene_questions import Outcome, RequestError, ask, ask_distance, ask_place, checked_intrinsics
 from scene_turns import Turns
 from scene_words import DESCRIBE, DISTANCE, PLACE, QUESTION
+from space_server import SPACE
 from words_model import WordsModel, clicked, page_of, scene_of, sent, texts
 
 
@@ -47,7 +48,7 @@ def test_what_zerogpu_says_reaches_the_visitor():
 def test_an_error_while_a_video_is_opened_is_said(monkeypatch, caplog):
     monkeypatch.setattr("scene_page.open_scene", lambda *_: fail())
     page = page_of(WordsModel())
-    changes = page.load("video.mp4", None, 2, None, Conversation())
+    (changes,) = page.load("video.mp4", None, 2, None, Conversation())
     assert changes[page.view.status].startswith("⚠ Something went wrong here.")
     assert changes[page.session] is None
     assert "CUDA out of memory" in caplog.text
@@ -110,7 +111,7 @@ def test_one_typed_question_is_answered_at_a_time():
     key = page.sessions.add(scene_of())
     answer = sent(page, key, talk, "a")
     next(answer)
-    assert page.send(key, talk, 0, "b", QUESTION, False, 8, 60.0, None) == gr.skip()
+    assert page.send(key, talk, 0, "b", QUESTION, False, 8, 60.0, None, False) == gr.skip()
     list(answer)
     list(sent(page, key, talk, "b"))
     assert texts(talk) == ["a", "It is red.", "b", "It is red."]
@@ -174,7 +175,7 @@ def test_another_video_and_a_cleared_chat_end_answers(monkeypatch):
     key = page.sessions.add(scene)
     answer = sent(page, key, talk, "a")
     next(answer)
-    changes = page.load("other.mp4", None, 2, key, talk)
+    (changes,) = page.load("other.mp4", None, 2, key, talk)
     assert page.sessions.get(key) is None
     assert page.sessions.get(changes[page.session]) is other
     assert list(answer) == [{page.view.chat: []}]
@@ -193,7 +194,7 @@ def test_the_same_video_and_number_of_frames_change_nothing():
     scene.source = ("video.mp4", 2)
     key = page.sessions.add(scene)
     list(sent(page, key, talk, "a"))
-    assert page.load("video.mp4", None, 2, key, talk) == gr.skip()
+    assert list(page.load("video.mp4", None, 2, key, talk)) == [gr.skip()]
     assert page.sessions.get(key) is scene
     assert texts(talk) == ["a", "It is red."]
 
@@ -201,18 +202,23 @@ def test_the_same_video_and_number_of_frames_change_nothing():
 def test_a_picture_is_read_where_there_is_no_video(monkeypatch):
     monkeypatch.setattr("scene_page.open_scene", lambda path, *_: (scene_of(), f"about {path}"))
     page = page_of(WordsModel())
-    changes = page.load(None, "photo.png", 2, None, Conversation())
+    (changes,) = page.load(None, "photo.png", 2, None, Conversation())
     assert changes[page.view.status] == "about photo.png"
     assert page.view.picture not in changes
-    changes = page.load("video.mp4", "photo.png", 2, None, Conversation())
+    (changes,) = page.load("video.mp4", "photo.png", 2, None, Conversation())
     assert changes[page.view.status] == "about video.mp4"
     assert changes[page.view.picture] is None, "it does not come back when the video goes"
 
 
 def test_the_field_of_view_of_examples_is_known():
     page = page_of(WordsModel())
-    assert page.field_of_view("uploads/room_1.mp4") == 64
-    assert page.field_of_view("uploads/mine.mp4") == page.field_of_view(None) == 60
+    assert page.field_of_view(str(SPACE / "examples" / "room_1.mp4")) == (64, False)
+    assert page.field_of_view("uploads/mine.mp4") == page.field_of_view(None) == (60, False)
+    model = WordsModel()
+    model.calibrator = lambda frame: 47.0
+    page = page_of(model)
+    assert page.field_of_view(str(SPACE / "examples" / "room_1.mp4")) == (64, False), "known, and not to be estimated"
+    assert page.field_of_view("uploads/mine.mp4") == (60, True)
 
 
 def test_answers_at_once_are_both_shown():

@@ -5,10 +5,14 @@ import io
 import json
 import pickle
 import re
+import shutil
+import threading
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
+import torch
 import trimesh
 from gradio_client import Client, handle_file
 from PIL import Image
@@ -22,8 +26,8 @@ from scene_turns import Turns
 from scored_model import save_vid_llm
 from space_server import SPACE, SpaceServer
 from tiny_checkpoints import random_frames
-from waiting import wait_until
-from words_model import WordsModel
+from waiting import LIMIT_SECONDS, wait_until
+from words_model import WordsModel, scene_of
 
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
@@ -163,8 +167,10 @@ def test_a_visitor_looks_at_a_reconstruction(visitors, server, folder, shape):
 
 def test_a_script_that_leaves_gives_up_its_place(monkeypatch):
     monkeypatch.setattr("scene_turns.BEAT_SECONDS", 0.0)
+    monkeypatch.setattr("work_in_beats.BEAT_SECONDS", LIMIT_SECONDS)  # the video is read within one
     answering, reading = Turns(1), Turns(1)
-    view = ReconstructionView(WordsModel(), SceneSessions(1, 60), str(EXAMPLE.parent), answering, reading)
+    sessions = SceneSessions(1, 60)
+    view = ReconstructionView(WordsModel(), sessions, str(EXAMPLE.parent), answering, reading)
     for queue in (reading, answering):
         with queue.ticket("another"):
             waiting = view.for_scripts(str(EXAMPLE), 2)
@@ -172,6 +178,50 @@ def test_a_script_that_leaves_gives_up_its_place(monkeypatch):
             assert len(queue._tickets) == 2
             waiting.close()
             assert len(queue._tickets) == 1
+    with answering.ticket("another"):
+        waiting = view.reconstruct(sessions.add(scene_of()))  # the button of the page
+        assert next(waiting) == (gr.skip(), False)
+        assert len(answering._tickets) == 2
+        waiting.close()
+        assert len(answering._tickets) == 1
+
+
+def test_what_nobody_waits_for_is_not_encoded_to_the_end(folder, monkeypatch):
+    """Layer by layer: whoever leaves while a video is looked at does not keep the model at work."""
+    monkeypatch.setattr("work_in_beats.BEAT_SECONDS", 0.01)
+    model, scene = SceneModel(str(folder)), Scene(random_frames(2))
+    went_on, left, layers = threading.Event(), threading.Event(), []
+    threads = []
+
+    def hold(*_: object) -> None:
+        layers.append(None)
+        threads.append(threading.current_thread())
+        went_on.set()
+        assert left.wait(LIMIT_SECONDS)
+
+    norms = [layer for layer in model.model.modules() if isinstance(layer, torch.nn.LayerNorm)]
+    for layer in norms:
+        layer.register_forward_hook(hold)
+    looking = model.look_at(scene)
+    next(looking)
+    assert went_on.wait(LIMIT_SECONDS)
+    looking.close()
+    left.set()
+    threads[0].join(LIMIT_SECONDS)
+    assert len(layers) == 1 < len(norms)
+    assert scene.encoded == {}
+
+
+def test_files_that_go_while_they_are_looked_at_are_no_fault(folder, monkeypatch):
+    """Two visitors reconstruct at once: what one removes is gone when the other asks how old it is."""
+    model = SceneModel(str(folder))
+    view = ReconstructionView(model, SceneSessions(1, 60), "uploads", Turns(1), Turns(1))
+    geometry = geometry_of(model, Scene(random_frames(1)))
+    first = Path(view._written(geometry))
+    listed = list(first.parent.parent.iterdir())
+    shutil.rmtree(first.parent)
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter(listed))
+    assert Path(view._written(geometry)).is_file()
 
 
 @pytest.mark.slow

@@ -68,6 +68,32 @@ def test_an_abandoned_request_leaves_the_queue(monkeypatch):
         assert len(turns._tickets) == 1
 
 
+def test_a_visitor_who_leaves_before_a_video_is_read_gives_up_the_place_and_the_reading(monkeypatch):
+    monkeypatch.setattr("scene_turns.BEAT_SECONDS", NOW)
+    monkeypatch.setattr("work_in_beats.BEAT_SECONDS", NOW)
+    ended = threading.Event()
+
+    def open_slowly(path: str, num_frames: int, folder: str, left: threading.Event) -> tuple:
+        assert left.wait(LIMIT_SECONDS)
+        ended.set()
+        return scene_of(), "about"
+
+    monkeypatch.setattr("scene_page.open_scene", open_slowly)
+    page = page_of(WordsModel())
+    page.reading = Turns(1)
+    with page.reading.ticket("another"):
+        waiting = page.load("video.mp4", None, 2, None, Conversation())
+        assert next(waiting) == gr.skip()
+        assert len(page.reading._tickets) == 2
+        waiting.close()
+        assert len(page.reading._tickets) == 1
+    being_read = page.load("video.mp4", None, 2, None, Conversation())
+    assert next(being_read) == gr.skip()
+    being_read.close()
+    assert ended.wait(LIMIT_SECONDS)
+    assert page.reading._tickets == []
+
+
 def test_what_is_refused_does_not_wait():
     def refused() -> Iterator[Outcome]:
         raise RequestError("no")

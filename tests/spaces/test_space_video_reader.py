@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import av
@@ -16,6 +17,7 @@ from scene_questions import open_scene
 from space_server import SPACE, noise_frames, still_frames, write_video
 from video_files import damage_packets, encode, moving_frames, trim
 from video_reader import LONGEST_SIDE, MAX_BYTES, VideoError, read_video
+from waiting import LIMIT_SECONDS
 
 
 pytest_plugins = ["space_model"]
@@ -201,6 +203,25 @@ def test_reading_that_takes_too_long_is_ended(tmp_path, monkeypatch):
         read_video(write_video(tmp_path / "video.mp4", numbered_frames(2)), 2)
     (process,) = started
     assert process.returncode == -signal.SIGKILL
+
+
+def test_a_reader_that_nobody_waits_for_is_killed(tmp_path, monkeypatch):
+    started, unwanted = [], threading.Event()
+
+    class Recorded(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            started.append(self)
+            unwanted.set()
+
+    reader = tmp_path / "reader.py"
+    reader.write_text("import threading\nthreading.Event().wait()")
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
+    monkeypatch.setattr(video_reader, "__file__", str(reader))
+    monkeypatch.setattr(video_reader, "READING_SECONDS", 10 * LIMIT_SECONDS)
+    with pytest.raises(VideoError):
+        read_video(write_video(tmp_path / "video.mp4", numbered_frames(2)), 2, unwanted)
+    assert started[0].returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("crash", ["os.abort()", "raise MemoryError", "print('no JSON'); sys.exit(1)"])

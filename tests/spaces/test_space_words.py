@@ -1,12 +1,12 @@
 """What the page says of a model follows the model: what can be asked, what supervised it, what it does not know."""
 
-import json
+import re
 
 import numpy as np
 import pytest
+from example_rooms import EXAMPLES, example_rooms
 from model_run import GROUNDING_QUESTION, PAPER_OF_SUPERVISION, PAPER_OF_WRITTEN_TASKS, Training, Usage
 from scene_conversation import Conversation
-from scene_layout import EXAMPLES
 from scene_questions import ask_distance, ask_place
 from scene_words import (
     DESCRIBE,
@@ -20,7 +20,7 @@ from scene_words import (
     title_of,
     truth_of,
 )
-from words_model import WordsModel, page_of, scene_of, sent, texts
+from words_model import WordsModel, clicked, page_of, scene_of, sent, texts
 
 
 LARGE, TOY = Training(parameters=7_000_000_000), Training(parameters=700_000)
@@ -30,7 +30,7 @@ CROSS_ENTROPY, DEPTH = (
     {"name": "depth, by a verifier", "weight": 1},
 )
 WHERE = ("Where is the {object}?",)
-ROOM_1 = json.loads((EXAMPLES / "examples.json").read_text())[0]
+ROOM_1 = example_rooms()[0]
 
 
 @pytest.mark.parametrize(
@@ -105,33 +105,34 @@ def test_the_head_of_the_page_links_to_model_papers_and_code(tmp_path):
 
 
 def test_suggestions_are_about_the_things_of_the_example():
-    assert "sphere in red" in hint_of(PLACE, ROOM_1)
-    assert "in red" not in hint_of(PLACE, None)
-    assert ideas_of(PLACE, ROOM_1, Usage()) == ROOM_1["objects"]
+    assert "box in purple" in hint_of(PLACE, ROOM_1)
+    assert "in purple" not in hint_of(PLACE, None)
+    assert ideas_of(PLACE, ROOM_1, Usage()) == ROOM_1.objects
     assert ideas_of(PLACE, None, Usage()) == ideas_of(DISTANCE, ROOM_1, Usage()) == []
-    assert ideas_of(QUESTION, ROOM_1, Usage())[0] == ROOM_1["questions"][0]["question"]
+    assert ideas_of(QUESTION, ROOM_1, Usage())[0] == ROOM_1.questions[0]
     assert ideas_of(QUESTION, None, Usage(examples=("a?",))) == ["a?"]
     assert ideas_of(QUESTION, ROOM_1, Usage(tasks=("pose",))) == []
-    for example in json.loads((EXAMPLES / "examples.json").read_text()):
-        asked = " ".join(question["question"] for question in example["questions"])
-        known = [thing for thing in example["objects"] if thing in asked]
-        assert len(known) >= 2
-        assert truth_of(PLACE, example["objects"][0], example)
 
 
 def test_the_truth_stands_beside_the_answer_to_a_suggestion():
     page, talk = page_of(WordsModel()), Conversation()
     scene = scene_of()
-    scene.source = ("uploads/room_1.mp4", 2)
+    scene.source, scene.frame_numbers, scene.video_size = (str(EXAMPLES / "room_1.mp4"), 2), (0, 71), (384, 384)
     key = page.sessions.add(scene)
     list(sent(page, key, talk, "How many metres away is the sphere in red?"))
     list(sent(page, key, talk, "sphere in red", PLACE))
     list(sent(page, key, talk, "How are you?"))
+    list(sent(page, key, talk, "192, 250", DISTANCE))
+    list(clicked(page, key, talk, (120, 120)))
     answers = texts(talk)[1::2]
     assert answers[0] == "It is red. (truth: 4.5)"
-    assert answers[1].endswith("(truth: 1.5 m up, 4.5 m ahead)")
+    assert answers[1].endswith("(truth: 0.1 m to the left, 1.5 m up, 4.4 m ahead)")
     assert answers[2] == "It is red."
-    assert truth_of(QUESTION, "How many metres away is the sphere in red?", None) == ""
+    assert all(re.fullmatch(r"2.00 m from the camera. \(truth: \d.\d\d m\)", answer) for answer in answers[3:])
+    assert truth_of(QUESTION, "How many metres away is the sphere in red?", None, 0) == ""
+    scene.source = ("uploads/room_1.mp4", 2)
+    list(sent(page, key, talk, "How many metres away is the sphere in red?"))
+    assert texts(talk)[-1] == "It is red.", "another file of the same name"
 
 
 def test_a_model_of_distances_is_asked_nothing_else():

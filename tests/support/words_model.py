@@ -26,6 +26,7 @@ class WordsModel:
     usage = Usage(tasks=("questions", "depth"), num_frames=2, where_questions=(GROUNDING_QUESTION,))
     training = Training()
     reconstructs = False
+    calibrator = None
     processor = SimpleNamespace(parse_depth_answer=lambda text: float(text) if text else None)
 
     def __init__(self, pieces: tuple[str, ...] = ("It is", "It is red."), begin: Callable = lambda: None):
@@ -53,14 +54,14 @@ def page_of(model: WordsModel) -> ScenePage:
 
 
 def sent(page: ScenePage, key: str | None, talk: Conversation, text: str, task: str = QUESTION) -> Iterator[dict]:
-    page.send(key, talk, 0, text, task, False, 8, 60.0, None)
+    page.send(key, talk, 0, text, task, False, 8, 60.0, None, False)
     return page.answer(talk)
 
 
 def clicked(
     page: ScenePage, key: str | None, talk: Conversation, at: tuple[int, int], frame: int = 0
 ) -> Iterator[dict]:
-    page.click(key, talk, frame, 8, 60.0, None, SimpleNamespace(index=at))
+    page.click(key, talk, frame, 8, 60.0, None, False, SimpleNamespace(index=at))
     return page.answer(talk)
 
 
