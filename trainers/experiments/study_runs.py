@@ -27,7 +27,7 @@ class Run:
         arm (`Arm`): The arm.
         folder (`Path`): Where everything of the run lies.
         recipe (`dict`): The whole recipe of `sft.py`, without `output_dir`.
-        score (`list[str]`): Flags of `score.py`.
+        score (`list[str]`): Flags of what scores it, `score.py`.
     """
 
     arm: Arm
@@ -44,6 +44,12 @@ class Run:
     def identity(self) -> dict[str, Any]:
         """What makes it this run, as JSON has it."""
         return json.loads(json.dumps({"recipe": self.recipe, "score": self.score}))
+
+    @property
+    def score_command(self) -> list[str]:
+        """What scores its model, as words after `python`."""
+        output = ["--model", str(self.folder / "model"), "--output", str(self.folder / "scores.json")]
+        return ["trainers/score.py", *output, *self.score]
 
     def scores(self) -> dict[str, Any] | None:
         """What it reached, `None` where it is not finished."""
@@ -134,9 +140,8 @@ def _train_and_score(run: Run) -> bool:
         train = []  # it is trained, and was not scored yet
     elif _has_checkpoint(model):
         train += ["--resume_from_checkpoint", "last"]
-    score = ["trainers/score.py", "--model", str(model), "--output", str(run.folder / "scores.json"), *run.score]
     with run.log.open("a", encoding="utf-8") as log:
-        for command in (train, score):
+        for command in (train, run.score_command):
             if not command:
                 continue
             log.write(f"$ {' '.join(command)}\n")
