@@ -57,12 +57,10 @@ def test_the_penalty_is_chosen_on_what_is_fitted():
     clean = np.concatenate([np.log(truth)[..., None], rng.normal(size=(30, 4, 4, 3))], -1)
     flat = clean.reshape(-1, 4), truth.reshape(-1)
     assert np.array_equal(fit_probe(clean, truth, frames).weights, fit_depth_probe(*flat, 10.0).weights)
-    noise, truth = (
-        rng.normal(size=(30, 2, 2, 60)),
-        truth[:, :2, :2],
-    )  # nothing to know: the largest keeps nearest to the mean
-    chosen = fit_probe(noise, truth, frames)
-    assert np.array_equal(chosen.weights, fit_depth_probe(noise.reshape(-1, 60), truth.reshape(-1), 1e5).weights)
+    truth = truth[:, :2, :2]
+    noise = rng.normal(size=(*truth.shape, 60))  # nothing to know: what stays near the mean is best
+    usual = fit_depth_probe(noise.reshape(-1, 60), truth.reshape(-1), 10.0)
+    assert np.abs(fit_probe(noise, truth, frames).weights).max() < 0.1 * np.abs(usual.weights).max()
 
 
 def test_places_are_the_same_in_every_frame():
