@@ -5,6 +5,7 @@ Families name the same thing differently; whatever has to know a name stands her
 """
 
 import inspect
+import re
 
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.utils import ModelOutput
@@ -12,6 +13,7 @@ from transformers.utils import ModelOutput
 
 LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 PIXELS = {"image": "pixel_values", "video": "pixel_values_videos"}  # names of the processors' tensors
+LAYER = re.compile(r"(?:^|\.)(?:layers?|blocks)\.(\d+)\.")  # of a vision encoder, in the name of a parameter
 MERGERS = ("merger", "deepstack_merger_list")  # projectors of Qwen models, which live inside the vision tower
 
 
@@ -94,10 +96,37 @@ def freeze_unread_parameters(vlm: PreTrainedModel) -> None:
     if "vision_feature_layer" not in vlm.config.to_dict():
         return
     _, num_layers = encoder_shape(vlm.config)
-    unread = [f".layers.{layer}." for layer in range(read_layer(vlm.config, num_layers), num_layers)]
-    unread += [".post_layernorm.", ".head."]
+    read = read_layer(vlm.config, num_layers)
     for name, parameter in vlm.get_encoder(modality="image").named_parameters():
-        if any(part in f".{name}" for part in unread):
+        layer = LAYER.search(name)
+        after = any(part in f".{name}" for part in (".post_layernorm.", ".head.")) or name.startswith("layernorm.")
+        if after or (layer is not None and int(layer.group(1)) >= read):
+            parameter.requires_grad_(False)
+
+
+def freeze_first_layers(vlm: PreTrainedModel, num_layers: int) -> None:
+    """Freezes the first layers of the vision encoder and the embeddings before them: no gradient has to reach them.
+
+    Args:
+        vlm (`PreTrainedModel`): The base VLM.
+        num_layers (`int`): Layers to freeze, from the input; 0 freezes nothing, the embeddings neither.
+
+    Raises:
+        ValueError: The encoder has fewer layers, or names them in a way that is not known here.
+    """
+    if num_layers == 0:
+        return
+    encoder = vlm.get_encoder(modality="image")
+    layers = {name: LAYER.search(name) for name, _ in encoder.named_parameters()}
+    numbers = {int(found.group(1)) for found in layers.values() if found is not None}
+    if not 0 < num_layers <= len(numbers):
+        raise ValueError(
+            f"frozen_vision_layers={num_layers}: the vision encoder has {len(numbers)} layers. Give 0 to as many, or freeze "
+            "vision whole."
+        )
+    for name, parameter in encoder.named_parameters():
+        found = layers[name]
+        if int(found.group(1)) < num_layers if found is not None else "embed" in name:
             parameter.requires_grad_(False)
 
 

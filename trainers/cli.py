@@ -75,6 +75,10 @@ EXPERIMENTS = {
         "experiments.posed_rgb",
         "train on posed scenes with their depth hidden, and compare with it",
     ),
+    "real-frames": (
+        "experiments.real_frames",
+        "train a small base of published models on a real walk with and without geometry, and compare",
+    ),
     "pretrain-tiny": ("experiments.pretrain_tiny", "make the tiny base anew"),
 }
 GROUPS = {

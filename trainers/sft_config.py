@@ -147,6 +147,9 @@ class IGEPSFTConfig(SFTConfig):
             Learning rate of the ground head; `learning_rate` unless given.
         freeze (`list[str]`, *optional*, defaults to `[]`):
             Parts that do not train, among `vision`, `projector` and `language`.
+        frozen_vision_layers (`int`, *optional*, defaults to `0`):
+            So many layers of the vision tower, from its input, do not train, nor do the embeddings before them. Nothing below is
+            reached by gradients, which saves their time and memory.
         merge_adapter_at_save (`bool`, *optional*, defaults to `True`):
             LoRA: `save_model` writes the merged model into the output folder besides `adapter/`. Checkpoints hold the
             adapter alone.
@@ -336,6 +339,10 @@ class IGEPSFTConfig(SFTConfig):
         default_factory=list,
         metadata={"help": "Parts that do not train.", "choices": ["vision", "projector", "language"]},
     )
+    frozen_vision_layers: int = field(
+        default=0,
+        metadata={"help": "First layers of the vision tower that do not train, with the embeddings before them."},
+    )
     merge_adapter_at_save: bool = field(
         default=True,
         metadata={"help": "LoRA: write the merged model into the output folder besides adapter/."},
@@ -372,6 +379,8 @@ class IGEPSFTConfig(SFTConfig):
             raise ValueError(f"freeze={self.freeze!r} must be a list of parts: write [{self.freeze}].")  # noqa: TRY004
         for part in self.freeze:
             _check_choice("freeze", part, ("vision", "projector", "language"))
+        if self.frozen_vision_layers < 0:
+            raise ValueError(f"frozen_vision_layers={self.frozen_vision_layers}: give 0 or more.")
         for name in ("neighbour_window", "oracle_grid"):
             if vars(self)[name] < 1:
                 raise ValueError(f"{name}={vars(self)[name]} must be at least 1.")

@@ -17,6 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 from trl import SFTTrainer
 
+from igep.base_vlm import freeze_first_layers
 from igep.camera_geometry import usable_intrinsics, usable_pose
 from igep.configuration_igep import IGEPConfig
 from igep.ground_head import GEOMETRY_OF
@@ -157,6 +158,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         for name, parameter in model.named_parameters():
             if model.part_of_parameter(name) in args.freeze:
                 parameter.requires_grad_(False)
+        freeze_first_layers(self.igep_model.vlm, args.frozen_vision_layers)
         if self.teacher is not None:
             self.teacher.to(args.device)
         if not self.is_sharded:  # no process holds a whole model then
@@ -182,6 +184,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             f"no adapter of lora_target_modules={self.recipe.get('lora_target_modules')} is in it"
             if self.trains_adapter
             else f"freeze={self.args.freeze}"
+            + (f", frozen_vision_layers={self.args.frozen_vision_layers}" if self.args.frozen_vision_layers else "")
         )
         logger.warning(
             "The vision tower does not train (%s), so the geometric losses teach it nothing and the saved encoder is that of the "

@@ -81,6 +81,7 @@ def test_checkpointing_goes_by_either_name_and_the_default_warns_of_nothing():
         ({"geometry_size": [64]}, r"geometry_size=\[64\] must be two positive integers"),
         ({"geometry_size": 64}, r"geometry_size=64 must be two positive integers"),
         ({"geometry_size": [64, "x"]}, r"geometry_size=\[64, 'x'\] must be two positive integers"),
+        ({"frozen_vision_layers": -1}, "frozen_vision_layers=-1: give 0 or more"),
         ({"freeze": "vision"}, r"freeze='vision' must be a list of parts: write \[vision\]"),
         ({"teacher": "none"}, r"global_weight=0.5 needs a teacher"),
         ({"teacher": "backbone"}, r"teacher='backbone' needs teacher_name_or_path"),

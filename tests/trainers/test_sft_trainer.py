@@ -1,6 +1,7 @@
 """The trainer: what trains, what is logged, and that the loss is that of the global batch however it is split."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -77,6 +78,22 @@ def test_frozen_parts_do_not_change(base, tmp_path):
         if not torch.equal(value, trainer.igep_model.get_parameter(name))
     }
     assert changed == {"projector", "heads"}
+
+
+def test_frozen_layers_of_the_vision_tower_do_not_change(base, tmp_path):
+    trainer = make_trainer(base, tmp_path, freeze=["language"], frozen_vision_layers=2)
+    before = weights(trainer)
+    trainer.train()
+    vision = trainer.igep_model.vlm.get_encoder(modality="image")
+    names = {id(value): name for name, value in vision.named_parameters()}
+    changed = {
+        names[id(trainer.igep_model.get_parameter(name))]
+        for name, value in before.items()
+        if trainer.igep_model.part_of_parameter(name) == "vision"
+        and not torch.equal(value, trainer.igep_model.get_parameter(name))
+    }
+    assert changed
+    assert all(re.search(r"(layers|blocks)\.2\.", name) for name in changed)
 
 
 def test_each_part_has_its_learning_rate_and_the_scheduler_moves_all(base, tmp_path):

@@ -30,7 +30,7 @@ class Run:
         arm (`Arm`): The arm.
         folder (`Path`): Where everything of the run lies.
         recipe (`dict`): The whole recipe of `sft.py`, without `output_dir`.
-        score (`list[str]`): Flags of `score.py`.
+        score (`list[str]`): Flags of what scores it, `score.py`.
         pretrain (`dict`, *optional*): The whole recipe of the run that trains its heads first.
         base (`Path`, *optional*): Folder of the base, in place of the recipe's; its name stands for it.
     """
@@ -81,6 +81,12 @@ class Run:
             raise ValueError(
                 f"{self.folder} holds a run with other options: delete it, or give the study another --output."
             )
+
+    @property
+    def score_command(self) -> list[str]:
+        """What scores its model, as words after `python`."""
+        output = ["--model", str(self.folder / "model"), "--output", str(self.folder / SCORES)]
+        return ["trainers/score.py", *output, *self.score]
 
     def scores(self) -> dict[str, Any] | None:
         """What it reached, `None` where it is not finished."""
@@ -168,9 +174,8 @@ def execute(runs: Sequence[Run], jobs: int, title: str) -> list[Run]:
 def _train_and_score(run: Run) -> bool:
     """Whether all its processes did what they should."""
     commands = [command for name in run.trainings for command in _training(run, name)]
-    score = ["--model", str(run.folder / "model"), "--output", str(run.folder / SCORES), *run.score]
     with run.log.open("a", encoding="utf-8") as log:
-        for command in (*commands, ["trainers/score.py", *score]):
+        for command in (*commands, run.score_command):
             log.write(f"$ {' '.join(command)}\n")
             log.flush()
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
