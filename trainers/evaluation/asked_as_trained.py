@@ -28,7 +28,9 @@ QUESTIONS = "questions"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 PIXEL = re.compile(rf"<pixel ({_NUMBER}) ({_NUMBER})>")
 BOX = re.compile(rf"<box ({_NUMBER}) ({_NUMBER}) ({_NUMBER}) ({_NUMBER})>")
-PLACE = re.compile(r"<\s{0,8}(?:box|pixel)\b[^<>]{0,80}>?", re.IGNORECASE)  # that is meant, whether it can be read or not
+PLACE = re.compile(
+    r"<\s{0,8}(?:box|pixel)\b[^<>]{0,80}>?", re.IGNORECASE
+)  # that is meant, whether it can be read or not
 
 
 @dataclass(frozen=True)
