@@ -8,7 +8,8 @@ What is read, and what is not:
   `1 m 20 cm`, `2 metres and 30 centimetres`. The smaller part is less than one of the larger unit: `1 m 120 cm` are two lengths.
 - Of several lengths the last one counts: `3 ft and then 2 m` are two metres, and so are `2 m (6.6 ft)` nearly.
 - What leaves open which length is meant is none: a range (`2 to 3 m`, `2-3 m`, `between 2 and 3 m`), two numbers of one unit
-  (`2 or 3 m`), a tolerance (`2 ± 0.1 m`), a decimal comma (`1,5 m`), a number glued to the unit before it (`1m20`).
+  (`2 or 3 m`, `2 x 3 m`), a tolerance (`2 ± 0.1 m`, `2 m ± 5 %`), a decimal comma (`1,5 m`), thousands set apart by
+  spaces or apostrophes (`1 000 m`), a number glued to the unit before it (`1m20`).
 """
 
 import math
@@ -42,19 +43,21 @@ METRES_PER_UNIT = {
     "inche": 0.0254,  # "inches" without its s
     '"': 0.0254,
 }
-_IMPERIAL = ("yd", "yard", "ft", "foot", "feet", "'", "in", "inch", "inche", '"')
+_IMPERIAL = ("yd", "yard", "ft", "foot", "feet", "in", "inch", "inche")
 _HALVES = {"half": 0.5, "quarter": 0.25, "½": 0.5, "¼": 0.25, "¾": 0.75}
 
 # Possessive or bounded, as all that repeats: no text takes more than linear time.
 DIGITS = r"[+-]?(?:[0-9]++(?:\.[0-9]++)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
-GAP = r"[ \t\n\u00a0\u202f]{0,8}"
+GAP = r"[ \t\n\u00a0\u2009\u202f]{0,8}"
 _WORD_UNITS = "|".join(sorted((unit for unit in METRES_PER_UNIT if unit.isalpha()), key=len, reverse=True))
-_UNIT = rf"(?:{_WORD_UNITS})s?(?![^\W\d]|\^)\.?"
+_NO_INCHES = r"(?!in\s{1,8}(?:the|this|that|these|those|an?|both|each|every|all|front|total)\b)"  # "2 in the room"
+_UNIT = rf"{_NO_INCHES}(?:{_WORD_UNITS})s?(?![^\W\d]|\^)\.?"
 _NUMBER = r"[+-]?(?:[0-9]++(?:,[0-9]++)*+(?:\.[0-9]++)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"
+_THOUSANDS = r"(?<=[0-9][ '’\u00a0\u2009\u202f])[0-9]{3}(?![0-9])"  # of "1 000 m" and "1'000 m"
 _FRACTION = r"[0-9]{1,4}/[0-9]{1,4}|[½¼¾]"
 _LENGTH = re.compile(
     # After another character of a word a number begins in "1m20cm" alone.
-    rf"(?:(?<![\w.+/-])(?<![0-9],)|(?<=[0-9]m)|(?<=[0-9]cm)|(?<=[0-9]ft))(?:(?P<number>(?>{_NUMBER}))(?:{GAP}(?:and{GAP})?(?P<fraction>{_FRACTION}))?"
+    rf"(?:(?<![\w.+/-])(?<![0-9],)(?!{_THOUSANDS})|(?<=[0-9]m)|(?<=[0-9]cm)|(?<=[0-9]ft))(?:(?P<number>(?>{_NUMBER}))(?:{GAP}(?:and{GAP})?(?P<fraction>{_FRACTION}))?"
     rf"|(?P<alone>{_FRACTION})|(?P<half>half|a{GAP}quarter)(?:{GAP}of)?{GAP}(?:an?)?\b)"
     rf"(?P<before>{GAP}and{GAP}a{GAP}(?:half|quarter)\b)?{GAP}-?(?P<unit>{_UNIT})"
     rf"(?P<after>{GAP}and{GAP}a{GAP}(?:half|quarter)\b)?"
@@ -64,8 +67,12 @@ _LENGTH = re.compile(
 )
 _JOINED = re.compile(rf"{GAP},?{GAP}(?:and{GAP})?", re.IGNORECASE)
 _ANY_UNIT = rf"(?:{_UNIT}|degrees?|deg|°|o['’]{GAP}clock)"
+_GIVE_OR_TAKE = rf"(?:±|\+/-|\+-|(?:plus{GAP}or{GAP}minus|give{GAP}or{GAP}take)\b)"
+_NEARLY = rf"{GAP}(?:about|around|roughly|approximately|maybe|perhaps)?{GAP}"
+_TOLERANCE = re.compile(rf"{GAP},?{GAP}\(?{_GIVE_OR_TAKE}", re.IGNORECASE)
 _OPEN = re.compile(
-    rf"[0-9½¼¾]{GAP}(?:(?:{_ANY_UNIT})?{GAP}(?:to|through|-|–|—|~|±|\+/-|\+-|plus{GAP}or{GAP}minus){GAP}|or{GAP})$"
+    rf"[0-9½¼¾]{GAP}(?:(?:{_ANY_UNIT})?{GAP}(?:(?:up{GAP})?to|through|-|–|—|~|x|×|by|{_GIVE_OR_TAKE}){_NEARLY}|(?:or|and){_NEARLY})$"
+    rf"|{_GIVE_OR_TAKE}{GAP}$"
     rf"|\bbetween{GAP}[0-9.,/]{{1,16}}{GAP}(?:{_ANY_UNIT})?{GAP}and{GAP}$",
     re.IGNORECASE,
 )
@@ -107,8 +114,8 @@ def leaves_open(text: str, start: int) -> bool:
 
 
 def _runs_on(text: str, length: re.Match) -> bool:
-    """Whether a digit follows the unit directly, as in "1m20"."""
-    return text[length.end() : length.end() + 1].isdecimal()
+    """Whether a digit follows the unit directly, as in "1m20", or a tolerance, as in "2 m ± 10 %"."""
+    return text[length.end() : length.end() + 1].isdecimal() or _TOLERANCE.match(text, length.end()) is not None
 
 
 def _one_length(text: str, larger: re.Match, smaller: re.Match) -> bool:

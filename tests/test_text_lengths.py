@@ -35,6 +35,8 @@ FOOT, INCH = 0.3048, 0.0254
         ("2½ m", 2.5),
         ("1,200 mm", 1.2),
         ("5-foot", 5 * FOOT),
+        ("0.50\u2009m", 0.5),
+        ("2 in wide", 2 * INCH),
         # Several lengths, of which the last one counts.
         ("3 ft and then 2 m", 2.0),
         ("6 feet or 1.83 m", 1.83),
@@ -58,6 +60,18 @@ def test_a_length(text, metres):
     [
         *("2 to 3 m", "2-3 m", "2–3 m", "2 m - 3 m", "2 m to 3 m", "5 feet 3 inches to 6 feet", "between 2 and 3 m"),
         *("between 2 m and 3 m", "2 or 3 m", "2 ± 0.1 m", "2 m ± 0.1 m", "2 m +/- 10 cm", "2 m plus or minus 10 cm"),
+        *(
+            "2 m ± 0.1",
+            "2 m (± 0.1 m)",
+            "2 m, give or take 10 cm",
+            "2 m ± 5 %",
+            "2 x 3 m",
+            "2m × 3m",
+            "2 by 3 m",
+            "2 and 3 m",
+        ),
+        *("2 or maybe 3 m", "2 to about 3 m", "2 m up to 3 m", "1 000 m", "1'000 m", "10 000 mm", "1\u2009000 mm"),
+        *("2 in the image", "There are 2 in this room", "the 3 in total"),
         *("1,5 m", "1,20,000 mm", "1m20", "2 m2", "2 m²", "2 m^2", "1/0 m", "a/2 m", "5 feet -3 inches", "-2 m"),
         *("two metres", "a metre", "half", "it's 5'", 'he said "2"', "5'3", "2", "", "1.2.3 m", "1e400 m", "2 miles"),
     ],
@@ -86,7 +100,22 @@ def test_whole_parts_come_back(larger, inches, centimetres):
 
 
 @pytest.mark.parametrize(
-    "piece", ["1 ", "1,", "half a ", "1 m ", "5'", "1/", "between 1 and ", "1 and ", "1 ft 1 in ", "m1"]
+    "piece",
+    [
+        "1 ",
+        "1,",
+        "half a ",
+        "1 m ",
+        "5'",
+        "1/",
+        "between 1 and ",
+        "1 and ",
+        "1 ft 1 in ",
+        "m1",
+        "1 000 ",
+        "2 in  ",
+        "± ",
+    ],
 )
 def test_no_text_takes_long(piece):
     assert grows_linearly(last_length, piece)

@@ -3,11 +3,13 @@
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Sequence
 
 
 BOX_MIN_PROBABILITY = 0.2  # of what is printed besides the best
+BOX_MEANT = re.compile(r"<\s{0,8}box\b", re.IGNORECASE)
 SPATIAL_OPTIONS = ("intrinsics", "field_of_view", "calibrator", "focal", "canvas", "steps")
 
 
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.boxes:
         return _ask_boxes(options)
-    if options.second is not None or (options.question is not None and "<box " in options.question):
+    if options.second is not None or (options.question is not None and BOX_MEANT.search(options.question)):
         return _ask_spatial(options)
     if options.pixel is not None:
         return _ask_pixel(options)

@@ -189,7 +189,7 @@ def ask_objects(
         `str`: The answer.
 
     Raises:
-        ValueError: A box outside the image, special tokens, or a camera, `max_new_tokens` or device that cannot be.
+        ValueError: A box outside the image or one that cannot be read, special tokens, or a camera, `max_new_tokens` or device that cannot be.
         VideoError: An image that cannot be used.
         OSError: No model at `model_dir`.
     """

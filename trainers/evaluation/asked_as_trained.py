@@ -28,6 +28,9 @@ QUESTIONS = "questions"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 PIXEL = re.compile(rf"<pixel ({_NUMBER}) ({_NUMBER})>")
 BOX = re.compile(rf"<box ({_NUMBER}) ({_NUMBER}) ({_NUMBER}) ({_NUMBER})>")
+PLACE = re.compile(
+    r"<\s{0,8}(?:box|pixel)\b[^<>]{0,80}>?", re.IGNORECASE
+)  # that is meant, whether it can be read or not
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,8 @@ class AskedAsTrained:
             `tuple[list[PIL.Image.Image], list[str]]`: Images of the size that the encoder sees, and texts.
 
         Raises:
-            ValueError: A pixel outside what the first image shows, one where the model knows no text pixels, or a processor
-                that would resize unified images.
+            ValueError: A pixel outside what the first image shows, a pixel or box that cannot be read, one where the model knows
+                no text pixels, or a processor that would resize unified images.
         """
         if self.vlm3 is None:
             named = [question for question in questions if PIXEL.search(question) or BOX.search(question)]
@@ -132,6 +135,12 @@ class AskedAsTrained:
         return unify_focal_length(frame, intrinsics, **self.vlm3.unification)
 
     def _written(self, question: str, view: UnifiedView) -> str:
+        for place in PLACE.findall(question):
+            if not (PIXEL.fullmatch(place) or BOX.fullmatch(place)):
+                raise ValueError(
+                    f"{place!r} cannot be read: write <box LEFT TOP RIGHT BOTTOM> or <pixel X Y>, numbers from 0 on in pixels of the "
+                    "image with one space between them."
+                )
         alone = PIXEL.fullmatch(question.strip())
         if alone is None:
             question = BOX.sub(lambda place: self._region(place, view), question)

@@ -23,6 +23,8 @@ from igep.trainers.package_files import PACKAGE
         "~me/scans",
         "file:///nfs/scans",
         "smb://nas/share/scans",
+        "sftp://nas/home/me/scans",
+        "hdfs://node/me/scans",
         "\\\\wsl$\\Ubuntu\\home",
         "$HOME/scans",
         "$SCRATCH/$USER/scans",
@@ -62,6 +64,9 @@ def test_a_path_of_any_root_is_found(path, around):
         r"$a/b$ $\frac{1}{2}$ $N/2$ $RGB/D$ $HWC/2$ $\mathbb{R}^{H/4 \times W/4}$ $5/month f:\mathbb{R}^n \to f:\Omega\to\R",
         r"f:\Omega \to X; a \\ b \\ \hline; 100%/50% %Y-%m-%d %d%/x 5%-10% ${x} $x",
         "from igep.trainers.data import x; git@github.com:user/repo.git; text/x-python; POST /v1/chat/completions",
+        "https://people.example.org/~me/paper.pdf ~5/6 of it, ~10/s; GET /gradio_api/call/answer; {'$ref': '#/$defs/Box'}",
+        "#!/usr/bin/env python\n#!/bin/bash\n2>/dev/null --video /path/to/your/video.mp4 /path/to/it. /your/scans",
+        r"$T:\Omega\times\Omega$ \(f:\omega\) $$p:\alpha,\beta$$",
     ],
 )
 def test_nothing_else_is_a_path(text):
@@ -89,10 +94,32 @@ def test_a_link_to_a_known_root_is_one():
 
 
 @pytest.mark.parametrize(
-    "piece", ["/a", "/a/", "//a", "-I/a/", "$HOME/", "%aaa%", "\\\\a", "${a", "a:\\", "/home/", " /a b", "~/"]
+    "piece",
+    [
+        "/a",
+        "/a/",
+        "//a",
+        "-I/a/",
+        "$HOME/",
+        "%aaa%",
+        "\\\\a",
+        "${a",
+        "a:\\",
+        "/home/",
+        " /a b",
+        "~/",
+        "${a:-",
+        "x:\\{",
+        "${a.",
+    ],
 )
 def test_no_text_takes_long(piece):
     assert grows_linearly(find_local_path, piece)
+
+
+def test_a_path_that_only_begins_as_everybodys_is_one():
+    for path in ("/path/tom/x", "/bin/bashful/x", "/dev/nullify/x", "/path/to/it /nfs/x", "#!/nfs/me/bin/python"):
+        assert find_local_path(path) == path.removeprefix("/path/to/it ").removeprefix("#!")
 
 
 def test_recipes_are_shared_without_them():

@@ -107,6 +107,31 @@ def test_objects_in_boxes_and_an_unknown_camera(asked, photos, tmp_path, capsys)
     assert capsys.readouterr().out == "Yes.\n"
 
 
+def test_boxes_that_cannot_be_read_are_errors(asked, photos, capsys):
+    places = [
+        "<box 1 2 3>",
+        "<box 1 2 3 4 5>",
+        "<box 1, 2, 3, 4>",
+        "<box -1 2 3 4>",
+        "<Box 1 2 3 4>",
+        "<box>",
+        "<box 1 2 3 4",
+    ]
+    for place in [*places, "< box 1 2 3 4>", "<box nan 2 3 4>", "<pixel 1>"]:
+        code, seen = asked(
+            "objects", {"focal_pixels": None}, [""], "--video", photos[0], f"Is <box 0 0 9 9> by {place}"
+        )
+        assert code == 2
+        assert f"{place!r} cannot be read: write <box LEFT TOP RIGHT BOTTOM>" in capsys.readouterr().err
+        assert not seen
+    for place in places:
+        assert asked("objects", {"focal_pixels": None}, [""], "--video", photos[0], f"How far is {place}")[0] == 2
+        assert f"{place!r} cannot be read" in capsys.readouterr().err, "alone too"
+    for place in ("<box 3 3 3 9>", "<box 9 3 3 9>", "<box 600 600 700 700>"):
+        assert asked("objects", {"focal_pixels": None}, [""], "--video", photos[0], f"How far is {place}?")[0] == 2
+        assert f"{place} has nothing in what is shown" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

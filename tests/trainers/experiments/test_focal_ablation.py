@@ -10,16 +10,8 @@ from igep.text_pixels import pixels_from_text
 from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.scenes.scene_validation import validate_scene
 from igep.trainers.data.vlm3.scene_views import posed_views
-from igep.trainers.experiments.focal_ablation import (
-    ARMS,
-    ROOM_PIXELS,
-    TEST_FOCAL,
-    UNIFIED_FOCAL,
-    VIEW,
-    FocalRooms,
-    as_tables,
-    rooms,
-)
+from igep.trainers.experiments.focal_ablation import ARMS, TEST_FOCAL, as_tables
+from igep.trainers.experiments.focal_rooms import ROOM_PIXELS, UNIFIED_FOCAL, VIEW, FocalRooms, rooms
 from igep.trainers.experiments.tiny_vlm import IMAGE_SIZE
 from igep.trainers.experiments.tiny_vlm3 import STEPS
 from igep.trainers.experiments.vlm3_rooms import asked_pixel

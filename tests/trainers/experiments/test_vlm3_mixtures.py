@@ -1,4 +1,4 @@
-"""Weightings and pointers at toy scale: the arrow, the rows of each arm, the tables, and the command at a few steps."""
+"""Weightings and pointers at toy scale: the rows of each arm, the tables, and the command at a few steps."""
 
 import json
 import math
@@ -7,18 +7,16 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from igep.trainers.data.mixture import mixture_shares
 from igep.trainers.data.training_rows import RowOptions
+from igep.trainers.experiments.arrow_questions import ARROW_QUESTION
 from igep.trainers.experiments.tiny_vlm3 import STEPS
 from igep.trainers.experiments.vlm3_mixtures import (
     ARMS,
-    ARROW_QUESTION,
     POINTERS,
     WEIGHTINGS,
     as_tables,
-    draw_arrow,
     rows_of,
     save_base,
 )
@@ -33,18 +31,6 @@ ROOMS = RowOptions(
     focal_pixels=None,
     text_pixel_steps=STEPS,
 )
-
-
-def test_the_arrow_points_at_a_pixel_that_it_leaves():
-    frame = Image.new("RGB", (20, 12), "white")
-    drawn = np.asarray(draw_arrow(frame, 9, 5))
-    red = {(column, row) for row, column in zip(*np.nonzero((drawn == (255, 0, 0)).all(-1)), strict=True)}
-    shaft = {(9 - away, 5) for away in range(1, 6)}
-    assert red == shaft | {(7, 4), (7, 6), (6, 3), (6, 7)}
-    assert np.asarray(frame).all(), "the frame itself is untouched"
-    for outside in ((4, 5), (9, 1), (9, 10), (20, 5)):
-        with pytest.raises(ValueError, match="leaves the image of 20 x 12"):
-            draw_arrow(frame, *outside)
 
 
 def test_both_pointers_ask_about_the_same_points_of_the_same_images():
