@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from scene_model import Scene
 from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
 
@@ -34,11 +35,17 @@ class Calibrator:
             if not AutoConfig.from_pretrained(model_id).to_dict().get("use_fov_model"):
                 raise CalibratorError(f"{said}: {remedy}")
             self.image_processor = AutoImageProcessor.from_pretrained(model_id)
-            model = AutoModelForDepthEstimation.from_pretrained(model_id, dtype="auto")
+            model, loaded = AutoModelForDepthEstimation.from_pretrained(
+                model_id, dtype="auto", output_loading_info=True
+            )
         except CalibratorError:
             raise
-        except (OSError, ValueError) as error:
+        # Weights that are no weights, such as the pointer that a clone without Git LFS leaves, are neither of the others.
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CalibratorError(f"{said} ({' '.join(str(error).split())[:200]}): {remedy}") from error
+        if absent := sorted(loaded["missing_keys"]):
+            # Transformers fills them with random numbers, and the estimate would be one too.
+            raise CalibratorError(f"{said} (its weights lack {absent[0]}, and {len(absent) - 1} more): {remedy}")
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self._estimate = on_gpu(self._estimate)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from field_of_view import DEFAULT_DEGREES, Calibrator, CalibratorError, known_field_of_view
+from safetensors.torch import load_file, save_file
 from scene_conversation import Conversation
 from scene_model import Scene
 from scene_questions import RequestError, ask_distance, ask_place
@@ -114,6 +115,27 @@ def test_no_field_of_view_is_said_to_be_none(depth_pro, degrees):
 def without_field_of_view(folder: Path) -> str:
     tiny_depth_pro(use_fov_model=False).save_pretrained(folder)
     return str(folder)
+
+
+def without_its_weights(folder: Path) -> str:
+    """Whose file holds no field of view, though its configuration promises one."""
+    file = Path(save_tiny_depth_pro(folder)) / "model.safetensors"
+    weights = {name: value for name, value in load_file(file).items() if not name.startswith("fov_model")}
+    save_file(weights, file, metadata={"format": "pt"})
+    return str(folder)
+
+
+def cloned_without_lfs(folder: Path) -> str:
+    file = Path(save_tiny_depth_pro(folder)) / "model.safetensors"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n")
+    return str(folder)
+
+
+@pytest.mark.parametrize("wrong", [without_its_weights, cloned_without_lfs])
+def test_a_calibrator_whose_weights_are_not_there_is_told_too(tmp_path, wrong):
+    with pytest.raises(CalibratorError, match="is no depth model that estimates the field of view") as told:
+        Calibrator(wrong(tmp_path / "depth_pro"))
+    assert "\n" not in str(told.value)
 
 
 def test_a_wrong_calibrator_is_told_at_the_start_in_one_line(tmp_path, checkpoint_folders):
