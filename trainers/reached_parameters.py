@@ -43,9 +43,12 @@ def unreached_parameters(model: VidLLMForConditionalGeneration, args: JointConfi
     Returns:
         `set[str]`: Names as in `model.named_parameters()`.
     """
+    bridged = model.config.bridge_tokens > 0  # each stream reaches the other then
     pieces = {
         ".camera_head.": args.camera_weight or args.points_weight,
         ".depth_decoder.": args.depth_weight or args.points_weight,
+        ".adapter.geometry_projection.": bridged or _reconstructs(args),
+        ".adapter.language_projection.": bridged or args.reads_text,
         ".bridge.write_geometry.": _reconstructs(args),
         ".bridge.geometry_gate.": _reconstructs(args),
         ".bridge.write_language.": args.reads_text,
