@@ -64,7 +64,9 @@ def unreached_parameters(model: VidLLMForConditionalGeneration, args: JointConfi
 
 
 def freeze_unread_by_patches(model: VidLLMForConditionalGeneration, *, taps: int, reads_output: bool) -> None:
-    """Freezes what of the vision encoder no patch depends on, such as a pooling head. One empty frame tells, whatever the class.
+    """Freezes what of the vision encoder no patch depends on, such as a pooling head, or no patch that the losses reach.
+
+    `freeze_unread` goes by names, as a model must that is made without weights; here one empty frame tells, whatever the class.
 
     Args:
         model (`VidLLMForConditionalGeneration`): The model, which is changed.
