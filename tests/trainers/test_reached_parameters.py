@@ -92,7 +92,9 @@ def test_every_weight_may_be_0(tmp_path, options, frozen):
 
 def test_without_a_bridge_each_stream_trains_for_its_own_losses(tmp_path):
     for weight, frozen in (("language_weight", "geometry"), ("camera_weight", "language")):
-        trainer = make_trainer("joint", tmp_path, BareRows(4, False), model_fields={"bridge_tokens": 0}, **only(weight))
+        trainer = make_trainer(
+            "joint", tmp_path, BareRows(4, False), model_fields={"bridge_tokens": 0}, **only(weight)
+        )
         check(trainer)
         for stream in ("geometry", "language"):
             projection = trainer.unwrapped_model.model.adapter.get_submodule(f"{stream}_projection")
