@@ -85,13 +85,12 @@ def test_the_model_of_the_paper_and_what_its_training_holds():
     assert 18 < gibibytes < 32
 
 
-def test_the_rooms_of_both_stages_are_the_same():
+def test_the_rooms_of_the_first_stage_are_among_those_of_the_second():
     first, second = (
         yaml.safe_load((RECIPES / f"vid_llm_{stage}_rooms.yaml").read_text()) for stage in ("distill", "joint")
     )
     same = (
         "dataset",
-        "num_rooms",
         "room_seed",
         "num_frames",
         "geometry_size",
@@ -99,4 +98,5 @@ def test_the_rooms_of_both_stages_are_the_same():
         "questions_per_row",
     )
     assert {name: first[name] for name in same} == {name: second[name] for name in same}
+    assert first["num_rooms"] <= second["num_rooms"]
     assert not first.get("room_fixed_gaze")  # the camera turns
