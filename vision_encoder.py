@@ -148,10 +148,10 @@ def plain_encoder(vision: PreTrainedModel) -> PreTrainedModel:
 
 
 def freeze_unread(vision: PreTrainedModel, final_norm: bool = True) -> None:
-    """Freezes what no patch depends on: without a gradient it would stop distributed training.
+    """Freezes what no patch depends on, by the names that encoders give it: without a gradient it would stop distributed training.
 
     Args:
-        vision (`PreTrainedModel`): The encoder.
+        vision (`PreTrainedModel`): The encoder, which need not have weights yet.
         final_norm (`bool`, *optional*, defaults to `True`): Whether patches are read behind its last norm.
     """
     for name, parameter in vision.named_parameters():

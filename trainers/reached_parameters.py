@@ -43,9 +43,12 @@ def unreached_parameters(model: VidLLMForConditionalGeneration, args: JointConfi
     Returns:
         `set[str]`: Names as in `model.named_parameters()`.
     """
+    bridged = model.config.bridge_tokens > 0  # each stream reaches the other then
     pieces = {
         ".camera_head.": args.camera_weight or args.points_weight,
         ".depth_decoder.": args.depth_weight or args.points_weight,
+        ".adapter.geometry_projection.": bridged or _reconstructs(args),
+        ".adapter.language_projection.": bridged or args.reads_text,
         ".bridge.write_geometry.": _reconstructs(args),
         ".bridge.geometry_gate.": _reconstructs(args),
         ".bridge.write_language.": args.reads_text,
@@ -61,7 +64,9 @@ def unreached_parameters(model: VidLLMForConditionalGeneration, args: JointConfi
 
 
 def freeze_unread_by_patches(model: VidLLMForConditionalGeneration, *, taps: int, reads_output: bool) -> None:
-    """Freezes what of the vision encoder no patch depends on, such as a pooling head. One empty frame tells, whatever the class.
+    """Freezes what of the vision encoder no patch depends on, such as a pooling head, or no patch that the losses reach.
+
+    `freeze_unread` goes by names, as a model must that is made without weights; here one empty frame tells, whatever the class.
 
     Args:
         model (`VidLLMForConditionalGeneration`): The model, which is changed.

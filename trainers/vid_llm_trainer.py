@@ -79,16 +79,13 @@ class VidLLMTrainer(ResumableTrainer):
                 raise ValueError(
                     f"{name} is empty: there is nothing to train on. Check the data path and its filters."
                 )
-        drawn_rows(
-            train_dataset, 0
-        )  # which raises now, not at the first save, where the rows do not say what they are
+        drawn_rows(train_dataset, 0)  # raises now, not at the first save, where the rows do not say what they are
         self.base_model = base.config.name_or_path or base.config.text_config.name_or_path
         self.recipe = changed_options(args) if recipe is None else recipe
         self.data_options = data_options or {}
         for name, parameter in base.named_parameters():
             if base.part_of_parameter(name) not in trained_parts - args.frozen_parts:
                 parameter.requires_grad_(False)
-        freeze_unread(base.model.vision, base.config.vision_final_norm)  # peft's copy of it trains whole
         if not any(parameter.requires_grad for parameter in base.parameters()):
             raise ValueError(f"freeze={sorted(args.frozen_parts)} leaves nothing to train: freeze less.")
         if isinstance(train_dataset, MixtureDataset):
@@ -103,7 +100,10 @@ class VidLLMTrainer(ResumableTrainer):
             callbacks=callbacks,
             optimizers=optimizers,
         )
-        if not self.is_sharded:  # no process holds a whole encoder then
+        # Once more than the model has: peft's copy of the encoder trains whole, and the stage's losses may reach less of it.
+        if self.is_sharded:  # no process holds a whole encoder that could tell
+            freeze_unread(base.model.vision, base.config.vision_final_norm)
+        else:
             freeze_unread_by_patches(base, taps=read_taps, reads_output=reads_vision_output)
 
     # ---- What `ResumableTrainer` is told

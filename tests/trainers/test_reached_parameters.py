@@ -90,6 +90,17 @@ def test_every_weight_may_be_0(tmp_path, options, frozen):
     assert any(trains.values())
 
 
+def test_without_a_bridge_each_stream_trains_for_its_own_losses(tmp_path):
+    for weight, frozen in (("language_weight", "geometry"), ("camera_weight", "language")):
+        trainer = make_trainer(
+            "joint", tmp_path, BareRows(4, False), model_fields={"bridge_tokens": 0}, **only(weight)
+        )
+        check(trainer)
+        for stream in ("geometry", "language"):
+            projection = trainer.unwrapped_model.model.adapter.get_submodule(f"{stream}_projection")
+            assert all(value.requires_grad == (stream != frozen) for value in projection.parameters())
+
+
 def test_a_tied_head_reads_words_and_trains_though_it_writes_none(tmp_path):
     fields = {"ground_head": True}
     trainer = make_trainer("joint", tmp_path, BareRows(4, True), model_fields=fields, ground_weight=1.0, **only())

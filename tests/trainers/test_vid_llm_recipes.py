@@ -85,7 +85,7 @@ def test_the_model_of_the_paper_and_what_its_training_holds():
     assert 18 < gibibytes < 32
 
 
-def test_the_first_stage_sees_the_first_rooms_of_the_second():
+def test_the_rooms_of_the_first_stage_are_among_those_of_the_second():
     first, second = (
         yaml.safe_load((RECIPES / f"vid_llm_{stage}_rooms.yaml").read_text()) for stage in ("distill", "joint")
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from igep.trainers.cards.given_options import read_recipe
+from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.experiments.marked_points import write_tables
 from igep.trainers.experiments.real_frames_table import draw, lines_of, table
 from igep.trainers.experiments.small_base import assemble_base
@@ -79,11 +80,11 @@ def make_inputs(walk: WalkFrames, folder: Path, options: argparse.Namespace, see
         seed (`int`): Draws projector, marks and questions, and chooses the blocks.
 
     Returns:
-        `dict[str, int]`: Frames, clips and questions that are trained on, and markings with nothing to ask.
+        `dict[str, int]`: Frames, clips and questions that are trained on, and markings that found no room.
 
     Raises:
         ValueError: The folder was written with other options, or the base cannot be assembled from the models.
-        SpatialDataError: The walk is too short, or no marking has a question.
+        SpatialDataError: The walk is too short, or no frame has room for the marks.
     """
     blocks = blocks_of(options, seed)
     train, _ = split_walk(len(walk), blocks, walk.name)
@@ -109,7 +110,7 @@ def make_inputs(walk: WalkFrames, folder: Path, options: argparse.Namespace, see
     processor.save_pretrained(folder / "base")
     clips, empty = walk.marked_clips(neighbours(train), options.draws, options.questions_per_kind, seed)
     if not clips:
-        raise ValueError(f"{walk.name}: no frame has room for the marks, or depths that differ. Give another scene.")
+        raise SpatialDataError(f"Scene {walk.name!r}: no frame has room for the marks. Give another scene.")
     write_tables(folder / "tables", clips)
     counts = {
         "frames": len(train),

@@ -59,7 +59,7 @@ def assemble_base(
             resampled.
         vision_layers (`int`): Encoder layers to keep.
         language_layers (`int`): Layers of the language model to keep.
-        seed (`int`): Draws the projector.
+        seed (`int`): Draws the projector and the embeddings of new tokens.
 
     Returns:
         `tuple[LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor]`: In float32, in eval mode.
@@ -87,6 +87,7 @@ def assemble_base(
     side = frame_pixels // patch
     processor = _processor(_tokenizer(language), frame_pixels, side)
 
+    set_seed(seed)  # the embeddings of tokens that the language model has not
     source = AutoModel.from_pretrained(vision, dtype=torch.float32)
     text_source = AutoModelForCausalLM.from_pretrained(language, dtype=torch.float32)
     text_source.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
@@ -102,7 +103,7 @@ def assemble_base(
         "vision_feature_select_strategy": "default",  # the class token is left out
         "tie_word_embeddings": text_config.tie_word_embeddings,
     }
-    set_seed(seed)
+    set_seed(seed)  # the projector, whatever was drawn before
     model = LlavaOnevisionForConditionalGeneration(
         LlavaOnevisionConfig(vision_config=_encoder_fields(vision_config), text_config=text_config.to_dict(), **fields)
     )

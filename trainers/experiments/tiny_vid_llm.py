@@ -2,8 +2,8 @@
 
     model, processor = vid_llm_base()
 
-The tower and the language model are those that plain fine-tuning and IGEP start from, so that all three can be compared. What is
-new begins at random: the adapter, the reconstruction, metric depth and the position embedding.
+The tower and the language model are those that plain fine-tuning and IGEP start from, so that all three can be compared. Of what
+is new, the adapter and the position embedding change nothing at first; the reconstruction and metric depth begin at random.
 """
 
 import torch

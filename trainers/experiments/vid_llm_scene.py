@@ -20,10 +20,11 @@ from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.load_scenes import load_scenes
 from igep.trainers.experiments.clips_in_memory import ClipsInMemory
-from igep.trainers.experiments.scene_blocks import clips_in, cut_clips, only_scene, split_blocks
+from igep.trainers.experiments.scene_clips import clips_in, cut_clips, only_scene
 from igep.trainers.experiments.scene_picture import draw_scene, shown
 from igep.trainers.experiments.scene_reconstruction import clip_figures, prior_of, reconstruct_clips, table_rows
 from igep.trainers.experiments.tiny_vid_llm import vid_llm_base
+from igep.trainers.experiments.walk_blocks import split_blocks
 from igep.trainers.joint import PARSER, parse
 from igep.trainers.joint_config import JointConfig
 from igep.trainers.joint_trainer import JointTrainer

@@ -67,6 +67,13 @@ def test_parts_are_the_published_ones(parts, assembled):
     assert torch.allclose(outputs[0], hidden, atol=1e-5)
 
 
+def test_the_seed_draws_all_that_is_new(parts, assembled):
+    torch.manual_seed(99)
+    again = assemble_base(**parts, **SIZES)[0].state_dict()
+    for name, value in assembled[0].state_dict().items():
+        assert torch.equal(value, again[name]), name
+
+
 @torch.no_grad()
 def test_visual_tokens_are_as_loud_as_words_and_differ(parts, assembled):
     model, processor = assembled

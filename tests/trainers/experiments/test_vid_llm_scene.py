@@ -7,8 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from scene_folders import camera_path, scene_row, write_exported, write_flat
 
 from igep.pose_encoding import TRANSLATION, decode_cameras
@@ -18,7 +16,7 @@ from igep.trainers.data.scannet import load_scannet
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.experiments.clips_in_memory import ClipsInMemory
 from igep.trainers.experiments.room_reconstruction import relative_poses
-from igep.trainers.experiments.scene_blocks import clips_in, cut_clips, only_scene, split_blocks
+from igep.trainers.experiments.scene_clips import clips_in, cut_clips, only_scene
 from igep.trainers.experiments.scene_reconstruction import (
     FIGURES,
     ClipGeometry,
@@ -33,7 +31,6 @@ from igep.trainers.package_files import PACKAGE
 from igep.trainers.supervision.reconstruction_targets import reconstruction_targets
 
 
-SPLIT = {"held_out_blocks": 2, "held_out_fraction": 0.2, "dropped_frames": 2}
 ROWS = {"num_frames": 3, "geometry_size": (12, 16)}
 
 
@@ -47,45 +44,6 @@ def geometry(poses: np.ndarray, depth: np.ndarray, predicted: np.ndarray, clip_f
     starts = range(0, len(poses) - clip_frames + 1, clip_frames - 1)
     relative = np.stack([np.linalg.inv(poses[start]) @ poses[start + 1 : start + clip_frames] for start in starts])
     return ClipGeometry(predicted, depth, relative, relative, poses[list(starts)])
-
-
-def test_blocks_are_neighbours_with_dropped_frames_between():
-    trained, held_out = split_blocks(40, clip_frames=4, **SPLIT)
-    assert trained == [range(14), range(22, 34)]
-    assert held_out == [range(16, 20), range(36, 40)]
-    assert [clips_in(block, 4) for block in trained] == [4, 3]
-
-
-@given(st.integers(90, 400), st.integers(1, 3), st.floats(0.1, 0.5), st.integers(0, 3), st.integers(2, 3))
-def test_no_frame_is_in_two_parts_and_none_is_near_the_other(count, blocks, fraction, dropped, clip_frames):
-    trained, held_out = split_blocks(
-        count,
-        held_out_blocks=blocks,
-        held_out_fraction=fraction,
-        dropped_frames=dropped,
-        clip_frames=clip_frames,
-    )
-    ones, others = ([frame for block in part for frame in block] for part in (trained, held_out))
-    assert min(ones) == 0
-    assert max(others) == count - 1
-    assert min(abs(one - other) for one in ones for other in others) > dropped
-    assert len(set(ones) | set(others)) == len(ones) + len(others) == count - (2 * blocks - 1) * dropped
-    assert abs(len(others) - fraction * count) <= blocks
-
-
-@pytest.mark.parametrize(
-    ("count", "changes", "message"),
-    [
-        (40, {"held_out_blocks": 0}, "held_out_blocks=0: give 1 or more"),
-        (40, {"held_out_fraction": 1.0}, "held_out_fraction=1.0: give a share between 0 and 1"),
-        (40, {"dropped_frames": -1}, "dropped_frames=-1: give 0 or more"),
-        (30, {}, "30 frames are too few: a held-out block would have 3, and a clip has 4"),
-        (40, {"dropped_frames": 15}, "a trained block would have 0, and a clip has 4. Give a longer scene"),
-    ],
-)
-def test_bad_splits_name_the_remedy(count, changes, message):
-    with pytest.raises(ValueError, match=message):
-        split_blocks(count, clip_frames=4, **SPLIT | changes)
 
 
 def test_clips_of_a_block_join_and_are_read_once_at_the_size_of_the_model(desk):

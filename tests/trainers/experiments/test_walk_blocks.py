@@ -3,7 +3,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
-from igep.trainers.experiments.walk_blocks import WalkBlocks, even_blocks, neighbours, split_walk
+from igep.trainers.experiments.walk_blocks import (
+    WalkBlocks,
+    even_blocks,
+    neighbours,
+    split_blocks,
+    split_walk,
+    stretches_between,
+)
+
+
+SPLIT = {"held_out_blocks": 2, "held_out_fraction": 0.2, "dropped_frames": 2}
 
 
 def test_a_walk_of_187_frames():
@@ -62,3 +72,48 @@ def test_too_short_a_walk_and_bad_numbers_are_said():
         WalkBlocks(margin_frames=20)
     with pytest.raises(ValueError, match="held_out_frames=1: give 2 or more"):
         WalkBlocks(held_out_frames=1)
+
+
+def test_blocks_are_neighbours_with_dropped_frames_between():
+    trained, held_out = split_blocks(40, clip_frames=4, **SPLIT)
+    assert trained == [range(14), range(22, 34)]
+    assert held_out == [range(16, 20), range(36, 40)]
+
+
+@given(st.integers(90, 400), st.integers(1, 3), st.floats(0.1, 0.5), st.integers(0, 3), st.integers(2, 3))
+def test_no_frame_is_in_two_parts_and_none_is_near_the_other(count, blocks, fraction, dropped, clip_frames):
+    trained, held_out = split_blocks(
+        count,
+        held_out_blocks=blocks,
+        held_out_fraction=fraction,
+        dropped_frames=dropped,
+        clip_frames=clip_frames,
+    )
+    ones, others = ([frame for block in part for frame in block] for part in (trained, held_out))
+    assert min(ones) == 0
+    assert max(others) == count - 1
+    assert min(abs(one - other) for one in ones for other in others) > dropped
+    assert len(set(ones) | set(others)) == len(ones) + len(others) == count - (2 * blocks - 1) * dropped
+    assert abs(len(others) - fraction * count) <= blocks
+
+
+@pytest.mark.parametrize(
+    ("count", "changes", "message"),
+    [
+        (40, {"held_out_blocks": 0}, "held_out_blocks=0: give 1 or more"),
+        (40, {"held_out_fraction": 1.0}, "held_out_fraction=1.0: give a share between 0 and 1"),
+        (40, {"dropped_frames": -1}, "dropped_frames=-1: give 0 or more"),
+        (30, {}, "30 frames are too few: a held-out block would have 3, and a clip has 4"),
+        (40, {"dropped_frames": 15}, "a trained block would have 0, and a clip has 4. Give a longer scene"),
+    ],
+)
+def test_bad_splits_name_the_remedy(count, changes, message):
+    with pytest.raises(ValueError, match=message):
+        split_blocks(count, clip_frames=4, **SPLIT | changes)
+
+
+def test_what_lies_beside_held_out_blocks_may_be_nothing():
+    blocks = [range(1, 5), range(9, 12)]
+    assert stretches_between(14, blocks, 2) == [range(0), range(7, 7), range(14, 14)]
+    assert [list(stretch) for stretch in stretches_between(14, blocks, 1)] == [[], [6, 7], [13]]
+    assert stretches_between(3, [], 2) == [range(3)]

@@ -1,4 +1,4 @@
-"""One scene cut by time into blocks that are trained on and blocks that are held out, and each block into short clips."""
+"""Blocks of one scene cut into short clips, each a scene of its own."""
 
 from collections.abc import Sequence
 
@@ -6,49 +6,6 @@ from datasets import Dataset
 
 from igep.trainers.data.scenes.scene_table import SceneTable
 from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES, SpatialDataError
-
-
-def split_blocks(
-    num_frames: int, *, held_out_blocks: int, held_out_fraction: float, dropped_frames: int, clip_frames: int
-) -> tuple[list[range], list[range]]:
-    """Splits the frames of a video: trained, dropped, held out, dropped, trained, ... and held out at its end.
-
-    Frames beside each other are near-copies, so those between two blocks belong to neither.
-
-    Args:
-        num_frames (`int`): Frames of the video.
-        held_out_blocks (`int`): Blocks that are held out; each stands at the end of an equal part of the video.
-        held_out_fraction (`float`): Share of the frames that they hold together, between 0 and 1.
-        dropped_frames (`int`): Frames left out where a trained block meets a held-out one.
-        clip_frames (`int`): Fewest frames of a block.
-
-    Returns:
-        `tuple[list[range], list[range]]`: Frame indices of the trained and of the held-out blocks.
-
-    Raises:
-        ValueError: An option is out of range, or a block would be shorter than a clip; the message says what to change.
-    """
-    if held_out_blocks < 1:
-        raise ValueError(f"held_out_blocks={held_out_blocks}: give 1 or more.")
-    if not 0 < held_out_fraction < 1:
-        raise ValueError(f"held_out_fraction={held_out_fraction}: give a share between 0 and 1, such as 0.2.")
-    if dropped_frames < 0:
-        raise ValueError(f"dropped_frames={dropped_frames}: give 0 or more.")
-    trained, held_out, begin = [], [], 0
-    for number in range(held_out_blocks):
-        end = round(num_frames * (number + 1) / held_out_blocks)
-        first_held_out = end - round(num_frames * held_out_fraction / held_out_blocks)
-        trained.append(range(begin, max(begin, first_held_out - dropped_frames)))
-        held_out.append(range(first_held_out, end))
-        begin = end + dropped_frames
-    for name, blocks in (("trained", trained), ("held-out", held_out)):
-        shortest = min(map(len, blocks))
-        if shortest < clip_frames:
-            raise ValueError(
-                f"{num_frames} frames are too few: a {name} block would have {shortest}, and a clip has {clip_frames}. Give a longer "
-                "scene, fewer held_out_blocks or dropped_frames, or another held_out_fraction."
-            )
-    return trained, held_out
 
 
 def cut_clips(table: SceneTable, blocks: Sequence[range], clip_frames: int) -> Dataset:
