@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tiny_checkpoints import random_frames
 from tiny_depth_pro import save_tiny_depth_pro, tiny_depth_pro
 from transformers import DepthProImageProcessor
@@ -36,6 +37,18 @@ def test_a_depth_model_without_field_of_view_is_named():
     processor = DepthProImageProcessor(size={"height": 32, "width": 32})
     with pytest.raises(ValueError, match="Plain estimates no field of view"):
         depth_model_calibrator(Plain(), processor)(Image.new("RGB", (64, 48)))
+
+
+def test_weights_that_are_not_there_are_named(tmp_path):
+    folder = save_tiny_depth_pro(tmp_path / "depth_pro")
+    file = tmp_path / "depth_pro" / "model.safetensors"
+    save_file(
+        {name: value for name, value in load_file(file).items() if not name.startswith("fov_model")},
+        file,
+        {"format": "pt"},
+    )
+    with pytest.raises(ValueError, match=r"its weights lack fov_model.*estimates would be random\. Download it anew"):
+        load_calibrator(folder)
 
 
 def test_by_its_id_loaded_once_and_late(tmp_path, monkeypatch, checkpoint_folders):

@@ -1,9 +1,11 @@
 """The field of view of a video whose camera nobody told: estimated by a depth model, where the Space has one (`CALIBRATOR`)."""
 
 import math
+import threading
 from collections.abc import Callable
 
 import torch
+from answer_stream import UnwantedError
 from PIL import Image
 from safetensors import SafetensorError
 from scene_model import Scene
@@ -15,6 +17,12 @@ DEFAULT_DEGREES = 60.0  # where nobody tells it and nothing estimates it
 
 class CalibratorError(ValueError):
     """A calibrator that this Space cannot use, or that tells nothing of a picture; the message says what to do."""
+
+
+class Asked(threading.local):
+    """Who waits for the estimate that a thread makes."""
+
+    unwanted: threading.Event | None = None
 
 
 class Calibrator:
@@ -47,24 +55,34 @@ class Calibrator:
             # Transformers fills them with random numbers, and the estimate would be one too.
             raise CalibratorError(f"{said} (its weights lack {absent[0]}, and {len(absent) - 1} more): {remedy}")
         self.model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self._asked = Asked()
+        for module in self.model.modules():
+            module.register_forward_pre_hook(self._end_if_unwanted)
         self._estimate = on_gpu(self._estimate)
 
-    def __call__(self, frame: Image.Image) -> float:
+    def __call__(self, frame: Image.Image, unwanted: threading.Event) -> float:
         """Estimates the horizontal field of view of a picture.
 
         Args:
             frame (`PIL.Image.Image`): RGB.
+            unwanted (`threading.Event`): Is set once nobody waits for it any more; the work ends at the next layer.
 
         Returns:
             `float`: Degrees, from 5 to 170.
 
         Raises:
             CalibratorError: What it says is that of no camera.
+            UnwantedError: Nobody waits for it.
         """
+        self._asked.unwanted = unwanted
         degrees = self._estimate(frame)
         if not 5 <= degrees <= 170:
             raise CalibratorError(f"the calibrator says {degrees} degrees, which is no field of view")
         return degrees
+
+    def _end_if_unwanted(self, *_) -> None:
+        if self._asked.unwanted is not None and self._asked.unwanted.is_set():
+            raise UnwantedError
 
     def _estimate(self, frame: Image.Image) -> float:
         inputs = self.image_processor(images=frame, return_tensors="pt").to(self.model.device, self.model.dtype)
@@ -74,10 +92,11 @@ class Calibrator:
 
 
 def known_field_of_view(
-    calibrator: Callable[[Image.Image], float] | None,
+    calibrator: Callable[[Image.Image, threading.Event], float] | None,
     scene: Scene,
     field_of_view_degrees: float | None,
     focal_pixels: float | None,
+    unwanted: threading.Event,
 ) -> float:
     """The field of view that a visitor set or, where nobody did, what the calibrator estimates; without one the default.
 
@@ -86,6 +105,7 @@ def known_field_of_view(
         scene (`Scene`): The frames; it keeps the estimate.
         field_of_view_degrees (`float` or `None`): The setting; `None` where nobody knows it.
         focal_pixels (`float` or `None`): The other setting, which wins.
+        unwanted (`threading.Event`): Is set once nobody waits for it any more.
 
     Returns:
         `float`: Degrees, horizontal.
@@ -98,5 +118,5 @@ def known_field_of_view(
     if calibrator is None or focal_pixels:
         return DEFAULT_DEGREES
     if scene.estimated_field_of_view is None:
-        scene.estimated_field_of_view = calibrator(scene.frames[0])
+        scene.estimated_field_of_view = calibrator(scene.frames[0], unwanted)
     return scene.estimated_field_of_view

@@ -112,7 +112,7 @@ class SceneModel:
         revision: str | None = None,
         on_gpu: Callable[[Callable], Callable] = lambda work: work,
         answer_seconds: float = ANSWER_SECONDS,
-        calibrator: Callable[[Image.Image], float] | None = None,
+        calibrator: Callable[[Image.Image, threading.Event], float] | None = None,
     ):
         options = {"trust_remote_code": True, "revision": revision}
         try:

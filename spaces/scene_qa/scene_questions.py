@@ -271,8 +271,8 @@ def _known_intrinsics(
 ) -> Generator[Outcome, None, np.ndarray]:
     """(3, 3): the camera that the settings describe or, where nobody set them, a calibrator: work for its own turn."""
 
-    def known(_: threading.Event) -> float:
-        return known_field_of_view(model.calibrator, scene, field_of_view_degrees, focal_pixels)
+    def known(unwanted: threading.Event) -> float:
+        return known_field_of_view(model.calibrator, scene, field_of_view_degrees, focal_pixels, unwanted)
 
     try:
         degrees = yield from in_beats(known, Outcome("", []))

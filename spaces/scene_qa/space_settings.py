@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 MOST_AT_ONCE = 64  # answers: each has a thread, and memory of its own
 MOST_EVENTS = 256  # of Gradio at once: those that wait for their turn are among them
-MOST_WAITING = 96  # in either queue: with those at work, all of them fit
+MOST_WAITING = 92  # in either queue: with those at work, in both lanes, all of them fit
 MOST_ANSWER_SECONDS = 24 * 3600
 MOST_READING_SECONDS = 1800  # an upload lives an hour
 MOST_DIGITS = 9  # of any of them

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
+from answer_stream import UnwantedError
 from field_of_view import DEFAULT_DEGREES, Calibrator, CalibratorError, known_field_of_view
 from safetensors.torch import load_file, save_file
 from scene_conversation import Conversation
@@ -42,23 +44,23 @@ def test_a_calibrator_runs_on_the_accelerator_and_says_what_igep_says(depth_pro)
 
     calibrator, frame = Calibrator(depth_pro, on_gpu), random_frames(1, size=(48, 64))[0]
     calibrator.model.register_forward_pre_hook(lambda *_: inside.append(len(at_work)))
-    assert calibrator(frame) == pytest.approx(calibrator_of(depth_pro)(frame), rel=1e-5)
+    assert calibrator(frame, threading.Event()) == pytest.approx(calibrator_of(depth_pro)(frame), rel=1e-5)
     assert inside == [1], "its model runs in what the accelerator is lent for, and nowhere else"
 
 
 def test_what_is_set_wins_whatever_it_is_and_what_is_not_is_estimated_once(depth_pro):
-    scene, asked = Scene(random_frames(2, size=(48, 64))), []
+    scene, asked, wanted = Scene(random_frames(2, size=(48, 64))), [], threading.Event()
 
-    def calibrator(frame) -> float:
+    def calibrator(frame, unwanted) -> float:
         asked.append(frame)
         return 47.0
 
-    assert known_field_of_view(None, scene, None, None) == DEFAULT_DEGREES, "no calibrator"
+    assert known_field_of_view(None, scene, None, None, wanted) == DEFAULT_DEGREES, "no calibrator"
     for degrees in (75.0, DEFAULT_DEGREES):
-        assert known_field_of_view(calibrator, scene, degrees, None) == degrees
-    known_field_of_view(calibrator, scene, None, 500.0)
+        assert known_field_of_view(calibrator, scene, degrees, None, wanted) == degrees
+    known_field_of_view(calibrator, scene, None, 500.0, wanted)
     assert asked == []
-    assert [known_field_of_view(calibrator, scene, None, None) for _ in range(2)] == [47.0, 47.0]
+    assert [known_field_of_view(calibrator, scene, None, None, wanted) for _ in range(2)] == [47.0, 47.0]
     assert asked == [scene.frames[0]]
 
 
@@ -66,7 +68,7 @@ def test_the_page_estimates_until_somebody_sets_a_number():
     cameras = []
 
     class Camera(WordsModel):
-        calibrator = staticmethod(lambda frame: 90.0)
+        calibrator = staticmethod(lambda frame, unwanted: 90.0)
 
         def distance(self, frame, pixel, intrinsics, **options):
             cameras.append(float(intrinsics[0, 0]))
@@ -85,7 +87,7 @@ def test_the_page_estimates_until_somebody_sets_a_number():
 def test_a_calibrator_is_asked_in_the_turn_of_the_answer_and_its_faults_are_sentences():
     asked = []
 
-    def calibrator(frame) -> float:
+    def calibrator(frame, unwanted) -> float:
         asked.append(frame)
         raise CalibratorError("the calibrator says nan degrees")
 
@@ -103,13 +105,26 @@ def test_a_calibrator_is_asked_in_the_turn_of_the_answer_and_its_faults_are_sent
         assert asked.pop()
 
 
+def test_an_estimate_that_nobody_waits_for_ends_at_the_next_layer(depth_pro):
+    """A visitor who leaves while a large depth model works does not leave that work to those behind."""
+    calibrator, unwanted, layers = Calibrator(depth_pro), threading.Event(), []
+    (layer, later) = [each for each in calibrator.model.modules() if isinstance(each, torch.nn.LayerNorm)][:2]
+    leaving = layer.register_forward_pre_hook(lambda *_: unwanted.set(), prepend=True)
+    later.register_forward_hook(lambda *_: layers.append("later"))
+    with pytest.raises(UnwantedError):
+        calibrator(random_frames(1)[0], unwanted)
+    assert not layers
+    leaving.remove()
+    assert calibrator(random_frames(1)[0], threading.Event()) > 0, "the next visitor's is made"
+
+
 @pytest.mark.parametrize("degrees", [float("nan"), -3.0, 200.0])
 def test_no_field_of_view_is_said_to_be_none(depth_pro, degrees):
     calibrator = Calibrator(depth_pro)
     torch.nn.init.constant_(calibrator.model.fov_model.head.layers[-1].bias, degrees)
     torch.nn.init.zeros_(calibrator.model.fov_model.head.layers[-1].weight)
     with pytest.raises(CalibratorError, match="which is no field of view"):
-        calibrator(random_frames(1)[0])
+        calibrator(random_frames(1)[0], threading.Event())
 
 
 def without_field_of_view(folder: Path) -> str:

@@ -215,7 +215,7 @@ def test_the_field_of_view_of_examples_is_known():
     assert page.field_of_view(str(SPACE / "examples" / "room_1.mp4")) == (64, False)
     assert page.field_of_view("uploads/mine.mp4") == page.field_of_view(None) == (60, False)
     model = WordsModel()
-    model.calibrator = lambda frame: 47.0
+    model.calibrator = lambda frame, unwanted: 47.0
     page = page_of(model)
     assert page.field_of_view(str(SPACE / "examples" / "room_1.mp4")) == (64, False), "known, and not to be estimated"
     assert page.field_of_view("uploads/mine.mp4") == (60, True)

@@ -46,11 +46,11 @@ def test_what_is_endless_is_named_in_a_line(monkeypatch):
 
 
 def test_bounds_are_allowed(monkeypatch):
-    for name, value in (("CONCURRENCY", "64"), ("QUEUE_SIZE", "96"), ("CLIENT_REQUESTS", "256")):
+    for name, value in (("CONCURRENCY", "64"), ("QUEUE_SIZE", "92"), ("CLIENT_REQUESTS", "256")):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ANSWER_SECONDS", "86400")
     monkeypatch.setenv("READING_SECONDS", "1800")
-    assert Settings.read() == Settings(64, 96, 256, 86400.0, 1800)
+    assert Settings.read() == Settings(64, 92, 256, 86400.0, 1800)
 
 
 def test_the_space_ends_with_one_line():
