@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     if options.question is None:
         raise ValueError("there is nothing to answer: give a question, or --pixel X Y.")
+    if "<pixel" in options.question.lower():
+        raise ValueError(
+            f"{options.question!r} names a pixel, which questions about frames have not: give --pixel X Y instead."
+        )
     # Imported here: loading transformers takes seconds, and neither `--help` nor a wrong option needs it.
     from igep.trainers.commands.ask import ask
 

@@ -141,6 +141,7 @@ def test_boxes_that_cannot_be_read_are_errors(asked, photos, capsys):
         (("--second", "1.png", "--output", "a.png"), "--output draws a distance"),
         (("--second", "1.png", "--frames", "2"), "--frames is about videos"),
         (("Where?", "--calibrator", "x"), "--calibrator is about a pixel, two images or boxes"),
+        (("How far is <Pixel 3 4>?",), "names a pixel, which questions about frames have not: give --pixel X Y"),
     ],
 )
 def test_what_cannot_be_asked_is_said(asked, photos, capsys, flags, message):
