@@ -29,8 +29,10 @@ def example_scene(number: int) -> Scene:
     return open_scene(str(EXAMPLES / f"room_{number}.mp4"), 2, EXAMPLES)[0]
 
 
-def expected_answer(model: SceneModel, scene: Scene, question: str, remember: bool = False) -> str:
-    return last(ask(model, scene, question, remember=remember, max_new_tokens=128)).text
+def expected_answer(model: SceneModel, scene: Scene, question: str, remember: bool = False) -> re.Pattern:
+    """The model's answer and, where the page knows it, the truth."""
+    answer = last(ask(model, scene, question, remember=remember, max_new_tokens=128)).text
+    return re.compile(rf"^{re.escape(answer)}( \(truth: [^)]+\))?$")
 
 
 # ---- Whole visits
