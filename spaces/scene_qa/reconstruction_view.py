@@ -80,7 +80,7 @@ class ReconstructionView:
         queue = {"concurrency_limit": None}  # `Turns` limits them
         is_ready = gr.State(False)
         reconstructed = button.click(
-            self.reconstruct,
+            self.prepare,
             session,
             [self.status, is_ready],
             api_visibility="private",
@@ -100,7 +100,7 @@ class ReconstructionView:
                 **queue,
             )
 
-    def reconstruct(self, key: str | None, request: gr.Request | None = None) -> Iterator[tuple[str | dict, bool]]:
+    def prepare(self, key: str | None, request: gr.Request | None = None) -> Iterator[tuple[str | dict, bool]]:
         """Reconstructs the visitor's video when it is its turn; says how it went, and whether there is something to show."""
         scene = self.sessions.get(key)
         if scene is None:

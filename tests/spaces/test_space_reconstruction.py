@@ -179,7 +179,7 @@ def test_a_script_that_leaves_gives_up_its_place(monkeypatch):
             waiting.close()
             assert len(queue._tickets) == 1
     with answering.ticket("another"):
-        waiting = view.reconstruct(sessions.add(scene_of()))  # the button of the page
+        waiting = view.prepare(sessions.add(scene_of()))  # the button of the page
         assert next(waiting) == (gr.skip(), False)
         assert len(answering._tickets) == 2
         waiting.close()
