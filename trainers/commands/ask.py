@@ -11,9 +11,10 @@ from igep.focal_unification import FOCAL_PIXELS, checked_intrinsics, intrinsics_
 from igep.spatial_prompts import DEPTH_QUESTION, longest_answer, parse_depth
 from igep.text_pixels import DEPTH_STEPS
 from igep.trainers.cards.usage import read_usage, task_options
+from igep.trainers.commands.frames_as_trained import read_frames_as_trained
 from igep.trainers.data.row_source import RowText
 from igep.trainers.data.row_texts import unknown_words
-from igep.trainers.data.scenes.video_frames import DEFAULT_NUM_FRAMES, read_frames
+from igep.trainers.data.scenes.video_frames import read_frames
 from igep.trainers.data.special_tokens import plain_question, refuse_token, special_token_pattern
 from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples, generate_texts
 from igep.trainers.evaluation.load_vlm import load_for_answers
@@ -63,11 +64,7 @@ def ask(
     question = plain_question("igep ask", question)
     options = AnsweringOptions(max_new_tokens=max_new_tokens)
     usage = read_usage(model_dir)
-    # Models of VLM3's tasks alone were trained on single images, which says nothing of videos.
-    trained = usage["num_frames"] if "questions" in usage.get("tasks", ()) else DEFAULT_NUM_FRAMES
-    frames = read_frames(video, num_frames, at_most=trained)
-    if frames_as is None:
-        frames_as = "images" if len(frames) == 1 else usage.get("frames_as", "video")
+    frames, frames_as = read_frames_as_trained(video, usage, num_frames, frames_as)
     model, processor = load_for_answers(model_dir, device)
     asked = RowText("The question", "question", question)
     pattern = special_token_pattern(processor.tokenizer)

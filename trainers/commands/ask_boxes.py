@@ -7,7 +7,7 @@ from transformers import PreTrainedConfig
 
 from igep.box_queries import FIRST_CAMERA, RegressedBoxes
 from igep.trainers.cards.usage import read_usage
-from igep.trainers.data.scenes.video_frames import DEFAULT_NUM_FRAMES, read_frames
+from igep.trainers.commands.frames_as_trained import read_frames_as_trained
 from igep.trainers.data.special_tokens import plain_question
 from igep.trainers.evaluation.load_vlm import load_for_answers
 
@@ -54,11 +54,7 @@ def ask_boxes(
             f"{model_dir} regresses boxes along the axes of a scene (box_axes={settings['box_axes']!r}), which a video does not show: "
             f"train with box_axes: {FIRST_CAMERA}, or call ground_boxes with the pose of the first frame."
         )
-    usage = read_usage(model_dir)
-    trained = usage["num_frames"] if "questions" in usage.get("tasks", ()) else DEFAULT_NUM_FRAMES
-    frames = read_frames(video, num_frames, at_most=trained)
-    if frames_as is None:
-        frames_as = "images" if len(frames) == 1 else usage.get("frames_as", "video")
+    frames, frames_as = read_frames_as_trained(video, read_usage(model_dir), num_frames, frames_as)
     model, processor = load_for_answers(model_dir, device)
     inputs, token_ids = processor.ground_inputs(frames, [description], frames_as=frames_as)
     (found,) = model.ground_boxes(dict(inputs.to(model.device, dtype=model.dtype)), token_ids)
