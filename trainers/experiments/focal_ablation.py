@@ -21,9 +21,7 @@ from pathlib import Path
 from igep.trainers import sft
 from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
-from igep.trainers.evaluation.answering import AnsweringOptions
-from igep.trainers.evaluation.benchmarks.vlm3_tasks import ExampleGroups, task_scores
-from igep.trainers.evaluation.load_vlm import load_for_answers
+from igep.trainers.evaluation.benchmarks.vlm3_tasks import task_scores
 from igep.trainers.experiments.focal_rooms import TRAINED_FOCAL, UNIFIED_FOCAL, FocalRooms, rooms
 from igep.trainers.experiments.seeded_runs import (
     add_seed_flags,
@@ -35,9 +33,8 @@ from igep.trainers.experiments.seeded_runs import (
 )
 from igep.trainers.experiments.study_table import study_cells, study_table
 from igep.trainers.experiments.tiny_vlm3 import vlm3_base
+from igep.trainers.experiments.train_and_ask import ask, train
 from igep.trainers.package_files import RECIPES
-from igep.trainers.scoring.answer_groups import answer_groups
-from igep.trainers.sft_trainer import IGEPSFTTrainer
 
 
 RECIPE = RECIPES / "vlm3_rooms.yaml"
@@ -64,45 +61,24 @@ def run_arm(
         `dict`: Scores per range.
     """
     arguments = ["--config", str(RECIPE), "--model_name_or_path", str(base), "--output_dir", str(output), *overrides]
-    script_args, training_args, model_args = sft.parse(arguments)
+    parsed = script_args, training_args, _ = sft.parse(arguments)
     options = {
         "unify": arm == "unified",
         "unified_focal": unified_focal,
         "questions_per_image": script_args.questions_per_image,
     }
-    train = FocalRooms(
+    trained = FocalRooms(
         rooms(script_args.num_rooms, script_args.room_seed, TRAINED_FOCAL), seed=training_args.seed, **options
     )
-    trainer = IGEPSFTTrainer(
-        model=sft.load_model(model_args, training_args),
-        args=training_args,
-        train_dataset=MixtureDataset(
-            [MixturePart("rooms", train)], samples_per_step=training_args.samples_per_step, seed=training_args.seed
-        ),
-        processing_class=sft.load_processor(script_args, model_args),
+    rows = MixtureDataset(
+        [MixturePart("rooms", trained)], samples_per_step=training_args.samples_per_step, seed=training_args.seed
     )
-    trainer.train()
-    trainer.save_model(str(output))
-    model, processor = load_for_answers(output)
+    model, processor = train(rows, parsed, output)
     scores = {}
     for name, focal_range in TEST_FOCAL.items():
         held_out = FocalRooms(rooms(held_out_rooms, TEST_SEEDS[name], focal_range), **options)
-        groups = ExampleGroups(held_out)
-        answered = answer_groups(
-            model,
-            processor,
-            groups,
-            AnsweringOptions(max_new_tokens=16),
-            frames_as=training_args.frames_as,
-            progress=name,
-            total=len(groups),
-        )
-        turns = (
-            group.row(question, text)
-            for group, texts in answered
-            for question, text in zip(group.questions, texts, strict=True)
-        )
-        scores[name] = task_scores("depth", list(turns))
+        turns = ask(model, processor, held_out, frames_as=training_args.frames_as, progress=name)
+        scores[name] = task_scores("depth", turns)
     return scores
 
 

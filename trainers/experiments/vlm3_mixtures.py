@@ -25,9 +25,7 @@ from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows, values_of
-from igep.trainers.evaluation.answering import AnsweringOptions
-from igep.trainers.evaluation.benchmarks.vlm3_tasks import ExampleGroups, task_scores
-from igep.trainers.evaluation.load_vlm import load_for_answers
+from igep.trainers.evaluation.benchmarks.vlm3_tasks import task_scores
 from igep.trainers.experiments.arrow_questions import ARROW_QUESTION, PointedRows
 from igep.trainers.experiments.seeded_runs import (
     add_seed_flags,
@@ -39,9 +37,8 @@ from igep.trainers.experiments.seeded_runs import (
 )
 from igep.trainers.experiments.study_table import study_cells, study_table
 from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
+from igep.trainers.experiments.train_and_ask import ask, train
 from igep.trainers.package_files import RECIPES
-from igep.trainers.scoring.answer_groups import answer_groups
-from igep.trainers.sft_trainer import IGEPSFTTrainer
 
 
 RECIPE = RECIPES / "vlm3_rooms.yaml"
@@ -105,45 +102,24 @@ def run_arm(arm: str, base: Path, output: Path, held_out_rooms: int, overrides: 
     arguments = ["--config", str(RECIPE), "--model_name_or_path", str(base), "--output_dir", str(output)]
     # One image and two cannot share a batch as videos.
     arguments += ["--frames_as", "images", *overrides]
-    script_args, training_args, model_args = sft.parse(arguments)
-    train = MixtureDataset(
+    parsed = script_args, training_args, _ = sft.parse(arguments)
+    rows = MixtureDataset(
         rows_of(arm, script_args, training_args.seed),
         weighting=arm if arm in WEIGHTINGS else "size",
         samples_per_step=training_args.samples_per_step,
         seed=training_args.seed,
     )
-    trainer = IGEPSFTTrainer(
-        model=sft.load_model(model_args, training_args),
-        args=training_args,
-        train_dataset=train,
-        processing_class=sft.load_processor(script_args, model_args),
-    )
-    trainer.train()
-    trainer.save_model(str(output))
-    model, processor = load_for_answers(output)
+    model, processor = train(rows, parsed, output)
     held_out = RowOptions(
         **values_of(RowOptions, script_args) | {"num_rooms": held_out_rooms, "room_seed": HELD_OUT_SEED}
     )
     scores = {}
     for part in rows_of(arm, held_out, training_args.seed):
-        groups = ExampleGroups(part.dataset)
-        answered = answer_groups(
-            model,
-            processor,
-            groups,
-            AnsweringOptions(max_new_tokens=16),
-            frames_as=training_args.frames_as,
-            progress=f"{arm}: {part.name}",
-            total=len(groups),
-        )
-        turns = [
-            group.row(question, text)
-            for group, texts in answered
-            for question, text in zip(group.questions, texts, strict=True)
-        ]
+        progress = f"{arm}: {part.name}"
+        turns = ask(model, processor, part.dataset, frames_as=training_args.frames_as, progress=progress)
         scores[part.name] = task_scores(part.name, turns, STEPS)
     return scores | {
-        "shares": {part.name: share for part, share in zip(train.parts, train.shares.tolist(), strict=True)}
+        "shares": {part.name: share for part, share in zip(rows.parts, rows.shares.tolist(), strict=True)}
     }
 
 
