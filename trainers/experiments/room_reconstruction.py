@@ -24,21 +24,25 @@ FIGURES = ("depth AbsRel", "depth delta_1", "rotation error, degrees", "translat
 
 
 def reconstructed(
-    model: VidLLMForConditionalGeneration, processor: IGEPProcessor, rooms: Sequence[SpatialExample]
+    model: VidLLMForConditionalGeneration,
+    processor: IGEPProcessor,
+    rooms: Sequence[SpatialExample],
+    at_once: int = BATCH,
 ) -> Iterator[tuple[dict, Reconstruction]]:
     """Reconstructs rooms from their frames alone.
 
     Args:
         model (`VidLLMForConditionalGeneration`): The model, on the CPU.
         processor (`IGEPProcessor`): Its processor.
-        rooms (`Sequence[SpatialExample]`): The rooms.
+        rooms (`Sequence[SpatialExample]`): The rooms, or other rows with poses.
+        at_once (`int`, *optional*, defaults to `32`): Rows of a batch.
 
     Yields:
         `tuple[dict, Reconstruction]`: A batch of `IGEPDataCollator`, for what is true of it, and what the model made of its frames.
     """
     collator = IGEPDataCollator(processor, None)
-    for start in range(0, len(rooms), BATCH):
-        batch = collator(rooms[start : start + BATCH])
+    for start in range(0, len(rooms), at_once):
+        batch = collator([rooms[number] for number in range(start, min(start + at_once, len(rooms)))])
         yield batch, model.reconstruct(batch["pixel_values_videos"], batch["frame_mask"])
 
 
@@ -123,9 +127,13 @@ def training_rooms(num_rooms: int = PRIOR_ROOMS) -> list[SpatialExample]:
     return held_out_rooms(num_rooms, seed=PRIOR_SEED)
 
 
-def as_rows(figures: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    """A table of figures: predictors by row."""
-    return [["", *FIGURES], *([name, *(f"{each[title]:.3f}" for title in FIGURES)] for name, each in figures.items())]
+def as_rows(figures: Mapping[str, Mapping[str, float]], heading: str = "") -> list[list[str]]:
+    """A table of figures: predictors by row, and their common figures as columns."""
+    titles = list(next(iter(figures.values())))
+    return [
+        [heading, *titles],
+        *([name, *(f"{each[title]:.3f}" for title in titles)] for name, each in figures.items()),
+    ]
 
 
 def _poses(rooms: Sequence[SpatialExample]) -> np.ndarray:

@@ -1,7 +1,7 @@
 """How well a Vid-LLM reconstructs clips of one scene, beside the mean pose and the median depth of the clips it was trained on."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
 
 import numpy as np
 from tqdm import tqdm
@@ -54,19 +54,18 @@ def reconstruct_clips(
         `ClipGeometry`
     """
     parts: list[tuple[np.ndarray, ...]] = []
-    for start in tqdm(range(0, len(rows), AT_ONCE), desc=title, unit="batch"):
-        clips = [rows[number] for number in range(start, min(start + AT_ONCE, len(rows)))]
-        for batch, found in reconstructed(model, processor, clips):
-            poses = found.world_from_camera[:, 1:].double().numpy()
-            parts.append(
-                (
-                    found.depth_metres.numpy(),
-                    batch["depth_metres"].numpy(),
-                    poses,
-                    relative_poses(batch["world_from_camera"]).reshape(poses.shape),
-                    batch["world_from_camera"][:, 0].double().numpy(),
-                )
+    batches = reconstructed(model, processor, rows, AT_ONCE)
+    for batch, found in tqdm(batches, desc=title, total=math.ceil(len(rows) / AT_ONCE), unit="batch"):
+        poses = found.world_from_camera[:, 1:].double().numpy()
+        parts.append(
+            (
+                found.depth_metres.numpy(),
+                batch["depth_metres"].numpy(),
+                poses,
+                relative_poses(batch["world_from_camera"]).reshape(poses.shape),
+                batch["world_from_camera"][:, 0].double().numpy(),
             )
+        )
     return ClipGeometry(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
@@ -127,8 +126,3 @@ def chained_path(first_from_camera: np.ndarray, start: np.ndarray) -> np.ndarray
     for clip in first_from_camera:
         path += list(path[-1] @ clip)
     return np.stack(path)
-
-
-def table_rows(figures: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
-    """A table of figures: predictors by row."""
-    return [["", *FIGURES], *([name, *(f"{each[title]:.3f}" for title in FIGURES)] for name, each in figures.items())]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from igep.trainers.cards.given_options import read_recipe
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
 from igep.trainers.experiments.room_reconstruction import (
@@ -28,8 +29,6 @@ from igep.trainers.experiments.vid_llm_rooms import DISTILL, JOINT, launched, lo
 
 
 ANSWERS = "exact match of answers"
-DECAY = {"num_decay_steps": 420, "min_lr_ratio": 0.02}
-HALF = ("--num_rooms", "2048", "--max_steps", "1200", "--lr_scheduler_kwargs", json.dumps(DECAY))
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,17 @@ VARIANTS = {
 }
 
 
+def half_of_second_stage() -> list[str]:
+    """Half of the recipe's rooms, steps and decay, as flags."""
+    recipe = read_recipe(JOINT)
+    decay = recipe["lr_scheduler_kwargs"]
+    decay |= {"num_decay_steps": decay["num_decay_steps"] // 2}
+    halves = {name: str(recipe[name] // 2) for name in ("num_rooms", "max_steps")}
+    return [word for name, value in halves.items() for word in (f"--{name}", value)] + [
+        *("--lr_scheduler_kwargs", json.dumps(decay))
+    ]
+
+
 def figures_file(output: Path, variant: str, seed: int) -> Path:
     """Where the figures of a run are written, once it is finished."""
     return output / f"{variant}_seed{seed}" / "figures.json"
@@ -82,7 +92,7 @@ def run(output: Path, variant: str, seed: int, rooms: int, overrides: Sequence[s
         wait(start(launched("distill.py", DISTILL, distilled, "--model_name_or_path", str(begun), *common)))
         begun = distilled
     trained = folder / "model"
-    options = (*chosen.joint, *HALF, *common)
+    options = (*chosen.joint, *half_of_second_stage(), *common)
     wait(start(launched("joint.py", JOINT, trained, "--model_name_or_path", str(begun), *options)))
     scores = folder / "scores.json"
     wait(start(scored(trained, scores, rooms)))

@@ -156,15 +156,6 @@ def question_figures(scores: Path) -> dict[str, float]:
     return {name.removeprefix("exact match, "): figure["value"] for name, figure in figures.items()}
 
 
-def question_rows(figures: dict[str, dict[str, float]]) -> list[list[str]]:
-    """A table of exact match: methods by row."""
-    kinds = list(next(iter(figures.values())))
-    return [
-        ["exact match", *kinds],
-        *([name, *(f"{each[kind]:.3f}" for kind in kinds)] for name, each in figures.items()),
-    ]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="vid_llm_rooms.py",
@@ -183,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results = compare(output, options.held_out_rooms, options.seed, overrides)
     results["seconds"] = round(time.perf_counter() - begin, 1)
     tables = "\n\n".join(
-        markdown_table(rows) for rows in (as_rows(results["reconstruction"]), question_rows(results["questions"]))
+        markdown_table(rows)
+        for rows in (as_rows(results["reconstruction"]), as_rows(results["questions"], "exact match"))
     )
     (output / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     (output / "results.md").write_text(tables + "\n")

@@ -20,9 +20,10 @@ from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.held_out_frames import HeldOutFrames
 from igep.trainers.data.load_scenes import load_scenes
 from igep.trainers.experiments.clips_in_memory import ClipsInMemory
+from igep.trainers.experiments.room_reconstruction import as_rows
 from igep.trainers.experiments.scene_clips import clips_in, cut_clips, only_scene
 from igep.trainers.experiments.scene_picture import draw_scene, shown
-from igep.trainers.experiments.scene_reconstruction import clip_figures, prior_of, reconstruct_clips, table_rows
+from igep.trainers.experiments.scene_reconstruction import clip_figures, prior_of, reconstruct_clips
 from igep.trainers.experiments.tiny_vid_llm import vid_llm_base
 from igep.trainers.experiments.walk_blocks import split_blocks
 from igep.trainers.joint import PARSER, parse
@@ -218,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = options.output.resolve()
     results = compare(options.scene, output, options.seed, split, overrides)
     results["seconds"] = round(time.perf_counter() - begin, 1)
-    table = markdown_table(table_rows(results["figures"]))
+    table = markdown_table(as_rows(results["figures"]))
     (output / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     (output / "results.md").write_text(table + "\n")
     counted = {name: results[f"{name}_frames"] for name in ("trained", "held_out", "left_out")}

@@ -27,7 +27,7 @@ from igep.trainers.experiments.room_reconstruction import (
     reconstruction_figures,
 )
 from igep.trainers.experiments.tiny_vid_llm import vid_llm_base
-from igep.trainers.experiments.vid_llm_rooms import JOINT, QUICKSTART, launched, of_second_stage, question_rows
+from igep.trainers.experiments.vid_llm_rooms import JOINT, QUICKSTART, launched, of_second_stage
 from igep.trainers.package_files import PACKAGE, TINY_BASE
 
 
@@ -57,7 +57,7 @@ def test_priors_of_rooms_and_the_rows_of_both_tables():
     assert 0.1 < figures["depth AbsRel"] < 1
     assert 2 < figures["rotation error, degrees"] < 30  # the camera turns
     assert [len(row) for row in as_rows({"a": figures, "b": figures})] == [5, 5, 5]
-    assert question_rows({"IGEP": {"closer": 0.5, "mean": 0.25}}) == [
+    assert as_rows({"IGEP": {"closer": 0.5, "mean": 0.25}}, "exact match") == [
         ["exact match", "closer", "mean"],
         ["IGEP", "0.500", "0.250"],
     ]

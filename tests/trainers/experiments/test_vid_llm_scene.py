@@ -15,7 +15,7 @@ from igep.trainers.data.collator import IGEPDataCollator
 from igep.trainers.data.scannet import load_scannet
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.experiments.clips_in_memory import ClipsInMemory
-from igep.trainers.experiments.room_reconstruction import relative_poses
+from igep.trainers.experiments.room_reconstruction import as_rows, relative_poses
 from igep.trainers.experiments.scene_clips import clips_in, cut_clips, only_scene
 from igep.trainers.experiments.scene_reconstruction import (
     FIGURES,
@@ -23,7 +23,6 @@ from igep.trainers.experiments.scene_reconstruction import (
     chained_path,
     clip_figures,
     prior_of,
-    table_rows,
 )
 from igep.trainers.experiments.tiny_vid_llm import vid_llm_base
 from igep.trainers.experiments.vid_llm_scene import main
@@ -95,7 +94,7 @@ def test_figures_priors_and_joined_paths_are_their_closed_forms():
     means = exact.first_from_camera[..., :3, 3].mean(0)
     np.testing.assert_allclose(prior.predicted_first_from_camera[1, :, :3, 3], means)
     assert clip_figures(prior)["translation error, metres"] > 0
-    assert [len(row) for row in table_rows({"one": figures})] == [7, 7]
+    assert [len(row) for row in as_rows({"one": figures})] == [7, 7]
 
 
 def test_bad_scenes_and_options_end_in_one_line(tmp_path, desk):
