@@ -15,9 +15,10 @@ from trl import ModelConfig
 from igep.trainers.distill_config import DistillConfig
 from igep.trainers.distill_trainer import DistillTrainer
 from igep.trainers.loop.recipe_options import RecipeOptions, one_line
+from igep.trainers.publishing.push_checks import check_push, one_line_errors
 from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.vid_llm_config import VidLLMScriptArguments
-from igep.trainers.vid_llm_launch import check_push, one_line_errors, run, trainer_parts
+from igep.trainers.vid_llm_launch import run, trainer_parts
 
 
 PROGRAM = "igep distill"

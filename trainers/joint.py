@@ -15,9 +15,10 @@ from trl import ModelConfig, get_peft_config
 from igep.trainers.joint_config import JointConfig
 from igep.trainers.joint_trainer import JointTrainer
 from igep.trainers.loop.recipe_options import RecipeOptions, one_line
+from igep.trainers.publishing.push_checks import check_push, one_line_errors
 from igep.trainers.sft_inherited_options import check_model_options
 from igep.trainers.vid_llm_config import VidLLMScriptArguments
-from igep.trainers.vid_llm_launch import check_push, one_line_errors, run, trainer_parts
+from igep.trainers.vid_llm_launch import run, trainer_parts
 
 
 PROGRAM = "igep joint"

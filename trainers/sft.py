@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from huggingface_hub import HfApi
 from transformers import set_seed
 from trl import ModelConfig, get_peft_config, get_quantization_config
 
@@ -31,7 +30,7 @@ from igep.trainers.loop.load_rows import MixedRowOptions, load_datasets
 from igep.trainers.loop.log_table import log_columns, log_table
 from igep.trainers.loop.recipe_options import RecipeOptions, one_line
 from igep.trainers.package_files import find_model
-from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
+from igep.trainers.publishing.push_checks import check_login, check_push, one_line_errors
 from igep.trainers.publishing.train_and_save import train_and_save
 from igep.trainers.sft_config import IGEPSFTConfig
 from igep.trainers.sft_inherited_options import check_model_options
@@ -276,7 +275,6 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
     """
     script_args, training_args, model_args = parse(arguments)
     recipe = PARSER.given_options(arguments, (script_args, training_args, model_args))
-    api = HfApi(token=training_args.hub_token)
     model_name = f"model_name_or_path={model_args.model_name_or_path}: "
     with one_line(PROGRAM):
         check_crop(script_args, training_args)
@@ -286,12 +284,10 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
     with one_line(PROGRAM):
         if isinstance(train_dataset, MixtureDataset):
             check_image_sizes(train_dataset, processor)
-    with one_line(PROGRAM, UploadError), hub_errors():
-        if training_args.push_to_hub:
-            api.whoami()  # now, not after days of training
+    check_login(training_args, PROGRAM)
     with one_line(PROGRAM, what=model_name):
         model = load_model(model_args, training_args)
-    with one_line(PROGRAM, UploadError), hub_errors():
+    with one_line_errors(PROGRAM):
         if script_args.add_unknown_words:
             set_seed(training_args.seed)  # new rows are drawn
             learn_words(model, processor, (train_dataset, eval_dataset))
@@ -305,8 +301,7 @@ def prepare(arguments: Sequence[str]) -> IGEPSFTTrainer:
             recipe=recipe,
             data_options=vars(script_args) | vars(model_args),
         )
-        if training_args.push_to_hub and trainer.is_world_process_zero():
-            check_repository(api, trainer.hub_model_id, "model", private=bool(training_args.hub_private_repo))
+        check_push(trainer)
     return trainer
 
 

@@ -1,18 +1,16 @@
 """What the launchers of Vid-LLM's two stages do alike: options become what a trainer is made of, and a trainer a saved model."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
 from trl import ModelConfig
 
 from igep.trainers.load_vid_llm import load_vid_llm
 from igep.trainers.loop.load_rows import load_datasets
 from igep.trainers.loop.recipe_options import RecipeOptions, one_line
-from igep.trainers.publishing.hub_upload import UploadError, check_repository, hub_errors
+from igep.trainers.publishing.push_checks import check_login
 from igep.trainers.publishing.train_and_save import train_and_save
 from igep.trainers.vid_llm_config import VidLLMScriptArguments, VidLLMTrainingConfig
 from igep.trainers.vid_llm_trainer import VidLLMTrainer
@@ -38,9 +36,7 @@ def trainer_parts(
     """
     script_args, training_args, model_args = parsed
     recipe = parser.given_options(arguments, parsed)
-    with one_line_errors(parser.program):
-        if training_args.push_to_hub:
-            HfApi(token=training_args.hub_token).whoami()  # now, not after days of training
+    check_login(training_args, parser.program)
     with one_line(parser.program):
         train_dataset, eval_dataset = load_datasets(script_args, training_args)
         model, processor = load_vid_llm(script_args, model_args, training_args.seed)
@@ -53,35 +49,6 @@ def trainer_parts(
         "recipe": recipe,
         "data_options": vars(script_args) | vars(model_args),
     }
-
-
-@contextmanager
-def one_line_errors(program: str) -> Iterator[None]:
-    """From `with` to the end of the block, what is wrong with options, data, model or the Hub ends the program in one line.
-
-    Args:
-        program (`str`): Name of the command, in messages.
-
-    Raises:
-        SystemExit: Something is.
-    """
-    with one_line(program, UploadError), hub_errors():
-        yield
-
-
-def check_push(trainer: VidLLMTrainer) -> None:
-    """Makes sure that the Hub will take the model, now and not after days of training.
-
-    Args:
-        trainer (`VidLLMTrainer`): Ready to train; with `push_to_hub` it has made sure that its repository exists.
-
-    Raises:
-        UploadError: The repository is another model's, or public and should not be.
-    """
-    args = trainer.args
-    if args.push_to_hub and trainer.is_world_process_zero():
-        api = HfApi(token=args.hub_token)
-        check_repository(api, trainer.hub_model_id, "model", private=bool(args.hub_private_repo))
 
 
 def run(trainer: VidLLMTrainer, program: str) -> None:
