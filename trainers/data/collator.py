@@ -196,7 +196,8 @@ class IGEPDataCollator:
                 raise
             raise SpatialDataError(
                 f"Samples {[example.sample_id for example in examples]} have {counts} frames, and this processor cannot stack "
-                "videos of several lengths: give every sample the same number, or set frames_as to images."
+                "videos of several lengths: give every sample the same number, set frames_as to images, or, in a mixture of "
+                "parts that have one number each, set mixture_one_part_per_batch to true."
             ) from error
 
     def _packed_text(self, examples: Sequence[SpatialExample], places: list[list[tuple[int, int]]]) -> dict:

@@ -126,6 +126,8 @@ class MixtureDataset(torch.utils.data.Dataset):
         samples_per_epoch (`int`, *optional*): Length; the number of all rows in use unless given.
         samples_per_step (`int`, *optional*, defaults to `1`): The length is rounded up to a multiple of it. With the global
             batch size, no epoch ends within a step, and every number of ranks sees the same samples.
+        group_size (`int`, *optional*, defaults to `1`): Samples that follow each other and are of one part. With the batch size
+            of a process, every batch is of one part.
         seed (`int`, *optional*, defaults to `0`): Seed of the order.
 
     Raises:
@@ -140,12 +142,17 @@ class MixtureDataset(torch.utils.data.Dataset):
         temperature: float = 2.0,
         samples_per_epoch: int | None = None,
         samples_per_step: int = 1,
+        group_size: int = 1,
         seed: int = 0,
     ):
         if samples_per_epoch is not None and samples_per_epoch < 1:
             raise ValueError(f"mixture_samples_per_epoch={samples_per_epoch} must be at least 1.")
         if samples_per_step < 1:
             raise ValueError(f"samples_per_step={samples_per_step} must be at least 1.")
+        if group_size < 1 or samples_per_step % group_size:
+            raise ValueError(
+                f"group_size={group_size} must be at least 1 and divide samples_per_step={samples_per_step}."
+            )
         self.shares = mixture_shares(parts, weighting, temperature)
         self.parts = tuple(parts)
         self._row_names = [part.dataset.sample_ids for part in parts]
@@ -153,7 +160,12 @@ class MixtureDataset(torch.utils.data.Dataset):
         length = sum(sizes) if samples_per_epoch is None else samples_per_epoch
         self._length = math.ceil(length / samples_per_step) * samples_per_step
         self.order = MixtureOrder(
-            [part.name for part in parts], [len(part.dataset) for part in parts], sizes, self.shares, seed
+            [part.name for part in parts],
+            [len(part.dataset) for part in parts],
+            sizes,
+            self.shares,
+            seed,
+            group_size,
         )
         # In shared memory: workers that outlive an epoch must hear of the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()

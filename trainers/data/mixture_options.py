@@ -26,6 +26,9 @@ class MixtureOptions:
         mixture_temperature (`float`, *optional*, defaults to `2.0`): `temperature`: 1 is `size`, larger is more uniform.
         mixture_samples_per_epoch (`int`, *optional*): Samples of an epoch, rounded up to whole steps; all rows in use unless
             given. Epochs of the mixture's parts do not depend on it.
+        mixture_one_part_per_batch (`bool`, *optional*, defaults to `False`): Every batch of a process is drawn from one part.
+            LLaVA-OneVision's processor cannot stack videos of several lengths, such as clips and single frames. A step has
+            rows of several parts through `gradient_accumulation_steps` and several processes.
     """
 
     mixture: list[str] | None = field(
@@ -40,6 +43,9 @@ class MixtureOptions:
     )
     mixture_samples_per_epoch: int | None = field(
         default=None, metadata={"help": "Samples of an epoch of a mixture (default: all rows in use)."}
+    )
+    mixture_one_part_per_batch: bool = field(
+        default=False, metadata={"help": "Draw every batch of a process from one dataset of the mixture."}
     )
 
 
@@ -127,6 +133,7 @@ def load_mixture(
     *,
     geometry_size: tuple[int, int],
     samples_per_step: int,
+    batch_size: int = 1,
     seed: int,
 ) -> tuple[MixtureDataset, torch.utils.data.Dataset | None]:
     """Reads the datasets of a mixture. Scenes that several entries name alike are read once.
@@ -136,6 +143,7 @@ def load_mixture(
         options (`MixtureOptions`): How they are mixed.
         geometry_size (`tuple[int, int]`): (H, W) of depth and intrinsics.
         samples_per_step (`int`): Global batch size; epochs are whole steps.
+        batch_size (`int`, *optional*, defaults to `1`): That of a process, for `mixture_one_part_per_batch`.
         seed (`int`): Seed of the order and of the questions that are written.
 
     Returns:
@@ -161,6 +169,7 @@ def load_mixture(
         temperature=options.mixture_temperature,
         samples_per_epoch=options.mixture_samples_per_epoch,
         samples_per_step=samples_per_step,
+        group_size=batch_size if options.mixture_one_part_per_batch else 1,
         seed=seed,
     )
     return mixture, torch.utils.data.ConcatDataset(held_out) if held_out else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 
-BLOCK = 64  # samples within which the order is random; over whole blocks the counts follow the shares
+BLOCK = 64  # groups of samples within which the order is random; over whole blocks the counts follow the shares
 GOLDEN_RATIO = (math.sqrt(5) - 1) / 2
 
 
@@ -28,7 +28,8 @@ class MixtureOrder:
     """The order of a mixture, without its data.
 
     In each block of 64 samples the parts come in a random order, as often as their shares say: rounded up or down, and
-    rounded so that the errors of the blocks cancel out (systematic sampling whose offsets follow the golden ratio).
+    rounded so that the errors of the blocks cancel out (systematic sampling whose offsets follow the golden ratio). Where
+    samples come in groups of one part, all this holds of groups.
 
     Args:
         names (`Sequence[str]`): D names; a part's own order depends on its name, not on the other parts.
@@ -36,6 +37,7 @@ class MixtureOrder:
         rows_in_use (`Sequence[int]`): Of these, how many are used.
         shares (`np.ndarray`): (D,) shares that sum to 1.
         seed (`int`): The same seed gives the same order.
+        group_size (`int`, *optional*, defaults to `1`): Samples that follow each other and are of one part.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class MixtureOrder:
         rows_in_use: Sequence[int],
         shares: np.ndarray,
         seed: int,
+        group_size: int = 1,
     ):
         self._seed = seed
+        self._group_size = group_size
         self._seeds = [[seed, *name.encode()] for name in names]
         self._rows = [
             # The first of a permutation, so that a smaller subsample lies within a larger one.
@@ -68,11 +72,12 @@ class MixtureOrder:
         Returns:
             `np.ndarray`: (D,) int64.
         """
-        blocks, rest = divmod(num_samples, BLOCK)
+        groups, samples = divmod(num_samples, self._group_size)
+        blocks, rest = divmod(groups, BLOCK)
         counts = self._block_counts(np.arange(blocks)).sum(0)
-        if rest:
-            parts, _ = self._read_block(blocks)
-            counts = counts + np.bincount(parts[:rest], minlength=len(self._rows))
+        parts, _ = self._read_block(blocks)
+        counts = (counts + np.bincount(parts[:rest], minlength=len(self._rows))) * self._group_size
+        counts[parts[rest]] += samples
         return counts
 
     def place(self, sample: int) -> Place:
@@ -84,8 +89,10 @@ class MixtureOrder:
         Returns:
             `Place`
         """
-        parts, positions = self._read_block(sample // BLOCK)
-        part, position = int(parts[sample % BLOCK]), int(positions[sample % BLOCK])
+        group, number = divmod(sample, self._group_size)
+        parts, positions = self._read_block(group // BLOCK)
+        part = int(parts[group % BLOCK])
+        position = int(positions[group % BLOCK]) * self._group_size + number
         draw, number = divmod(position, len(self._rows[part]))
         held_draw, permutation = self._permutations.get(part, (-1, np.empty(0)))
         if held_draw != draw:
@@ -94,13 +101,13 @@ class MixtureOrder:
         return Place(part, int(self._rows[part][permutation[number]]), draw)
 
     def _block_counts(self, blocks: np.ndarray) -> np.ndarray:
-        """(B, D) samples of each part in each of the B blocks."""
+        """(B, D) groups of each part in each of the B blocks."""
         offsets = np.modf(self._offset + blocks * GOLDEN_RATIO)[0]
         edges = np.ceil(self._edges - offsets[:, None]).astype(np.int64)
         return np.diff(edges, axis=1, prepend=0)
 
     def _read_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        """(64,) part of each sample of a block, and which sample of that part it is since the start of the run."""
+        """(64,) part of each group of a block, and which group of that part it is since the start of the run."""
         if self._block is None or self._block[0] != block:
             counts = self._block_counts(np.arange(block + 1))
             parts = np.repeat(np.arange(len(self._rows)), counts[-1])

@@ -36,6 +36,7 @@ class RowTrainingArguments(Protocol):
     """What is asked of a run's options: those of `TrainingArguments`, and these."""
 
     geometry_size: list[int]
+    train_batch_size: int
     samples_per_step: int
     supervises_geometry: bool
 
@@ -70,6 +71,7 @@ def load_datasets(
             script_args,
             geometry_size=geometry_size,
             samples_per_step=training_args.samples_per_step,
+            batch_size=training_args.train_batch_size,
             seed=training_args.seed,
         )
     else:

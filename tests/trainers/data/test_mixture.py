@@ -104,6 +104,11 @@ def test_names_are_unique_and_lengths_positive():
     for options in ({"samples_per_epoch": 0}, {"samples_per_step": 0}):
         with pytest.raises(ValueError, match="=0 must be at least 1"):
             MixtureDataset(parts_of(3), **options)
+    for group_size in (0, 3):
+        with pytest.raises(
+            ValueError, match=f"group_size={group_size} must be at least 1 and divide samples_per_step=8"
+        ):
+            MixtureDataset(parts_of(3), samples_per_step=8, group_size=group_size)
 
 
 # ---- dataset
@@ -147,6 +152,17 @@ def test_epochs_of_the_trainer_follow_each_other_without_a_seam():
         dataset.set_epoch(epoch)
         found += ids(dataset)
     assert found == ids(whole)
+
+
+def test_groups_go_on_over_the_epochs_of_the_trainer():
+    dataset = MixtureDataset(parts_of(9, 9), weighting="uniform", samples_per_step=8, group_size=4)
+    assert len(dataset) == 24
+    batches = []
+    for epoch in range(4):
+        dataset.set_epoch(epoch)
+        batches += [{name.split("/")[0] for name in ids(dataset)[start : start + 4]} for start in range(0, 24, 4)]
+    assert all(len(parts) == 1 for parts in batches)
+    assert {*batches[0], *batches[1], *batches[2], *batches[3]} == {"part-0", "part-1"}
 
 
 def test_length_is_that_of_the_rows_in_use_in_whole_steps():

@@ -136,3 +136,11 @@ def test_resumed_in_the_second_epoch(base, single, expected, tmp_path, processes
     assert_learnt_the_same(checkpoint, single[0])
     if processes == 1:
         assert history(checkpoint) == history(single[0])
+
+
+def test_clips_and_single_frames_train_as_videos_where_every_batch_is_of_one_part(base, tmp_path):
+    """LLaVA-OneVision's processor cannot stack both, and each process has batches of its own."""
+    _, samples, _ = train(base, tmp_path, 2, 1, "--frames_as", "video", "--mixture_one_part_per_batch")
+    batches = [tuple(name.split("/")[0] for name in step[start : start + 2]) for step in samples for start in (0, 2)]
+    assert all(first == second for first, second in batches)
+    assert {first for first, _ in batches} == {"asked", "depth", "pose"}

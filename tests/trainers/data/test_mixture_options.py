@@ -12,13 +12,16 @@ from igep.trainers.data.vlm3.vlm3_dataset import VLM3Dataset
 ROOMS = {"num_rooms": 3, "room_image_size": 32, "questions_per_room": 2}
 
 
-def load(entries: list, recipe: RowOptions | None = None, **options):
+def load(
+    entries: list, recipe: RowOptions | None = None, *, samples_per_step: int = 1, batch_size: int = 1, **options
+):
     recipe = RowOptions(**ROOMS) if recipe is None else recipe
     return load_mixture(
         parse_mixture(entries, recipe),
         MixtureOptions(**options),
         geometry_size=(16, 16),
-        samples_per_step=1,
+        samples_per_step=samples_per_step,
+        batch_size=batch_size,
         seed=0,
     )
 
@@ -92,6 +95,18 @@ def test_annotated_and_written_questions_in_one_mixture():
     draws = {name: len(conversations) for name, conversations in by_row.items()}
     assert {count for name, count in draws.items() if name.startswith("asked/")} == {1}
     assert min(count for name, count in draws.items() if name.startswith("depth/")) > 1  # fresh points at every draw
+
+
+def test_every_batch_is_of_one_part_where_that_is_asked_for():
+    entries = [
+        {"name": "asked", "task": "questions"},
+        {"name": "depth", "task": "depth", "focal_pixels": None},
+    ]
+    mixture, _ = load(
+        entries, samples_per_step=8, batch_size=4, mixture_samples_per_epoch=64, mixture_one_part_per_batch=True
+    )
+    frames = [[len(mixture[index].frames) for index in range(start, start + 4)] for start in range(0, 64, 4)]
+    assert {tuple(counts) for counts in frames} == {(2,) * 4, (1,) * 4}
 
 
 def test_scenes_that_entries_share_are_read_once(monkeypatch):

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from igep.trainers.data.mixture_order import BLOCK, MixtureOrder
 
 
-def order_of(sizes: list[int], shares: list[float], seed: int = 0) -> MixtureOrder:
-    return MixtureOrder([f"part-{number}" for number in range(len(sizes))], sizes, sizes, np.array(shares), seed)
+def order_of(sizes: list[int], shares: list[float], seed: int = 0, group_size: int = 1) -> MixtureOrder:
+    names = [f"part-{number}" for number in range(len(sizes))]
+    return MixtureOrder(names, sizes, sizes, np.array(shares), seed, group_size)
 
 
 @given(
@@ -32,12 +33,18 @@ def test_counts_follow_the_shares(weights, seed, num_samples):
     assert np.abs(later - BLOCK * shares).max() < 1 + 1e-9
 
 
-@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4), seed=st.integers(0, 1000))
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=4),
+    seed=st.integers(0, 1000),
+    group_size=st.integers(1, 9),
+)
 @settings(max_examples=40, deadline=None)
-def test_every_part_goes_through_its_own_epochs(sizes, seed):
+def test_every_part_goes_through_its_own_epochs(sizes, seed, group_size):
     shares = np.arange(1, len(sizes) + 1) / sum(range(1, len(sizes) + 1))
-    order = order_of(sizes, shares.tolist(), seed)
+    order = order_of(sizes, shares.tolist(), seed, group_size)
     places = [order.place(sample) for sample in range(500)]
+    for start in range(0, 500, group_size):
+        assert len({place.part for place in places[start : start + group_size]}) == 1
     assert Counter(place.part for place in places) == Counter(dict(enumerate(order.counts(500).tolist())))
     for part, size in enumerate(sizes):
         mine = [place for place in places if place.part == part]
@@ -89,3 +96,13 @@ def test_counts_of_the_first_block_are_rounded_by_the_seed():
     counts = [order_of([7, 7], [0.3, 0.7], seed).counts(BLOCK)[0] for seed in range(400)]
     assert set(counts) == {19, 20}
     assert abs(np.mean(counts) - 19.2) < 0.08  # four standard errors
+
+
+def test_groups_of_a_part_come_in_the_order_of_its_single_samples():
+    single, grouped = (order_of([40, 40], [0.5, 0.5], group_size=size) for size in (1, 4))
+    for part in range(2):
+        rows, together = (
+            [place.row for place in map(order.place, range(4 * BLOCK)) if place.part == part]
+            for order in (single, grouped)
+        )
+        assert rows[:64] == together[:64]
