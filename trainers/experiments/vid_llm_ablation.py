@@ -9,14 +9,13 @@ command goes on where it stopped: finished runs are kept, and a started one resu
 
 import argparse
 import json
-import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from igep.trainers.cards.given_options import read_recipe
-from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
 from igep.trainers.experiments.room_reconstruction import (
     FIGURES,
@@ -24,11 +23,21 @@ from igep.trainers.experiments.room_reconstruction import (
     reconstruction_figures,
     training_rooms,
 )
-from igep.trainers.experiments.side_by_side import side_by_side, start, wait
+from igep.trainers.experiments.seeded_runs import (
+    add_seed_flags,
+    check_seeds,
+    figure_by_seed,
+    in_words,
+    run_missing,
+    write_scores,
+)
+from igep.trainers.experiments.side_by_side import start, wait
+from igep.trainers.experiments.study_table import study_cells, study_table
 from igep.trainers.experiments.vid_llm_rooms import DISTILL, JOINT, launched, load, question_figures, save_base, scored
 
 
 ANSWERS = "exact match of answers"
+FOUND = "figures"  # key of a run's figures in its scores
 
 
 @dataclass(frozen=True)
@@ -68,12 +77,7 @@ def half_of_second_stage() -> list[str]:
     ]
 
 
-def figures_file(output: Path, variant: str, seed: int) -> Path:
-    """Where the figures of a run are written, once it is finished."""
-    return output / f"{variant}_seed{seed}" / "figures.json"
-
-
-def run(output: Path, variant: str, seed: int, rooms: int, overrides: Sequence[str]) -> None:
+def run(output: Path, variant: str, seed: int, rooms: int, overrides: Sequence[str]) -> dict[str, float]:
     """Trains and scores one configuration.
 
     Args:
@@ -82,6 +86,9 @@ def run(output: Path, variant: str, seed: int, rooms: int, overrides: Sequence[s
         seed (`int`): Seed of the model and of the order of the rooms.
         rooms (`int`): Held-out rooms to score on.
         overrides (`Sequence[str]`): Flags of both stages.
+
+    Returns:
+        `dict[str, float]`: `ANSWERS` and `FIGURES`.
     """
     chosen, folder = VARIANTS[variant], output / f"{variant}_seed{seed}"
     begun = folder / "base"
@@ -97,58 +104,62 @@ def run(output: Path, variant: str, seed: int, rooms: int, overrides: Sequence[s
     scores = folder / "scores.json"
     wait(start(scored(trained, scores, rooms)))
     figures = {ANSWERS: question_figures(scores)["mean"]}
-    figures |= reconstruction_figures(*load(trained), held_out_rooms(rooms))
-    figures_file(output, variant, seed).write_text(json.dumps(figures, indent=2) + "\n")
+    return figures | reconstruction_figures(*load(trained), held_out_rooms(rooms))
 
 
-def run_all(output: Path, seeds: Sequence[int], rooms: int, overrides: Sequence[str]) -> None:
-    """Runs what is not finished yet, two runs at once.
+def shared_options(rooms: int, overrides: Sequence[str]) -> dict[str, Any]:
+    """What all runs have in common, as their scores say it."""
+    return {"held_out_rooms": rooms, "flags": list(overrides)}
+
+
+def run_all(output: Path, seeds: Sequence[int], rooms: int, overrides: Sequence[str], jobs: int = 2) -> dict:
+    """Does the runs that are not finished yet.
 
     Args:
         output (`Path`): Folder of the ablation.
         seeds (`Sequence[int]`): Seeds of each configuration.
         rooms (`int`): Held-out rooms to score on.
         overrides (`Sequence[str]`): Flags of both stages.
+        jobs (`int`, *optional*, defaults to `2`): Runs at a time, each on one core.
+
+    Returns:
+        `dict`: Variant to seed to scores.
+
+    Raises:
+        ValueError: A finished run had other options.
+        SystemExit: A run failed.
     """
-    left = [(name, seed) for seed in seeds for name in VARIANTS if not figures_file(output, name, seed).exists()]
-    commands = {
-        (name, seed): [
-            *("trainers/experiments/vid_llm_ablation.py", "--output", str(output), "--only", name),
-            *("--seeds", str(seed), "--held_out_rooms", str(rooms), *overrides),
-        ]
-        for name, seed in left
-    }
-    for first in range(0, len(left) - 1, 2):
-        shown, quiet = left[first], left[first + 1]
-        side_by_side(commands[shown], commands[quiet], output / f"{quiet[0]}_seed{quiet[1]}.log")
-    if len(left) % 2:
-        wait(start(commands[left[-1]]))
+
+    def command(variant: str, seed: int) -> list[str]:
+        script = ["trainers/experiments/vid_llm_ablation.py", "--output", str(output), "--only", variant]
+        return [*script, "--seeds", str(seed), "--held_out_rooms", str(rooms), *overrides]
+
+    return run_missing(command, output, list(VARIANTS), seeds, shared_options(rooms, overrides), jobs)
 
 
-def as_table(output: Path, seeds: Sequence[int], priors: Mapping[str, float]) -> str:
-    """The ablation as a Markdown table: mean and standard deviation over seeds, and what can be said without looking.
+def as_tables(scores: Mapping[str, Mapping[int, Mapping]], priors: Mapping[str, float]) -> str:
+    """The ablation as Markdown: answers, and the reconstruction beside what can be said without looking.
 
     Args:
-        output (`Path`): Folder of the ablation, all of whose runs are finished.
-        seeds (`Sequence[int]`): Seeds.
+        scores (`Mapping`): Variant to seed to scores, of all runs.
         priors (`Mapping[str, float]`): `FIGURES` of the median depth and the mean pose of training rooms.
 
     Returns:
-        `str`
+        `str`: Two tables, and a line under the second.
     """
-    titles = (ANSWERS, *FIGURES)
-    rows = [["", *titles]]
-    for name, variant in VARIANTS.items():
-        figures = [json.loads(figures_file(output, name, seed).read_text()) for seed in seeds]
-        columns = [[each[title] for each in figures] for title in titles]
-        spreads = [statistics.stdev(values) if len(values) > 1 else None for values in columns]
-        cells = [
-            f"{statistics.fmean(values):.3f}" + ("" if spread is None else f" ± {spread:.3f}")
-            for values, spread in zip(columns, spreads, strict=True)
-        ]
-        rows.append([variant.title, *cells])
-    rows.append(["median depth and mean pose of training rooms", "", *(f"{priors[title]:.3f}" for title in FIGURES)])
-    return markdown_table(rows)
+    tables = [
+        study_table(
+            {
+                title: study_cells(
+                    {VARIANTS[name].title: figure_by_seed(by_seed, FOUND, title) for name, by_seed in scores.items()}
+                )
+                for title in titles
+            }
+        )
+        for titles in ((ANSWERS,), FIGURES)
+    ]
+    without_looking = ", ".join(f"{title} {priors[title]:.3f}" for title in FIGURES)
+    return "\n\n".join([*tables, f"Median depth and mean pose of training rooms: {without_looking}."])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -161,23 +172,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("outputs/vid_llm_ablation"), help="folder for everything written"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="runs of each configuration")
+    add_seed_flags(parser, default=[0, 1, 2])
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms to score on")
     parser.add_argument("--only", choices=list(VARIANTS), help="run one configuration, and print no table")
     options, overrides = parser.parse_known_args(arguments)
-    output = options.output.resolve()
+    check_seeds(parser, options, overrides)
+    output, rooms = options.output.resolve(), options.held_out_rooms
     if options.only:
         for seed in options.seeds:
-            run(output, options.only, seed, options.held_out_rooms, overrides)
+            figures = run(output, options.only, seed, rooms, overrides)
+            write_scores(output, options.only, seed, shared_options(rooms, overrides), {FOUND: figures})
         return
-    run_all(output, options.seeds, options.held_out_rooms, overrides)
-    priors = prior_figures(held_out_rooms(options.held_out_rooms), training_rooms())
-    table = as_table(output, options.seeds, priors)
-    (output / "results.md").write_text(table + "\n")
-    print(
-        f"\n{options.held_out_rooms} held-out rooms, RGB only; mean ± standard deviation over {len(options.seeds)} seeds\n"
-    )
-    print(table)
+    try:
+        scores = run_all(output, options.seeds, rooms, overrides, options.jobs)
+    except ValueError as error:
+        sys.exit(f"vid_llm_ablation.py: error: {error}")
+    tables = as_tables(scores, prior_figures(held_out_rooms(rooms), training_rooms()))
+    (output / "results.md").write_text(tables + "\n")
+    print(f"\n{rooms} held-out rooms, RGB only; {in_words(options.seeds)}\n")
+    print(tables)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from igep.modeling_vid_llm import VidLLMForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
 from igep.trainers import sft
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
-from igep.trainers.experiments import vid_llm_ablation
+from igep.trainers.experiments import seeded_runs, vid_llm_ablation
 from igep.trainers.experiments.room_picture import draw_room
 from igep.trainers.experiments.room_reconstruction import (
     FIGURES,
@@ -26,6 +27,7 @@ from igep.trainers.experiments.room_reconstruction import (
     prior_figures,
     reconstruction_figures,
 )
+from igep.trainers.experiments.seeded_runs import read_scores, write_scores
 from igep.trainers.experiments.tiny_vid_llm import vid_llm_base
 from igep.trainers.experiments.vid_llm_rooms import JOINT, QUICKSTART, launched, of_second_stage
 from igep.trainers.package_files import PACKAGE, TINY_BASE
@@ -112,40 +114,46 @@ def test_commands_resume_where_a_checkpoint_is_whole(tmp_path):
     assert command[1] == "accelerate.commands.launch"
 
 
-def test_the_ablation_runs_what_is_left_and_tells_mean_and_spread(tmp_path, monkeypatch):
+def test_the_ablation_runs_what_is_left_and_tells_mean_and_spread(tmp_path, monkeypatch, capsys):
     """Runs are stood in for: each writes its figures."""
     commands = []
 
-    def finish(command: list[str]) -> None:
-        name, seed = command[command.index("--only") + 1], int(command[command.index("--seeds") + 1])
-        commands.append((name, seed))
-        write(name, seed)
+    def write(name: str, seed: int, rooms: int = 2) -> None:
+        figures = dict.fromkeys((vid_llm_ablation.ANSWERS, *FIGURES), float(seed) + (name == "adapter") / 4)
+        shared = vid_llm_ablation.shared_options(rooms, [])
+        write_scores(tmp_path, name, seed, shared, {vid_llm_ablation.FOUND: figures})
 
-    def write(name: str, seed: int) -> None:
-        file = vid_llm_ablation.figures_file(tmp_path, name, seed)
-        file.parent.mkdir(parents=True)
-        figures = dict.fromkeys((vid_llm_ablation.ANSWERS, *FIGURES), float(seed))
-        file.write_text(json.dumps(figures))
+    class Finished:
+        def __init__(self, command: list[str], log: Path):
+            name, seed = command[command.index("--only") + 1], int(command[command.index("--seeds") + 1])
+            commands.append((name, seed))
+            write(name, seed)
 
-    monkeypatch.setattr(vid_llm_ablation, "side_by_side", lambda shown, quiet, log: (finish(shown), finish(quiet)))
-    monkeypatch.setattr(vid_llm_ablation, "start", finish)
-    monkeypatch.setattr(vid_llm_ablation, "wait", lambda process: None)
+        def kill(self) -> None:
+            """It has ended."""
+
+    monkeypatch.setattr(seeded_runs, "start", Finished)
+    monkeypatch.setattr(seeded_runs, "wait", lambda process, log: None)
     monkeypatch.setattr(vid_llm_ablation, "prior_figures", lambda rooms, known: dict.fromkeys(FIGURES, 4.0))
     monkeypatch.setattr(vid_llm_ablation, "training_rooms", list)
     write("adapter", 1)  # of an earlier call
-    vid_llm_ablation.main(["--output", str(tmp_path), "--seeds", "1", "2", "--held_out_rooms", "2"])
+    flags = ["--output", str(tmp_path), "--seeds", "1", "2"]
+    vid_llm_ablation.main([*flags, "--held_out_rooms", "2"])
     assert sorted(commands) == sorted(
         (name, seed) for name in vid_llm_ablation.VARIANTS for seed in (1, 2) if (name, seed) != ("adapter", 1)
     )
-    table = (tmp_path / "results.md").read_text()
-    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == [
-        *("base", "+ adapter", "+ metric depth", "+ two-stage distillation"),
-        "median depth and mean pose of training rooms",
-    ]
-    assert table.count("1.500 ± 0.707") == 4 * 5
+    tables = (tmp_path / "results.md").read_text()
+    assert tables in capsys.readouterr().out
+    rows = [line.split("|") for line in tables.splitlines() if line.startswith("|")]
+    assert [row[1].strip() for row in rows[2:6]] == ["base", "+ adapter", "+ metric depth", "+ two-stage distillation"]
+    assert tables.count("1.500 ± 0.707") == 3 * 5
+    assert tables.count("+0.250 ± 0.000") == 5
+    assert "mean pose of training rooms: depth AbsRel 4.000" in tables
     commands.clear()
-    vid_llm_ablation.main(["--output", str(tmp_path), "--seeds", "1", "2", "--held_out_rooms", "2"])
+    vid_llm_ablation.main([*flags, "--held_out_rooms", "2"])
     assert not commands
+    with pytest.raises(SystemExit, match="is of a run with other options"):
+        vid_llm_ablation.main([*flags, "--held_out_rooms", "3"])
 
 
 @pytest.mark.slow
@@ -154,7 +162,8 @@ def test_a_run_of_the_ablation_at_a_few_steps(tmp_path):
     command = [sys.executable, "trainers/experiments/vid_llm_ablation.py", *output, *SHORT]
     done = subprocess.run(command, cwd=PACKAGE, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    figures = json.loads(vid_llm_ablation.figures_file(tmp_path, "base", 3).read_text())
+    shared = vid_llm_ablation.shared_options(4, SHORT)
+    figures = read_scores(tmp_path, "base", 3, shared)[vid_llm_ablation.FOUND]
     assert set(figures) == {vid_llm_ablation.ANSWERS, *FIGURES}
     model = VidLLMForConditionalGeneration.from_pretrained(tmp_path / "base_seed3" / "model")
     assert not model.config.metric_depth
