@@ -44,7 +44,7 @@ class WalkRun(Run):
     @property
     def score_command(self) -> list[str]:
         output = ["--model", str(self.folder / "model"), "--output", str(self.folder / "scores.json")]
-        return ["-m", "igep.trainers.experiments.real_frames_scores", *output, *self.score]
+        return ["trainers/experiments/real_frames_scores.py", *output, *self.score]
 
     def scores(self) -> dict[str, Any] | None:
         path = self.folder / "scores.json"
