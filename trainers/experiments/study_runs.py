@@ -1,5 +1,6 @@
 """The runs of an ablation: each trained and scored in processes of its own, some at a time, finished ones never again."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -175,8 +176,15 @@ def execute(runs: Sequence[Run], jobs: int, title: str) -> list[Run]:
 
 def _train_and_score(run: Run) -> bool:
     """Whether all its processes did what they should."""
-    commands = [command for name in run.trainings for command in _training(run, name)]
     with run.log.open("a", encoding="utf-8") as log:
+        try:  # held by its processes as well, which outlive this one where it alone is ended
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.write(
+                "This run is under way in processes of an earlier call: it is left to them. Give the command again later.\n"
+            )
+            return False
+        commands = [command for name in run.trainings for command in _training(run, name)]
         for command in (*commands, run.score_command):
             log.write(f"$ {' '.join(command)}\n")
             log.flush()

@@ -1,7 +1,11 @@
 """A study on two cores: every arm and seed trained and scored, finished runs kept, failed ones named and done again."""
 
+import fcntl
 import json
 import shutil
+import subprocess
+import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -201,6 +205,24 @@ def test_bad_values_are_told_before_anything_runs(study, tmp_path, instant):
     with pytest.raises(SystemExit, match="tune: rooms has no figure 'best': it has exact match, distance; .*, mean"):
         ablation.main([str(study), "--output", str(tmp_path / "out")])
     assert instant == []
+
+
+def test_a_run_that_is_under_way_is_not_started_twice(study, tmp_path, monkeypatch):
+    """Processes of a call that was ended alone go on; two that train into one folder would mix."""
+    started = []
+    monkeypatch.setattr(study_runs.subprocess, "run", lambda words, **_: started.append(words) or Mock(returncode=0))
+    plan = read_plan(study)
+    run = study_runs.make_run(plan, plan.arms[0], tmp_path / "run", room_split="validation", seed=3)
+    run.write_recipes()
+    with run.log.open("a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=log)
+    assert study_runs.execute([run], 1, "runs") == [run]
+    assert "under way in processes of an earlier call" in run.log.read_text()
+    assert started == []
+    left.communicate(b"\n")
+    assert study_runs.execute([run], 1, "runs") == []
+    assert len(started) == 2
 
 
 def test_processes_start_where_the_user_is(study, tmp_path, monkeypatch):
