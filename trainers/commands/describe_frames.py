@@ -91,6 +91,8 @@ def describe_scenes(
         names = table.frame_ids(number)
         if not len(usable):
             logger.warning("Scene %r has no frame with a valid pose: it is not described.", scene_id)
+            yield 0, False
+            continue
         if {names[frame] for frame in usable} <= described_frames(output, scene_id, plan.transform):
             yield 0, True
             continue

@@ -11,6 +11,7 @@ not done again. What a study chooses, it chooses on rooms of a seed of their own
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -104,9 +105,11 @@ def choose(plan: StudyPlan, work: Work) -> tuple[dict[str, Any], str]:
         `tuple[dict[str, Any], str]`: Value by name of the arm, and a table of what each value reached.
 
     Raises:
-        ValueError: A run failed or is not done: nothing is chosen among fewer values.
+        ValueError: An arm has a bad value, or a run failed or is not done: nothing is chosen among fewer values.
     """
     tune = plan.tune
+    if work.jobs:
+        _look_at_arms(plan)
     arms = [arm for arm in plan.arms if arm.name in tune.arms]
     runs = {
         (arm.name, number): make_run(
@@ -134,6 +137,15 @@ def choose(plan: StudyPlan, work: Work) -> tuple[dict[str, Any], str]:
         rows.append([arm.name, *(f"{value:.3f}" for value in reached)])
     first = chosen[plan.arms[0].name]
     return {arm.name: chosen.get(arm.name, first) for arm in plan.arms}, markdown_table(rows)
+
+
+def _look_at_arms(plan: StudyPlan) -> None:
+    """Raises ValueError where an arm has a bad value, also one that does not choose, before hours of choosing."""
+    options = {plan.tune.option: plan.tune.values[0], "seed": plan.seeds[0]}
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(
+            make_run(plan, arm, Path(folder) / arm.folder, room_split=plan.room_split, **options) for arm in plan.arms
+        )
 
 
 def compare(plan: StudyPlan, work: Work) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class WalkRun(Run):
     @property
     def score_command(self) -> list[str]:
         output = ["--model", str(self.folder / "model"), "--output", str(self.folder / "scores.json")]
-        return ["-m", "igep.trainers.experiments.real_frames_scores", *output, *self.score]
+        return ["trainers/experiments/real_frames_scores.py", *output, *self.score]
 
     def scores(self) -> dict[str, Any] | None:
         path = self.folder / "scores.json"
@@ -61,13 +61,13 @@ def blocks_of(options: argparse.Namespace, seed: int) -> WalkBlocks:
     Returns:
         `WalkBlocks`
     """
-    cycle = options.train_frames + options.held_out_frames
-    return WalkBlocks(
+    blocks = WalkBlocks(
         train_frames=options.train_frames,
         held_out_frames=options.held_out_frames,
         margin_frames=options.margin_frames,
-        first_frame=seed * options.held_out_frames % cycle,
     )
+    cycle = blocks.train_frames + blocks.held_out_frames
+    return replace(blocks, first_frame=seed * blocks.held_out_frames % cycle)
 
 
 def make_inputs(walk: WalkFrames, folder: Path, options: argparse.Namespace, seed: int) -> dict[str, int]:
@@ -166,6 +166,7 @@ def compare(output: Path, options: argparse.Namespace) -> dict[str, Any]:
         OSError: A model is nowhere.
     """
     begin = time.perf_counter()
+    recipe = read_recipe(find_recipe(options.recipe))
     walks = [WalkFrames(folder, options.frame_pixels) for folder in options.scenes]
     names = [walk.name for walk in walks]
     if len(set(names)) < len(names):
@@ -177,7 +178,7 @@ def compare(output: Path, options: argparse.Namespace) -> dict[str, Any]:
     failed = execute(flat, options.jobs, "runs")
     results = {
         "options": {name: value for name, value in vars(options).items() if name != "output"},
-        "recipe": read_recipe(find_recipe(options.recipe)),
+        "recipe": recipe,
         "trained_on": counts,
         "failed": {f"{run.arm.name}, {run.folder.parent.name}": str(run.log) for run in failed},
         "seconds": round(time.perf_counter() - begin, 1),

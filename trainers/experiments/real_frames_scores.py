@@ -16,6 +16,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from igep.processing_igep import IGEPProcessor
+from igep.trainers.cards.results_file import write_whole
 from igep.trainers.data.hub_tables import load_hub_tables
 from igep.trainers.evaluation.answering import AnsweringOptions, Sample, answer_samples
 from igep.trainers.evaluation.benchmarks.room_depth_probe import encoder_tokens
@@ -243,8 +244,9 @@ def write_scores(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--blocks", default="{}", help="fields of `WalkBlocks` as JSON")
     parser.add_argument("--test_draws", type=int, default=3, help="markings of each pair of frames")
     options = parser.parse_args(arguments)
-    text = json.dumps(score(options), indent=1)
-    options.output.write_text(text + "\n", encoding="utf-8")
+    write_whole(
+        options.output, json.dumps(score(options), indent=1) + "\n"
+    )  # that it is there says that the run is done
 
 
 if __name__ == "__main__":

@@ -93,7 +93,6 @@ def assemble_base(
     text_source.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
     vision_config.image_size, vision_config.num_hidden_layers = frame_pixels, vision_layers
     text_config = text_source.config
-    text_config.num_hidden_layers = language_layers
     tokenizer = processor.tokenizer
     fields = {
         "image_token_index": tokenizer.convert_tokens_to_ids("<image>"),
@@ -105,7 +104,11 @@ def assemble_base(
     }
     set_seed(seed)  # the projector, whatever was drawn before
     model = LlavaOnevisionForConditionalGeneration(
-        LlavaOnevisionConfig(vision_config=_encoder_fields(vision_config), text_config=text_config.to_dict(), **fields)
+        LlavaOnevisionConfig(
+            vision_config=_encoder_fields(vision_config),
+            text_config=_language_fields(text_config, language_layers),
+            **fields,
+        )
     )
     state = source.state_dict()
     state["embeddings.position_embeddings"] = resample_positions(state["embeddings.position_embeddings"], side)
@@ -142,6 +145,14 @@ def _encoder_fields(config: AutoConfig) -> dict:
     fields = config.to_dict()
     for name in ("out_features", "out_indices", "stage_names"):
         fields.pop(name, None)
+    return fields
+
+
+def _language_fields(config: AutoConfig, layers: int) -> dict:
+    """Fields of a language model that keeps the first of its layers; some classes say of what kind each layer is."""
+    fields = config.to_dict() | {"num_hidden_layers": layers}
+    if fields.get("layer_types") is not None:
+        fields["layer_types"] = fields["layer_types"][:layers]
     return fields
 
 

@@ -11,11 +11,15 @@ import yaml
 from igep.trainers import sft
 from igep.trainers.cards.given_options import read_recipe
 from igep.trainers.evaluation.benchmarks.benchmark_options import ROOM_SPLITS
+from igep.trainers.evaluation.benchmarks.room_depth_probe import FIGURES as PROBE_FIGURES
+from igep.trainers.evaluation.benchmarks.rooms import FIGURES as ROOM_FIGURES
 from igep.trainers.package_files import find_recipe, find_study
 
 
-BENCHMARKS = ("rooms", "depth_probe")
+FIGURES = {"rooms": ROOM_FIGURES, "depth_probe": PROBE_FIGURES}
+BENCHMARKS = tuple(FIGURES)
 BASES = ("tiny_vlm3",)  # that a study makes itself
+MERGE = "tag:yaml.org,2002:merge"
 RESERVED = ("seed", "output_dir", "resume_from_checkpoint", "allow_changed_resume", "config")
 
 
@@ -98,10 +102,10 @@ class StudyPlan:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which no key stands twice: of two, the first would be lost in silence."""
+    """YAML in which no key stands twice: of two, the first would be lost in silence. What `<<` brings may be written over."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=deep) for key, _ in node.value if key.tag != MERGE]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             raise ValueError(f"line {node.start_mark.line + 1}: {', '.join(twice)} stands twice.")
@@ -113,7 +117,7 @@ def read_plan(name: str | Path, overrides: dict[str, Any] | None = None) -> Stud
 
     Args:
         name (`str` or `Path`): A YAML file, or the name of a study of this package.
-        overrides (`dict`, *optional*): Options of `sft.py` that change all arms.
+        overrides (`dict`, *optional*): Options of `sft.py` that change all arms; none that an arm sets itself.
 
     Returns:
         `StudyPlan`
@@ -130,7 +134,7 @@ def read_plan(name: str | Path, overrides: dict[str, Any] | None = None) -> Stud
     where = f"{path}: "
     _check_keys(where, given, required=("recipe", "seeds", "figures", "arms"), optional=(*_OF_PLAN,))
     common = {**_mapping(where, given, "options"), **(overrides or {})}
-    arms = [_arm(where, entry, given["recipe"], common) for entry in _sequence(where, given, "arms")]
+    arms = [_arm(where, entry, given["recipe"], common, overrides or {}) for entry in _sequence(where, given, "arms")]
     folders = [arm.folder for arm in arms]
     twice = [arm.name for arm in arms if folders.count(arm.folder) > 1]
     if twice:
@@ -141,7 +145,7 @@ def read_plan(name: str | Path, overrides: dict[str, Any] | None = None) -> Stud
     if not all(isinstance(seed, int) and seed >= 0 for seed in seeds) or len(set(seeds)) < len(seeds):
         raise ValueError(f"{where}seeds={seeds}: give different whole numbers from 0 on.")
     benchmarks = given.get("benchmarks", list(BENCHMARKS))
-    if not benchmarks or not set(benchmarks) <= set(BENCHMARKS):
+    if not isinstance(benchmarks, list) or not benchmarks or any(name not in BENCHMARKS for name in benchmarks):
         raise ValueError(f"{where}benchmarks={benchmarks}: choose among {', '.join(BENCHMARKS)}.")
     figures = [_figure(where, entry, benchmarks) for entry in _sequence(where, given, "figures")]
     rooms = given.get("held_out_rooms", 512)
@@ -198,7 +202,7 @@ def _sequence(where: str, given: dict, key: str) -> list:
     return value
 
 
-def _arm(where: str, entry: Any, recipe: str, common: dict[str, Any]) -> Arm:
+def _arm(where: str, entry: Any, recipe: Any, common: dict[str, Any], overrides: dict[str, Any]) -> Arm:
     named = f"arm {entry['name']!r}" if isinstance(entry, dict) and "name" in entry else "an arm"
     _check_keys(f"{where}{named}: ", entry, required=("name",), optional=("recipe", "options", "pretrain"))
     name = str(entry["name"])
@@ -211,7 +215,13 @@ def _arm(where: str, entry: Any, recipe: str, common: dict[str, Any]) -> Arm:
     taken = sorted({*own, *common, *pretrain} & {*RESERVED, *(["heads_from_folder"] if pretrain else [])})
     if taken:
         raise ValueError(f"{where}{taken[0]} is set by the study itself: leave it out.")
-    return Arm(name, find_recipe(entry.get("recipe", recipe)), {**common, **own}, pretrain or None)
+    twice = sorted(own.keys() & overrides.keys())
+    if twice:
+        raise ValueError(f"{where}sets {twice[0]} itself, a flag changes all arms alike: leave --{twice[0]} out.")
+    recipe = entry.get("recipe", recipe)
+    if not isinstance(recipe, str):
+        raise ValueError(f"{where}recipe={recipe!r}: give the name of a recipe or its file.")  # noqa: TRY004
+    return Arm(name, find_recipe(recipe), {**common, **own}, pretrain or None)
 
 
 def _figure(where: str, entry: Any, benchmarks: Sequence[str]) -> tuple[str, str]:
@@ -220,24 +230,39 @@ def _figure(where: str, entry: Any, benchmarks: Sequence[str]) -> tuple[str, str
             f"{where}figures: {entry!r}: write `- rooms: exact match, mean`, a benchmark of {', '.join(benchmarks)} and its figure."
         )
     ((benchmark, figure),) = entry.items()
-    return benchmark, str(figure)
+    if figure not in FIGURES[benchmark]:
+        raise ValueError(f"{where}{benchmark} has no figure {figure!r}: it has {'; '.join(FIGURES[benchmark])}.")
+    return benchmark, figure
 
 
 def _tuning(where: str, entry: Any, benchmarks: Sequence[str], arms: Sequence[Arm], seeds: Sequence[int]) -> Tuning:
     where = f"{where}tune: "
     _check_keys(where, entry, required=("option", "values", "figure"), optional=("seed", "arms"))
     benchmark, figure = _figure(where, entry["figure"], benchmarks)
+    seed, by = entry.get("seed", Tuning.seed), entry.get("arms") or [arms[0].name]
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"{where}seed={seed!r}: give a whole number from 0 on.")
+    if not isinstance(by, list):
+        raise ValueError(f"{where}arms={by!r}: give a list of names.")  # noqa: TRY004
     chosen = Tuning(
         option=str(entry["option"]),
         values=_sequence(where, entry, "values"),
         benchmark=benchmark,
         figure=figure,
-        seed=entry.get("seed", Tuning.seed),
-        arms=entry.get("arms") or [arms[0].name],
+        seed=seed,
+        arms=by,
     )
+    if chosen.option in RESERVED:
+        raise ValueError(f"{where}option: {chosen.option} is set by the study itself, choose another one.")
+    setting = [arm.name for arm in arms if chosen.option in arm.options]
+    if setting:
+        raise ValueError(
+            f"{where}{chosen.option} is chosen, and arm {setting[0]!r} has a value of it already: leave it out of options and "
+            "flags, or take tune out."
+        )
     if chosen.seed in seeds:
         raise ValueError(f"{where}seed={chosen.seed} is one of the comparison's: choose with a seed of its own.")
-    unknown = sorted(set(chosen.arms) - {arm.name for arm in arms})
+    unknown = [name for name in chosen.arms if name not in [arm.name for arm in arms]]
     if unknown:
         raise ValueError(f"{where}there is no arm {unknown[0]!r}.")
     if arms[0].name not in chosen.arms:

@@ -1,5 +1,6 @@
 """The runs of an ablation: each trained and scored in processes of its own, some at a time, finished ones never again."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -84,7 +85,7 @@ class Run:
 
     @property
     def score_command(self) -> list[str]:
-        """What scores its model, as words after `python`."""
+        """What scores its model: a script of this package, and its flags."""
         output = ["--model", str(self.folder / "model"), "--output", str(self.folder / SCORES)]
         return ["trainers/score.py", *output, *self.score]
 
@@ -120,7 +121,7 @@ def make_run(
 
 
 def prepare(runs: Iterable[Run]) -> None:
-    """Writes the recipe of every run, and lets `sft.py` look at it, before the first one starts.
+    """Writes the recipe of every run, and lets `sft.py` look at it, before the first one starts and before any is stated.
 
     Args:
         runs (`Iterable[Run]`): The runs.
@@ -129,6 +130,7 @@ def prepare(runs: Iterable[Run]) -> None:
         ValueError: A value is bad, or a folder holds another run.
         OSError: A folder cannot be written.
     """
+    runs = list(runs)
     for run in runs:
         run.check_folder()
         run.write_recipes()
@@ -137,6 +139,7 @@ def prepare(runs: Iterable[Run]) -> None:
                 sft.parse(run.command(name))
             except SystemExit as error:
                 raise ValueError(f"arm {run.arm.name!r}: {error}") from error
+    for run in runs:
         (run.folder / STATED).write_text(json.dumps(run.identity, indent=2) + "\n", encoding="utf-8")
 
 
@@ -173,14 +176,22 @@ def execute(runs: Sequence[Run], jobs: int, title: str) -> list[Run]:
 
 def _train_and_score(run: Run) -> bool:
     """Whether all its processes did what they should."""
-    commands = [command for name in run.trainings for command in _training(run, name)]
     with run.log.open("a", encoding="utf-8") as log:
+        try:  # held by its processes as well, which outlive this one where it alone is ended
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.write(
+                "This run is under way in processes of an earlier call: it is left to them. Give the command again later.\n"
+            )
+            return False
+        commands = [command for name in run.trainings for command in _training(run, name)]
         for command in (*commands, run.score_command):
             log.write(f"$ {' '.join(command)}\n")
             log.flush()
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            script, *flags = command  # started where the user is: paths in a study are his
             process = subprocess.run(
-                [sys.executable, *command], cwd=PACKAGE, env=environment, stdout=log, stderr=log, check=False
+                [sys.executable, str(PACKAGE / script), *flags], env=environment, stdout=log, stderr=log, check=False
             )
             if process.returncode != 0:
                 return False

@@ -5,12 +5,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 from PIL import Image
 from scene_folders import camera_path, scene_row, write_exported
 from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
 
 from igep.trainers.cli import main
+from igep.trainers.commands.describe_frames import DescribePlan, describe_scenes
 from igep.trainers.data.scannet import load_scannet
+from igep.trainers.data.scenes.scene_table import SceneTable
+from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES
 from igep.trainers.supervision import precomputed_teacher
 from igep.trainers.supervision.backbone_teacher import BackboneTeacher
 from igep.trainers.supervision.build_teacher import named_teacher
@@ -98,6 +102,14 @@ def test_it_goes_on_where_it_was_cut_off(backbone, scenes, tmp_path, capsys, mon
     monkeypatch.setattr("igep.trainers.commands.describe_frames.build_teacher", None)  # nothing is loaded for nothing
     assert describe(backbone, scenes, out) == 0
     assert "0 frames described, 2 scenes were there already" in capsys.readouterr().out
+
+
+def test_a_scene_whose_poses_are_all_lost_is_not_one_that_was_there(tmp_path, caplog):
+    row = scene_row(2, "lost") | {"world_from_camera": np.full((2, 4, 4), np.nan).tolist()}
+    table = SceneTable(Dataset.from_list([row], features=SCENE_FEATURES))
+    plan = DescribePlan("backbone", name="which is not loaded")
+    assert list(describe_scenes(table, plan, tmp_path)) == [(0, False)]
+    assert "Scene 'lost' has no frame with a valid pose: it is not described" in caplog.text
 
 
 def test_clips_and_centre_squares(backbone, scenes, tmp_path, capsys):

@@ -1,7 +1,11 @@
 """A study on two cores: every arm and seed trained and scored, finished runs kept, failed ones named and done again."""
 
+import fcntl
 import json
 import shutil
+import subprocess
+import sys
+from unittest.mock import Mock
 
 import pytest
 
@@ -186,16 +190,55 @@ def test_runs_of_other_options_are_not_taken_for_these(study, tmp_path, instant)
 
 
 def test_bad_values_are_told_before_anything_runs(study, tmp_path, instant):
-    study.write_text(PLAN.replace("  - name: all three\n", "  - name: all three\n    options: {verifier_taps: 0}\n"))
-    with pytest.raises(SystemExit, match="arm 'all three': .*verifier_taps"):
-        ablation.main([str(study), "--output", str(tmp_path / "out")])
+    bad = PLAN.replace("  - name: all three\n", "  - name: all three\n    options: {verifier_taps: 0}\n")
+    for text in (bad, bad.replace("tune:", "# tune:")):  # with runs that come before those of this arm, and without
+        study.write_text(text)
+        with pytest.raises(SystemExit, match="arm 'all three': .*verifier_taps"):
+            ablation.main([str(study), "--output", str(tmp_path / "out")])
+        assert instant == []
+        assert not list(tmp_path.rglob("run.json"))  # nothing ran: other options may follow in the same folder
     study.write_text(PLAN)
     for flags, message in ((["--nothing", "1"], "no option 'nothing'"), (["7"], "'7' is no flag")):
         with pytest.raises(SystemExit, match=message):
             ablation.main([str(study), "--output", str(tmp_path / "out"), *flags])
     study.write_text(PLAN.replace('figure: {rooms: "exact match, mean"}', "figure: {rooms: best}"))
-    with pytest.raises(SystemExit, match="rooms has no figure 'best': it has exact match, mean"):
+    with pytest.raises(SystemExit, match="tune: rooms has no figure 'best': it has exact match, distance; .*, mean"):
         ablation.main([str(study), "--output", str(tmp_path / "out")])
+    assert instant == []
+
+
+def test_a_run_that_is_under_way_is_not_started_twice(study, tmp_path, monkeypatch):
+    """Processes of a call that was ended alone go on; two that train into one folder would mix."""
+    started = []
+    monkeypatch.setattr(study_runs.subprocess, "run", lambda words, **_: started.append(words) or Mock(returncode=0))
+    plan = read_plan(study)
+    run = study_runs.make_run(plan, plan.arms[0], tmp_path / "run", room_split="validation", seed=3)
+    run.write_recipes()
+    with run.log.open("a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        left = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=log)
+    assert study_runs.execute([run], 1, "runs") == [run]
+    assert "under way in processes of an earlier call" in run.log.read_text()
+    assert started == []
+    left.communicate(b"\n")
+    assert study_runs.execute([run], 1, "runs") == []
+    assert len(started) == 2
+
+
+def test_processes_start_where_the_user_is(study, tmp_path, monkeypatch):
+    """A folder that a study names, of descriptors or of scenes, is one beside the user."""
+    package, here = tmp_path / "package", tmp_path / "here"
+    for folder in (package / "trainers", here):
+        folder.mkdir(parents=True)
+    for script in ("sft.py", "score.py"):
+        (package / "trainers" / script).write_text("import os, sys\nprint('in', os.getcwd(), sys.argv[1])\n")
+    monkeypatch.setattr(study_runs, "PACKAGE", package)
+    monkeypatch.chdir(here)
+    plan = read_plan(study)
+    run = study_runs.make_run(plan, plan.arms[0], tmp_path / "run", room_split="validation", seed=3)
+    run.write_recipes()
+    assert study_runs.execute([run], 1, "runs") == []
+    assert run.log.read_text().count(f"in {here} --") == 2
 
 
 @pytest.mark.slow

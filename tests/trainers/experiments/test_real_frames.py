@@ -121,9 +121,11 @@ def test_what_cannot_be_done_is_said(inputs, tmp_path):
         (command(inputs, tmp_path / "i", "nowhere"), "nowhere"),
         (command(inputs, tmp_path / "j", "walk", margin_frames="3"), "margin_frames=3 on either side"),
         (command(inputs, tmp_path / "k", "walk", recipe="nowhere.yaml"), "nowhere.yaml"),
+        (command(inputs, tmp_path / "l", "walk", train_frames="0", held_out_frames="0"), "train_frames=0: give 1 or"),
     ):
         with pytest.raises(SystemExit, match=message):
             main(words)
+    assert not (tmp_path / "k").exists()  # before a base is put together
 
 
 @pytest.mark.parametrize("flags", [["--jobs", "0"], ["--seeds", "0", "0"], ["--seeds", "-1"], ["--draws", "0"]])

@@ -2,7 +2,7 @@ import pytest
 import torch
 from tiny_checkpoints import random_frames, save_checkpoint
 from tiny_parts import save_encoder, save_language_model
-from transformers import AutoModelForCausalLM, Dinov2Model
+from transformers import AutoModelForCausalLM, AutoTokenizer, Dinov2Model, Qwen2Config, Qwen2ForCausalLM
 
 from igep.base_vlm import freeze_first_layers, freeze_unread_parameters
 from igep.modeling_igep import IGEPForConditionalGeneration
@@ -65,6 +65,25 @@ def test_parts_are_the_published_ones(parts, assembled):
     model.model.language_model(tokens)
     last.remove()
     assert torch.allclose(outputs[0], hidden, atol=1e-5)
+
+
+def test_a_language_model_may_say_of_what_kind_its_layers_are(parts, tmp_path):
+    """As Qwen2 does, the language model of LLaVA-OneVision: of the layers that go, the kinds go too."""
+    tokenizer = AutoTokenizer.from_pretrained(parts["language"])
+    config = Qwen2Config(
+        vocab_size=len(tokenizer) - 2,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    model, _ = assemble_base(**parts | {"language": str(tmp_path)}, **SIZES)
+    assert model.config.text_config.layer_types == ["full_attention"] * 2
+    assert len(model.model.language_model.layers) == 2
+    assert model.lm_head.weight is not model.get_input_embeddings().weight
 
 
 def test_the_seed_draws_all_that_is_new(parts, assembled):

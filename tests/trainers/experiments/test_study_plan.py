@@ -85,12 +85,42 @@ def test_every_study_of_the_package_is_sound(study):
         ("options: {max_steps: 4}", "options: {seed: 4}", "arm 'cross-entropy': seed is set by the study itself"),
         ("rooms: exact match, mean\n", "room: exact match, mean\n", "figures: {'room': 'exact match, mean'}: write"),
         ("recipe: quickstart.yaml", "recipe: quick.yaml", "there is no recipe quick.yaml"),
+        (
+            "recipe: quickstart.yaml",
+            "recipe: [quickstart.yaml]",
+            r"arm 'cross-entropy': recipe=\['quickstart.yaml'\]: give",
+        ),
+        (
+            "- rooms: exact match, mean",
+            "- rooms: exact match",
+            "rooms has no figure 'exact match': it has exact match, dist",
+        ),
+        (
+            "- depth_probe: delta_1",
+            "- depth_probe: [delta_1]",
+            "depth_probe has no figure .*: it has R2 of log depth; d",
+        ),
         ("option: learning_rate", "option: rate", "sft.py has no option 'rate'"),
+        ("option: learning_rate", "option: seed", "tune: option: seed is set by the study itself"),
+        (
+            "options: {max_steps: 5}",
+            "options: {learning_rate: 1.0e-3}",
+            "learning_rate is chosen, and arm 'all three' has a",
+        ),
+        (
+            "options: {max_steps: 4}",
+            "options: {learning_rate: 1.0e-3}",
+            "learning_rate is chosen, and arm 'cross-entropy'",
+        ),
+        ("tune: {", "tune: {seed: x, ", "tune: seed='x': give a whole number"),
+        ("tune: {", "tune: {arms: 3, ", "tune: arms=3: give a list of names"),
         ("tune: {", "tune: {seed: 1, ", "seed=1 is one of the comparison's"),
         ("tune: {", "tune: {arms: [none], ", "there is no arm 'none'"),
         ("tune: {", "tune: {arms: [all three], ", "arms must hold the first one, 'cross-entropy'"),
         ("title: A study", "held_out_rooms: 0", "held_out_rooms=0: give a whole number"),
         ("title: A study", "benchmarks: [latency]", r"benchmarks=\['latency'\]: choose among rooms, depth_probe"),
+        ("title: A study", "benchmarks: 5", "benchmarks=5: choose among rooms, depth_probe"),
+        ("title: A study", "benchmarks: [[rooms]]", r"benchmarks=\[\['rooms'\]\]: choose among"),
         ("options: {max_steps: 4}", "options: [max_steps]", r"options=\['max_steps'\]: give options of sft.py"),
     ],
 )
@@ -103,3 +133,20 @@ def test_what_is_wrong_is_named(tmp_path, old, new, message):
 def test_a_study_that_is_not_there_names_those_that_are():
     with pytest.raises(FileNotFoundError, match=r"there is no study nothing.yaml: .*losses.yaml"):
         read_plan("nothing.yaml")
+
+
+def test_a_flag_changes_all_arms_or_none(tmp_path):
+    study = write(tmp_path, PLAN)
+    with pytest.raises(ValueError, match="arm 'all three': sets max_steps itself, .* leave --max_steps out"):
+        read_plan(study, {"max_steps": 6})
+    with pytest.raises(
+        ValueError, match="tune: learning_rate is chosen, and arm 'cross-entropy' has a value of it already"
+    ):
+        read_plan(study, {"learning_rate": 1e-3})
+
+
+def test_an_arm_may_start_from_the_options_of_another(tmp_path):
+    text = PLAN.replace("options: {geometry_weight", "options: &plain {geometry_weight")
+    plan = read_plan(write(tmp_path, text.replace("{max_steps: 5}", "{<<: *plain, geometry_weight: 0.3}")))
+    weights = {"geometry_weight": 0.3, "cross_view_weight": 0, "global_weight": 0}
+    assert plan.arms[1].options == {"max_steps": 4, **weights}

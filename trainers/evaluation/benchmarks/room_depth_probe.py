@@ -31,6 +31,7 @@ from igep.trainers.supervision.geometry_losses import igep_objective
 BATCH = 64  # rooms that are encoded together
 PROBE_FIT_SEED = 777_001  # rooms nobody trains or tests on
 PICTURED_ROOMS = 4
+FIGURES = ("R2 of log depth", "delta_1", "R2 within a frame", "order of two points")
 
 
 class RoomDepthProbe(ModelMeasurement):
@@ -63,12 +64,13 @@ class RoomDepthProbe(ModelMeasurement):
         if options.picture is not None:
             _draw(Path(options.picture), model, processor, rooms, tokens, probe, Path(options.checkpoint))
         num_tokens = int(np.isfinite(truth).sum())
-        figures = {
-            "R2 of log depth": Figure(scores["r2"], num_tokens, R2),
-            "delta_1": Figure(scores["delta_1"], num_tokens, SHARE),
-            "R2 within a frame": Figure(relative["within_frame_r2"], num_tokens, R2),
-            "order of two points": Figure(relative["order"], relative["pairs"], SHARE),
-        }
+        found = (
+            Figure(scores["r2"], num_tokens, R2),
+            Figure(scores["delta_1"], num_tokens, SHARE),
+            Figure(relative["within_frame_r2"], num_tokens, R2),
+            Figure(relative["order"], relative["pairs"], SHARE),
+        )
+        figures = dict(zip(FIGURES, found, strict=True))
         return figures, {"rooms": len(rooms), "fitted_rooms": len(fit_rooms)}
 
     def protocol(self, options: BenchmarkOptions) -> dict[str, str]:

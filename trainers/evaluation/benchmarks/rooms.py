@@ -19,6 +19,7 @@ IMAGE_SIZE = 64
 NUM_FRAMES = 2
 QUESTIONS_PER_ROOM = 8
 HELD_OUT_SEED = 777_002
+FIGURES = tuple(f"exact match, {kind}" for kind in (*SPATIAL_QUESTION_TYPES, "mean"))
 ROOM_SEEDS = {"held_out": HELD_OUT_SEED, "validation": 777_006}
 INPUTS = f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else"
 
