@@ -9,10 +9,10 @@ from igep.trainers.package_files import PACKAGE
 
 
 def start(command: list[str], log: Path | None = None) -> subprocess.Popen:
-    """Starts a command of this package in a new process, on one core, and says so.
+    """Starts a command of this package in a new process, on one core, and says so. It starts where the user is: paths are his.
 
     Args:
-        command (`list[str]`): Script and its arguments, relative to the root of the package.
+        command (`list[str]`): A script, relative to the root of the package, or `-m` and a module; and its flags.
         log (`Path`, *optional*): File for its output, which is shown unless given.
 
     Returns:
@@ -20,11 +20,13 @@ def start(command: list[str], log: Path | None = None) -> subprocess.Popen:
     """
     print("\n$ " + " ".join(command) + ("" if log is None else f"   (beside it; output in {log})"), flush=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    first, *flags = command
+    words = [sys.executable, first if first == "-m" else str(PACKAGE / first), *flags]
     if log is None:
-        return subprocess.Popen([sys.executable, *command], cwd=PACKAGE, env=environment)
+        return subprocess.Popen(words, env=environment)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as stream:
-        return subprocess.Popen([sys.executable, *command], cwd=PACKAGE, env=environment, stdout=stream, stderr=stream)
+        return subprocess.Popen(words, env=environment, stdout=stream, stderr=stream)
 
 
 def wait(process: subprocess.Popen, log: Path | None = None) -> None:

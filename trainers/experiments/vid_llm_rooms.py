@@ -30,13 +30,13 @@ from igep.trainers.experiments.room_reconstruction import (
 from igep.trainers.experiments.side_by_side import side_by_side, start, wait
 from igep.trainers.experiments.tiny_vid_llm import vid_llm_base
 from igep.trainers.loop.complete_checkpoint import whole_checkpoint
-from igep.trainers.package_files import RECIPES
+from igep.trainers.package_files import LAUNCH_PLANS, PACKAGE, RECIPES
 
 
 DISTILL, JOINT, QUICKSTART = (
     RECIPES / name for name in ("vid_llm_distill_rooms.yaml", "vid_llm_joint_rooms.yaml", "quickstart.yaml")
 )
-LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", "trainers/launch/cpu.yaml")
+LAUNCH = ("-m", "accelerate.commands.launch", "--config_file", str(LAUNCH_PLANS / "cpu.yaml"))
 EQUAL = (
     *("num_rooms", "max_steps", "per_device_train_batch_size", "learning_rate", "warmup_steps"),
     *("lr_scheduler_type", "lr_scheduler_kwargs"),
@@ -58,7 +58,16 @@ def launched(script: str, recipe: Path, output: Path, *options: str) -> list[str
         `list[str]`
     """
     resume = ("--resume_from_checkpoint", "true") if whole_checkpoint(output) else ()
-    return [*LAUNCH, f"trainers/{script}", "--config", str(recipe), "--output_dir", str(output), *options, *resume]
+    return [
+        *LAUNCH,
+        str(PACKAGE / "trainers" / script),
+        "--config",
+        str(recipe),
+        "--output_dir",
+        str(output),
+        *options,
+        *resume,
+    ]
 
 
 def scored(model: Path, output: Path, rooms: int) -> list[str]:
