@@ -14,6 +14,8 @@ from igep.trainers.cards.markdown import in_markdown, markdown_table
 
 matplotlib.use("Agg", force=True)
 
+FIGURES_A_ROW = 4  # of a table, and of panels
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -73,7 +75,7 @@ def study_cells(found: Mapping[str, Mapping[int, float | None]]) -> dict[str, Ce
 
 
 def study_table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
-    """The table of a study.
+    """The table of a study, or one per four figures.
 
     Args:
         cells (`Mapping`): Title of a figure to arm to cell.
@@ -82,6 +84,13 @@ def study_table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
         `str`: Markdown; per figure the mean with its spread over seeds, and the paired difference to the first arm with its
         standard error.
     """
+    figures = list(cells.items())
+    return "\n\n".join(
+        _table(dict(figures[start : start + FIGURES_A_ROW])) for start in range(0, len(figures), FIGURES_A_ROW)
+    )
+
+
+def _table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
     arms = list(next(iter(cells.values())))
     head = ["", *(text for title in cells for text in (in_markdown(title), "to the first"))]
     rows = [
@@ -115,8 +124,11 @@ def draw_study(path: Path, cells: Mapping[str, Mapping[str, Cell]], title: str) 
         title (`str`): Of the picture.
     """
     arms: Sequence[str] = list(next(iter(cells.values())))
-    picture = Picture(figsize=(3.2 * len(cells) + 1.6, 0.42 * len(arms) + 1.1), layout="constrained")
-    for panel, (name, by_arm) in zip(picture.subplots(1, len(cells), squeeze=False)[0], cells.items(), strict=True):
+    columns = min(len(cells), FIGURES_A_ROW)
+    rows = math.ceil(len(cells) / columns)
+    picture = Picture(figsize=(3.2 * columns + 1.6, (0.42 * len(arms) + 0.6) * rows + 0.5), layout="constrained")
+    panels = iter(picture.subplots(rows, columns, squeeze=False).ravel())
+    for (name, by_arm), panel in zip(cells.items(), panels, strict=False):
         for row, arm in enumerate(arms):
             cell = by_arm[arm]
             if cell.missing:
@@ -128,5 +140,7 @@ def draw_study(path: Path, cells: Mapping[str, Mapping[str, Cell]], title: str) 
         panel.set_yticks(range(len(arms)), arms if panel.get_subplotspec().is_first_col() else [""] * len(arms))
         panel.set_title(name, fontsize=9)
         panel.grid(axis="x", alpha=0.3)
+    for panel in panels:  # what the last row has too many
+        panel.remove()
     picture.suptitle(f"{title} (points: seeds, line: their mean)", fontsize=10)
     picture.savefig(path, dpi=110)

@@ -47,3 +47,18 @@ def test_the_table_says_what_is_missing(tmp_path):
     assert "0.9" not in lines[4]
     draw_study(tmp_path / "figure.png", cells, "A study")
     assert matplotlib.image.imread(tmp_path / "figure.png").std() > 0
+
+
+def test_many_figures_are_several_tables_and_rows_of_panels(tmp_path):
+    cells = {f"figure {number}": study_cells(FOUND) for number in range(5)}
+    first, second = study_table(cells).split("\n\n")
+    assert first.count("figure") == 4
+    assert second == study_table({"figure 4": cells["figure 4"]})
+    draw_study(tmp_path / "five.png", cells, "A study")
+    draw_study(tmp_path / "four.png", dict(list(cells.items())[:4]), "A study")
+    five, four = (matplotlib.image.imread(tmp_path / name) for name in ("five.png", "four.png"))
+    assert five.shape[1] == four.shape[1]
+    assert five.shape[0] > 1.5 * four.shape[0]
+    lower = five[four.shape[0] :]
+    assert lower[:, : five.shape[1] // 3].std() > 0.05
+    assert lower[:, -five.shape[1] // 3 :].std() == 0  # no empty panels
