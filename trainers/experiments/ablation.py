@@ -11,141 +11,20 @@ not done again. What a study chooses, it chooses on rooms of a seed of their own
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from igep.trainers.cards.made_base import made_by
-from igep.trainers.cards.markdown import markdown_table
-from igep.trainers.experiments.demo_rooms import write_base
+from igep.trainers.experiments.study_choice import choose
 from igep.trainers.experiments.study_plan import Arm, StudyPlan, read_plan
-from igep.trainers.experiments.study_reuse import reused_from, take_finished
-from igep.trainers.experiments.study_runs import Run, execute, make_run, prepare
+from igep.trainers.experiments.study_reuse import reused_from
+from igep.trainers.experiments.study_runs import Run, make_run
 from igep.trainers.experiments.study_table import draw_study, study_cells, study_table
-
-
-def figure_of(run: Run, benchmark: str, figure: str) -> float | None:
-    """A figure that a run reached.
-
-    Args:
-        run (`Run`): The run.
-        benchmark (`str`): Its benchmark.
-        figure (`str`): Its name.
-
-    Returns:
-        `float` or `None`: `None` where the run is not finished.
-
-    Raises:
-        ValueError: The benchmark has no such figure.
-    """
-    scores = run.scores()
-    if scores is None:
-        return None
-    figures = scores[benchmark]["figures"]
-    if figure not in figures:
-        raise ValueError(f"{benchmark} has no figure {figure!r}: it has {', '.join(figures)}.")
-    return figures[figure]["value"]
-
-
-@dataclass(frozen=True)
-class Work:
-    """Where a study lies and how it is done.
-
-    Args:
-        output (`Path`): Folder of the study.
-        jobs (`int`): Runs at a time; 0 = none is done, what is finished is read.
-        reuse (`Sequence[Path]`, *optional*, defaults to `()`): Folders of other studies whose finished runs are taken.
-    """
-
-    output: Path
-    jobs: int
-    reuse: Sequence[Path] = ()
-
-    def do(self, runs: Sequence[Run], title: str) -> list[Run]:
-        """Does what is not finished.
-
-        Args:
-            runs (`Sequence[Run]`): The runs.
-            title (`str`): Of the progress bar.
-
-        Returns:
-            `list[Run]`: Those that failed.
-        """
-        if self.jobs == 0:
-            for run in runs:
-                run.check_folder()
-            return []
-        prepare(runs)
-        take_finished(runs, self.reuse)
-        return execute(runs, self.jobs, title)
-
-    def base(self, plan: StudyPlan) -> Path | None:
-        """The folder of the base that a plan makes, which is made if it is not there."""
-        if plan.base is None:
-            return None
-        folder = self.output / plan.base
-        if self.jobs and made_by(str(folder)) is None:  # which is written last
-            write_base(folder)
-        return folder
-
-
-def choose(plan: StudyPlan, work: Work) -> tuple[dict[str, Any], str]:
-    """Chooses the value of an option for each arm, on validation rooms.
-
-    Args:
-        plan (`StudyPlan`): A plan with `tune`.
-        work (`Work`): Where, and how.
-
-    Returns:
-        `tuple[dict[str, Any], str]`: Value by name of the arm, and a table of what each value reached.
-
-    Raises:
-        ValueError: An arm has a bad value, or a run failed or is not done: nothing is chosen among fewer values.
-    """
-    tune = plan.tune
-    if work.jobs:
-        _look_at_arms(plan)
-    arms = [arm for arm in plan.arms if arm.name in tune.arms]
-    runs = {
-        (arm.name, number): make_run(
-            plan,
-            arm,
-            work.output / "validation" / arm.folder / f"{tune.option}_{value}",
-            room_split="validation",
-            base=work.base(plan),
-            **{tune.option: value, "seed": tune.seed},
-        )
-        for arm in arms
-        for number, value in enumerate(tune.values)
-    }
-    failed = work.do(list(runs.values()), f"choosing {tune.option}")
-    if failed:
-        raise ValueError(f"{len(failed)} runs failed, {tune.option} is not chosen among fewer: see {failed[0].log}.")
-    rows, chosen = [["", *(f"{tune.option} {value}" for value in tune.values)]], {}
-    for arm in arms:
-        reached = [
-            figure_of(runs[arm.name, number], tune.benchmark, tune.figure) for number in range(len(tune.values))
-        ]
-        if None in reached:
-            raise ValueError(f"{tune.option} is not chosen yet: {reached.count(None)} of its runs are not finished.")
-        chosen[arm.name] = tune.values[reached.index(max(reached))]
-        rows.append([arm.name, *(f"{value:.3f}" for value in reached)])
-    first = chosen[plan.arms[0].name]
-    return {arm.name: chosen.get(arm.name, first) for arm in plan.arms}, markdown_table(rows)
-
-
-def _look_at_arms(plan: StudyPlan) -> None:
-    """Raises ValueError where an arm has a bad value, also one that does not choose, before hours of choosing."""
-    options = {plan.tune.option: plan.tune.values[0], "seed": plan.seeds[0]}
-    with tempfile.TemporaryDirectory() as folder:
-        prepare(
-            make_run(plan, arm, Path(folder) / arm.folder, room_split=plan.room_split, **options) for arm in plan.arms
-        )
+from igep.trainers.experiments.study_work import Work, figure_of
 
 
 def compare(plan: StudyPlan, work: Work) -> dict[str, Any]:

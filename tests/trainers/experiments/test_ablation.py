@@ -11,7 +11,7 @@ import pytest
 
 from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.cards.training_run import read_training_run
-from igep.trainers.experiments import ablation, study_runs
+from igep.trainers.experiments import ablation, study_runs, study_work
 from igep.trainers.experiments.study_plan import read_plan
 
 
@@ -173,7 +173,7 @@ def test_a_base_is_made_before_the_first_run(study, tmp_path, instant, monkeypat
         made.append(folder)
         write_made_by(folder, "a test")
 
-    monkeypatch.setattr(ablation, "write_base", write)
+    monkeypatch.setattr(study_work, "write_base", write)
     for _ in range(2):
         ablation.main([str(study), "--output", str(tmp_path / "out")])
     assert made == [tmp_path / "out" / "tiny_vlm3"]
