@@ -23,7 +23,7 @@ from igep.trainers.experiments.study_choice import choose
 from igep.trainers.experiments.study_plan import Arm, StudyPlan, read_plan
 from igep.trainers.experiments.study_reuse import reused_from
 from igep.trainers.experiments.study_runs import Run, make_run
-from igep.trainers.experiments.study_table import draw_study, study_cells, study_table
+from igep.trainers.experiments.study_table import draw_study, study_cells, study_tables
 from igep.trainers.experiments.study_work import Work, figure_of
 
 
@@ -75,7 +75,7 @@ def compare(plan: StudyPlan, work: Work) -> dict[str, Any]:
             for (arm, seed), run in runs.items()
             if (source := reused_from(run.folder)) is not None
         },
-        "table": study_table(cells),
+        "table": study_tables(cells),
         "notes": _notes(plan, runs),
         "seconds": round(time.perf_counter() - begin, 1),
     }

@@ -75,7 +75,7 @@ def study_cells(found: Mapping[str, Mapping[int, float | None]]) -> dict[str, Ce
 
 
 def study_table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
-    """The table of a study, or one per four figures.
+    """The table of a study.
 
     Args:
         cells (`Mapping`): Title of a figure to arm to cell.
@@ -84,13 +84,6 @@ def study_table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
         `str`: Markdown; per figure the mean with its spread over seeds, and the paired difference to the first arm with its
         standard error.
     """
-    figures = list(cells.items())
-    return "\n\n".join(
-        _table(dict(figures[start : start + FIGURES_A_ROW])) for start in range(0, len(figures), FIGURES_A_ROW)
-    )
-
-
-def _table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
     arms = list(next(iter(cells.values())))
     head = ["", *(text for title in cells for text in (in_markdown(title), "to the first"))]
     rows = [
@@ -101,6 +94,20 @@ def _table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
         for arm in arms
     ]
     return markdown_table([head, *rows])
+
+
+def study_tables(cells: Mapping[str, Mapping[str, Cell]]) -> str:
+    """The tables of a study with many figures, of four each.
+
+    Args:
+        cells (`Mapping`): As for `study_table`.
+
+    Returns:
+        `str`: Markdown.
+    """
+    figures = list(cells.items())
+    starts = range(0, len(figures), FIGURES_A_ROW)
+    return "\n\n".join(study_table(dict(figures[start : start + FIGURES_A_ROW])) for start in starts)
 
 
 def _value(cell: Cell) -> str:

@@ -5,7 +5,7 @@ import math
 import matplotlib.image
 import pytest
 
-from igep.trainers.experiments.study_table import Cell, draw_study, study_cells, study_table
+from igep.trainers.experiments.study_table import Cell, draw_study, study_cells, study_table, study_tables
 
 
 FOUND = {"first": {0: 0.1, 1: 0.3}, "better": {0: 0.2, 1: 0.6}, "died": {0: 0.9, 1: None}}
@@ -51,7 +51,7 @@ def test_the_table_says_what_is_missing(tmp_path):
 
 def test_many_figures_are_several_tables_and_rows_of_panels(tmp_path):
     cells = {f"figure {number}": study_cells(FOUND) for number in range(5)}
-    first, second = study_table(cells).split("\n\n")
+    first, second = study_tables(cells).split("\n\n")
     assert first.count("figure") == 4
     assert second == study_table({"figure 4": cells["figure 4"]})
     draw_study(tmp_path / "five.png", cells, "A study")
