@@ -7,6 +7,7 @@ What is written are sums over each block, from which `real_frames` makes figures
 
 import argparse
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,11 +123,12 @@ def question_sums(rows: Sequence[dict[str, Any]], commonest: str) -> dict[str, l
     """What a block adds to the shares of right answers.
 
     Args:
-        rows (`Sequence[dict]`): `kind`, `answer`, `guess` and `prediction` of each question.
+        rows (`Sequence[dict]`): `kind`, `question`, `answer`, `guess` and `prediction` of each question.
         commonest (`str`): The distance that is answered most often in training.
 
     Returns:
-        `dict[str, list[int]]`: Right answers and questions, by kind; `blind_` the same of answers without looking.
+        `dict[str, list[int]]`: Right answers and questions, by kind; `blind_` the same of answers without looking; under
+        `neither`, answers that name none of the two points they were asked about, and questions.
     """
     sums = {}
     for kind in (CLOSER, DISTANCE):
@@ -136,7 +138,14 @@ def question_sums(rows: Sequence[dict[str, Any]], commonest: str) -> dict[str, l
             sums[kind] = [sum(row["prediction"] == row["answer"] for row in asked), len(asked)]
             right = sum(guess == row["answer"] for guess, row in zip(blind, asked, strict=True))
             sums[f"blind_{kind}"] = [right, len(asked)]
+        if asked and kind == CLOSER:
+            sums["neither"] = [sum(row["prediction"] not in _words(row["question"]) for row in asked), len(asked)]
+            sums["blind_neither"] = [0, len(asked)]
     return sums
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text)
 
 
 def answers(

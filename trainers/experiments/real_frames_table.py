@@ -37,13 +37,14 @@ def explained_of_all(sums: np.ndarray) -> np.ndarray:
 
 FIGURES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "which is closer, exact match": ("closer", share),
+    "which is closer, names neither point": ("neither", share),
     "distance in steps, exact match": ("distance", share),
     "depth probe, R2 of log depth": ("absolute", explained_of_all),
     "depth probe, delta_1": ("delta_1", share),
     "depth probe, R2 within a frame": ("within_frame", explained),
     "depth probe, order of two points": ("order", share),
 }
-RELATIVE = ("closer", "within_frame", "order")  # what is asked of a scene that was not trained on
+RELATIVE = ("closer", "neither", "within_frame", "order")  # what is asked of a scene that was not trained on
 
 
 @dataclass(frozen=True)

@@ -71,12 +71,22 @@ def test_places_are_the_same_in_every_frame():
 
 
 def test_answers_and_answers_without_looking():
+    asked = {"kind": "closer", "question": "Which point is closer, red or blue?", "answer": "red"}
+    far = {
+        "kind": "distance",
+        "question": "How many metres away is the red point?",
+        "guess": None,
+        "prediction": "2.0",
+    }
     rows = [
-        {"kind": "closer", "answer": "red", "guess": "blue", "prediction": "red"},
-        {"kind": "closer", "answer": "red", "guess": "red", "prediction": "green"},
-        {"kind": "distance", "answer": "2.0", "guess": None, "prediction": "2.0 "},
-        {"kind": "distance", "answer": "2.5", "guess": None, "prediction": "2.0"},
+        {**asked, "guess": "blue", "prediction": "red"},
+        {**asked, "guess": "red", "prediction": "green"},
+        {**asked, "guess": "red", "prediction": ""},
+        {**far, "answer": "2.0 "},
+        {**far, "answer": "2.5"},
     ]
-    sums = question_sums(rows, "2.5")
-    assert sums == {"closer": [1, 2], "blind_closer": [1, 2], "distance": [0, 2], "blind_distance": [1, 2]}
-    assert question_sums(rows[:1], "2.5") == {"closer": [1, 1], "blind_closer": [0, 1]}
+    assert question_sums(rows, "2.5") == {
+        **{"closer": [1, 3], "blind_closer": [2, 3], "neither": [2, 3], "blind_neither": [0, 3]},
+        **{"distance": [0, 2], "blind_distance": [1, 2]},
+    }
+    assert question_sums(rows[3:], "2.5") == {"distance": [0, 2], "blind_distance": [1, 2]}
