@@ -86,7 +86,11 @@ def test_answers_and_answers_without_looking():
         {**far, "answer": "2.5"},
     ]
     assert question_sums(rows, "2.5") == {
-        **{"closer": [1, 3], "blind_closer": [2, 3], "neither": [2, 3], "blind_neither": [0, 3]},
-        **{"distance": [0, 2], "blind_distance": [1, 2]},
+        "closer": [1, 3],
+        "blind_closer": [2, 3],
+        "neither": [2, 3],
+        "blind_neither": [0, 3],
+        "distance": [0, 2],
+        "blind_distance": [1, 2],
     }
     assert question_sums(rows[3:], "2.5") == {"distance": [0, 2], "blind_distance": [1, 2]}
