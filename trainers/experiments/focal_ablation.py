@@ -29,6 +29,7 @@ from igep.trainers.experiments.seeded_runs import (
     figure_by_seed,
     in_words,
     run_missing,
+    shared_options,
     write_scores,
 )
 from igep.trainers.experiments.study_table import study_cells, study_table
@@ -105,7 +106,7 @@ def compare(
     """
     for seed in seeds:
         save_base(output / f"base_seed{seed}", seed)
-    options = shared_options(held_out_rooms, unified_focal, overrides)
+    options = shared_options(held_out_rooms, overrides, unified_focal=unified_focal)
     flags = ["--held_out_rooms", str(held_out_rooms), "--unified_focal", str(unified_focal), *overrides]
 
     def command(arm: str, seed: int) -> list[str]:
@@ -113,11 +114,6 @@ def compare(
         return [*script, "--arm", arm, "--seeds", str(seed), *flags]
 
     return run_missing(command, output, ARMS, seeds, options, jobs)
-
-
-def shared_options(held_out_rooms: int, unified_focal: float, overrides: Sequence[str]) -> dict:
-    """What all runs of a comparison have in common, as their scores say it."""
-    return {"held_out_rooms": held_out_rooms, "unified_focal": unified_focal, "flags": list(overrides)}
 
 
 def save_base(folder: Path, seed: int) -> None:
@@ -200,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except ValueError as error:
             sys.exit(f"focal_ablation.py: error: {error}")
         return
-    shared = shared_options(options.held_out_rooms, options.unified_focal, overrides)
+    shared = shared_options(options.held_out_rooms, overrides, unified_focal=options.unified_focal)
     for seed in options.seeds:
         folders = output / f"base_seed{seed}", output / f"{options.arm}_seed{seed}"
         flags = [*overrides, "--seed", str(seed)]

@@ -253,9 +253,8 @@ def write_scores(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--blocks", default="{}", help="fields of `WalkBlocks` as JSON")
     parser.add_argument("--test_draws", type=int, default=3, help="markings of each pair of frames")
     options = parser.parse_args(arguments)
-    write_whole(
-        options.output, json.dumps(score(options), indent=1) + "\n"
-    )  # that it is there says that the run is done
+    # Whole or not at all: that it is there says that the run is done.
+    write_whole(options.output, json.dumps(score(options), indent=1) + "\n")
 
 
 if __name__ == "__main__":

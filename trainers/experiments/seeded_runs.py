@@ -10,6 +10,11 @@ from typing import Any
 from igep.trainers.experiments.side_by_side import start, wait
 
 
+def shared_options(held_out_rooms: int, overrides: Sequence[str], **more: Any) -> dict[str, Any]:
+    """What all runs of a comparison have in common, as their scores say it."""
+    return {"held_out_rooms": held_out_rooms, "flags": list(overrides), **more}
+
+
 def scores_path(output: Path, arm: str, seed: int) -> Path:
     """Where a run's scores lie once it is finished."""
     return output / f"{arm}_seed{seed}_scores.json"

@@ -29,6 +29,7 @@ from igep.trainers.experiments.seeded_runs import (
     figure_by_seed,
     in_words,
     run_missing,
+    shared_options,
     write_scores,
 )
 from igep.trainers.experiments.side_by_side import start, wait
@@ -105,11 +106,6 @@ def run(output: Path, variant: str, seed: int, rooms: int, overrides: Sequence[s
     wait(start(scored(trained, scores, rooms)))
     figures = {ANSWERS: question_figures(scores)["mean"]}
     return figures | reconstruction_figures(*load(trained), held_out_rooms(rooms))
-
-
-def shared_options(rooms: int, overrides: Sequence[str]) -> dict[str, Any]:
-    """What all runs have in common, as their scores say it."""
-    return {"held_out_rooms": rooms, "flags": list(overrides)}
 
 
 def run_all(output: Path, seeds: Sequence[int], rooms: int, overrides: Sequence[str], jobs: int = 2) -> dict:

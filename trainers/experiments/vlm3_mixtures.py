@@ -33,6 +33,7 @@ from igep.trainers.experiments.seeded_runs import (
     figure_by_seed,
     in_words,
     run_missing,
+    shared_options,
     write_scores,
 )
 from igep.trainers.experiments.study_table import study_cells, study_table
@@ -158,11 +159,6 @@ def compare(output: Path, seeds: Sequence[int], held_out_rooms: int, overrides: 
         return [*script, "--arm", arm, "--seeds", str(seed), *flags]
 
     return run_missing(command, output, ARMS, seeds, shared_options(held_out_rooms, overrides), jobs)
-
-
-def shared_options(held_out_rooms: int, overrides: Sequence[str]) -> dict:
-    """What all runs of a comparison have in common, as their scores say it."""
-    return {"held_out_rooms": held_out_rooms, "flags": list(overrides)}
 
 
 def as_tables(scores: dict) -> str:

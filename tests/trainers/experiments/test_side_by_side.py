@@ -23,4 +23,6 @@ def test_launched_scripts_and_plans_are_those_of_the_package(tmp_path, monkeypat
     log = tmp_path / "log.txt"
     with pytest.raises(SystemExit):
         wait(start(command, log), log)
-    assert "recipe.yaml" in log.read_text()
+    written = log.read_text()
+    assert "recipe.yaml" in written
+    assert "igep joint: error: there is no recipe" in written  # the script itself was found and said so
