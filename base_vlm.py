@@ -29,8 +29,8 @@ def check_base(vlm: PreTrainedModel) -> None:
     name = type(vlm).__name__
     if "mm_encoder_outputs" not in inspect.signature(vlm.forward).parameters:
         raise ValueError(
-            f"{name} cannot be supervised: its forward has no argument mm_encoder_outputs, so its vision encoder would "
-            "have to run twice. Use a VLM of transformers that has it, such as LLaVA-OneVision or Qwen3-VL."
+            f"{name} cannot be supervised: its forward has no argument mm_encoder_outputs, so its vision encoder "
+            "would have to run twice. Use a VLM of transformers that has it, such as LLaVA-OneVision or Qwen3-VL."
         )
     if vlm.config.to_dict().get("vision_config") is None:
         raise ValueError(f"{name} cannot be supervised: its configuration has no vision_config.")
@@ -121,8 +121,8 @@ def freeze_first_layers(vlm: PreTrainedModel, num_layers: int) -> None:
     numbers = {int(found.group(1)) for found in layers.values() if found is not None}
     if not 0 < num_layers <= len(numbers):
         raise ValueError(
-            f"frozen_vision_layers={num_layers}: the vision encoder has {len(numbers)} layers. Give 0 to as many, or freeze "
-            "vision whole."
+            f"frozen_vision_layers={num_layers}: the vision encoder has {len(numbers)} layers. Give 0 to as many, or "
+            "freeze vision whole."
         )
     for name, parameter in encoder.named_parameters():
         found = layers[name]
@@ -183,8 +183,8 @@ def has_three_axes(vlm: PreTrainedModel) -> bool:
 def cache_argument(vlm: PreTrainedModel) -> str:
     """The name under which a VLM takes the keys and values of earlier tokens.
 
-    transformers 5.24 renamed `past_key_values` to `cache` family by family, and code on the Hub follows at its own pace:
-    the signature of the model at hand tells.
+    transformers 5.24 renamed `past_key_values` to `cache` family by family, and code on the Hub follows at its own
+    pace: the signature of the model at hand tells.
 
     Args:
         vlm (`PreTrainedModel`): The base VLM.

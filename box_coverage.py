@@ -1,6 +1,7 @@
 """Which visual tokens of a scene's frames lie inside 3D boxes, by measured depth or by projection alone.
 
-Conventions are those of `camera_geometry`. Boxes are (P, 6): centre and full sizes in metres, along the axes of the world.
+Conventions are those of `camera_geometry`. Boxes are (P, 6): centre and full sizes in metres, along the axes of the
+world.
 """
 
 from dataclasses import dataclass
@@ -60,7 +61,9 @@ def box_coverage(boxes: Tensor, geometry: FrameGeometry, grid: tuple[int, int]) 
 
 
 def coverage_by_depth(boxes: Tensor, geometry: FrameGeometry, grid: tuple[int, int]) -> Tensor:
-    """As `box_coverage`: share of a token's pixels whose measured point lies inside. Pixels without a measurement do not."""
+    """As `box_coverage`: share of a token's pixels whose measured point lies inside.
+    Pixels without a measurement do not.
+    """
     depth = geometry.depth_metres
     points = transform_points(geometry.world_from_camera, unproject(depth, geometry.intrinsics))  # (F, H, W, 3)
     measured = depth.isfinite() & (depth > 0)
@@ -114,8 +117,8 @@ def pooled_tokens(maps: Tensor, coverage: Tensor, min_coverage: float) -> tuple[
     Args:
         maps (`Tensor`): (F, h, w, C).
         coverage (`Tensor`): (F, P, h, w) of `box_coverage`.
-        min_coverage (`float`): Share of a token from which on it is inside. Where no token reaches it, those count that come
-            nearest.
+        min_coverage (`float`): Share of a token from which on it is inside. Where no token reaches it, those count
+            that come nearest.
 
     Returns:
         `tuple[Tensor, Tensor]`: (P, C), zero where no token shows the box; and (P,) bool, whether any does.

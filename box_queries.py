@@ -1,19 +1,21 @@
-"""Boxes regressed from 3D patches and told apart by a location token (LLaVA-3D, supplement; the decoder that Vid-LLM names).
+"""Boxes regressed from 3D patches and told apart by a location token (LLaVA-3D, supplement;
+the decoder that Vid-LLM names).
 
-Queries are places among the 3D patches, far from each other. In every layer they read the patches, then each other and the
-location token, which is the language model's hidden state at the end of `<ground>`; near queries read each other more. Every
-layer regresses a box from each query and compares the query with the location token.
+Queries are places among the 3D patches, far from each other. In every layer they read the patches, then each other and
+the location token, which is the language model's hidden state at the end of `<ground>`; near queries read each other
+more. Every layer regresses a box from each query and compares the query with the location token.
 
-Unlike LLaVA-3D, whose queries read their nearest patches only, queries read all of them, with their places in the keys: of
-what Vid-LLM pools there are a few thousand.
+Unlike LLaVA-3D, whose queries read their nearest patches only, queries read all of them, with their places in the
+keys: of what Vid-LLM pools there are a few thousand.
 
-Boxes are not turned: their sizes lie along three axes that the decoder is told by the places of the patches. The origin is the
-first camera's place; `box_axes` of the configuration says which axes:
+Boxes are not turned: their sizes lie along three axes that the decoder is told by the places of the patches. The
+origin is the first camera's place; `box_axes` of the configuration says which axes:
 
-- `first_camera`: those of the first camera. RGB frames are all that is needed; a box of the scene is learnt as the smallest one
-  along these axes around it, and where the first camera's pose is known boxes are carried by it, turned, into the scene.
-- `scene`: those of the scene, as benchmarks and their proposals have them. Which way they point RGB does not tell: the pose of
-  the first frame must be given wherever boxes are asked for.
+- `first_camera`: those of the first camera. RGB frames are all that is needed; a box of the scene is learnt as the
+  smallest one along these axes around it, and where the first camera's pose is known boxes are carried by it, turned,
+  into the scene.
+- `scene`: those of the scene, as benchmarks and their proposals have them. Which way they point RGB does not tell: the
+  pose of the first frame must be given wherever boxes are asked for.
 """
 
 from collections.abc import Sequence
@@ -39,7 +41,8 @@ class BoxPredictions(ModelOutput):
     """What G location tokens made of the 3D patches of one sample, layer by layer; the last layer is the answer.
 
     Args:
-        boxes (`Tensor`): (layers, G, N, 6) centre and sizes in metres, along the axes that the places of the patches have.
+        boxes (`Tensor`): (layers, G, N, 6) centre and sizes in metres, along the axes that the places of the patches
+            have.
         similarities (`Tensor`): (layers, G, N) cosines of queries and location token.
     """
 
@@ -53,12 +56,13 @@ class RegressedBoxes:
 
     Args:
         boxes (`list[list[float]]`): N of six numbers: centre and full sizes in metres. The centre is in `world`.
-        axes (`list[list[float]]`): (3, 3); its columns are the directions in `world` along which the three sizes of every box lie.
+        axes (`list[list[float]]`): (3, 3); its columns are the directions in `world` along which the three sizes of
+            every box lie.
         probabilities (`list[float]`): N of them, a softmax over all queries.
-        world (`str`): `"first_camera"` (x right, y down, z forward, its origin the first camera's place) or `"scene"`, in which the
-            pose of the first frame was given.
-        geometry_inputs (`str`): What was given besides RGB: `"none"`, or `"predicted"` for the first frame's pose (depth and cameras
-            are the model's own in both).
+        world (`str`): `"first_camera"` (x right, y down, z forward, its origin the first camera's place) or `"scene"`,
+            in which the pose of the first frame was given.
+        geometry_inputs (`str`): What was given besides RGB: `"none"`, or `"predicted"` for the first frame's pose
+            (depth and cameras are the model's own in both).
     """
 
     boxes: list[list[float]]
@@ -83,7 +87,8 @@ def world_from_box_axes(world_from_first_camera: Tensor, box_axes: str) -> Tenso
 
 
 def along_box_axes(boxes: Tensor, world_from_first_camera: Tensor, box_axes: str) -> Tensor:
-    """Boxes of the scene as the decoder learns them: from the first camera, each the smallest along its axes around the one given.
+    """Boxes of the scene as the decoder learns them: from the first camera,
+    each the smallest along its axes around the one given.
 
     Of a box with sizes s along the scene's axes, the extents along axes `A = world_from_box_axes` are `|A'| s`.
 
@@ -110,7 +115,8 @@ def regressed_boxes(
     Args:
         predictions (`BoxPredictions`): Of G questions, along `box_axes` from the first camera.
         temperature (`float`): Divides the similarities.
-        world_from_first_camera (`Tensor`, *optional*): (4, 4) float64; without, boxes stay in the first camera's world.
+        world_from_first_camera (`Tensor`, *optional*): (4, 4) float64; without, boxes stay in the first camera's
+            world.
         box_axes (`str`): `"first_camera"` or `"scene"`.
 
     Returns:
@@ -152,7 +158,8 @@ def chosen_boxes(probabilities: Sequence[float], min_probability: float) -> list
 
 
 def farthest_points(positions: Tensor, count: int) -> Tensor:
-    """Chooses places far from each other: first the one farthest from the mean, then always the one farthest from those chosen.
+    """Chooses places far from each other: first the one farthest from the mean,
+    then always the one farthest from those chosen.
 
     Args:
         positions (`Tensor`): (M, 3).

@@ -33,8 +33,8 @@ def load_calibrator(name_or_path: str, device: str | None = None) -> Calibrator:
     model, loaded = AutoModelForDepthEstimation.from_pretrained(name_or_path, dtype="auto", output_loading_info=True)
     if absent := sorted(loaded["missing_keys"]):  # transformers fills them with random numbers
         raise ValueError(
-            f"calibrator={name_or_path!r}: its weights lack {absent[0]}, and {len(absent) - 1} more, so its estimates would be "
-            f"random. Download it anew, or use another, such as {EXAMPLE}."
+            f"calibrator={name_or_path!r}: its weights lack {absent[0]}, and {len(absent) - 1} more, so its estimates "
+            f"would be random. Download it anew, or use another, such as {EXAMPLE}."
         )
     model = model.to(device).eval()
     return depth_model_calibrator(model, AutoImageProcessor.from_pretrained(name_or_path))

@@ -77,7 +77,8 @@ def check_supervision(fields: Mapping[str, Any]) -> None:
     layers = fields["verifier_layers"]
     if layers is not None and (sorted(set(layers)) != list(layers) or len(layers) != fields["verifier_taps"]):
         raise ValueError(
-            f"verifier_layers={layers} must be verifier_taps={fields['verifier_taps']} layers, each above the one before."
+            f"verifier_layers={layers} must be verifier_taps={fields['verifier_taps']} layers, each above the one "
+            "before."
         )
     for name in ("verifier_channels", "verifier_taps"):
         if fields[name] < 1:
@@ -88,8 +89,8 @@ def check_supervision(fields: Mapping[str, Any]) -> None:
     nearest, farthest = fields["verifier_min_depth_metres"], fields["verifier_max_depth_metres"]
     if not 0 < nearest < farthest < float("inf"):
         raise ValueError(
-            f"verifier_min_depth_metres={nearest} and verifier_max_depth_metres={farthest} must satisfy 0 < min < max, in "
-            "metres."
+            f"verifier_min_depth_metres={nearest} and verifier_max_depth_metres={farthest} must satisfy 0 < min < "
+            "max, in metres."
         )
     size = fields["geometry_size"]
     if not isinstance(size, (list, tuple)) or [type(side) for side in size] != [int, int] or min(size) < 1:
@@ -99,8 +100,8 @@ def check_supervision(fields: Mapping[str, Any]) -> None:
             raise ValueError(f"{name}={fields[name]} must be a finite number >= 0 (0 switches the term off).")
     if fields["photometric_weight"] and fields["objective"] != "paper":
         raise ValueError(
-            f"photometric_weight={fields['photometric_weight']}: objective={fields['objective']!r} has no such term. Set "
-            "objective to paper, or photometric_weight to 0."
+            f"photometric_weight={fields['photometric_weight']}: objective={fields['objective']!r} has no such term. "
+            "Set objective to paper, or photometric_weight to 0."
         )
 
 
@@ -115,7 +116,8 @@ def check_positions(fields: Mapping[str, Any]) -> None:
     """
     if fields["position_encoding"] not in POSITION_ENCODINGS:
         raise ValueError(
-            f"position_encoding={fields['position_encoding']!r} is unknown: use one of {', '.join(POSITION_ENCODINGS)}."
+            f"position_encoding={fields['position_encoding']!r} is unknown: use one of "
+            f"{', '.join(POSITION_ENCODINGS)}."
         )
     if not 0 < fields["position_voxel_metres"] < float("inf"):
         raise ValueError(
@@ -132,8 +134,8 @@ def check_positions(fields: Mapping[str, Any]) -> None:
 class IGEPConfig(PreTrainedConfig):
     r"""
     What the weights are (`vlm_config`, and the ground head where there is one) and how geometry presses on them while
-    training. Once the model is trained only these matter, and the fields of the position encoding where there is one: the
-    heads that the other fields describe are never saved.
+    training. Once the model is trained only these matter, and the fields of the position encoding where there is one:
+    the heads that the other fields describe are never saved.
 
     Args:
         vlm_config (`dict` or `PreTrainedConfig`, *optional*, defaults to a LLaVA-OneVision):
@@ -154,8 +156,8 @@ class IGEPConfig(PreTrainedConfig):
         verifier_activation (`str`, *optional*, defaults to `"bounded"`):
             `"bounded"` = depth and confidence stay in finite ranges; `"exp"` = `exp` and `1 + exp`, as in VGGT.
         verifier_projection_channels (`int`, *optional*):
-            Bring the tokens to so many channels before the decoder reads them, by two layers that its taps share (width
-            twice the encoder's, GELU, then a layer norm). No such projection unless given.
+            Bring the tokens to so many channels before the decoder reads them, by two layers that its taps share
+            (width twice the encoder's, GELU, then a layer norm). No such projection unless given.
         verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
             Smallest depth that a bounded verifier can predict.
         verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
@@ -167,8 +169,8 @@ class IGEPConfig(PreTrainedConfig):
         pooled_alignment (`bool`, *optional*, defaults to `False`):
             Align one descriptor per frame (mean over its tokens) instead of one per token.
         alignment_distance (`str`, *optional*, defaults to `"cosine"`):
-            `"cosine"` = `1 - cos` of student and teacher; `"squared"` = the squared distance of their unit vectors, which is
-            `2 - 2 cos` (3DRS).
+            `"cosine"` = `1 - cos` of student and teacher; `"squared"` = the squared distance of their unit vectors,
+            which is `2 - 2 cos` (3DRS).
         teacher_projector_channels (`int`, *optional*):
             Hidden width of the projector from the student to the teacher; the teacher's channels unless given.
         teacher_projector_norm (`bool`, *optional*, defaults to `True`):
@@ -185,7 +187,8 @@ class IGEPConfig(PreTrainedConfig):
         cross_view_weight (`float`, *optional*, defaults to `0.1`):
             Weight of the cross-view consistency term; 0 = the term is not computed.
         photometric_weight (`float`, *optional*, defaults to `0.0`):
-            Weight of the photometric term, of frames with pose and without measured depth; 0 = the term is not computed.
+            Weight of the photometric term, of frames with pose and without measured depth; 0 = the term is not
+            computed.
         global_weight (`float`, *optional*, defaults to `0.5`):
             Weight of the teacher alignment term; 0 = the term is not computed.
         uncertainty_alpha (`float`, *optional*, defaults to `0.2`):
@@ -193,10 +196,12 @@ class IGEPConfig(PreTrainedConfig):
         ground_head (`bool`, *optional*, defaults to `False`):
             Whether the model has a head that points at proposals (see `ground_head.py`), which is saved with it.
         ground_geometry_inputs (`str`, *optional*, defaults to `"depth+pose"`):
-            What tells which visual tokens are inside a proposal, in training and in use: `"none"`, `"pose"` or `"depth+pose"`.
+            What tells which visual tokens are inside a proposal, in training and in use: `"none"`, `"pose"` or
+            `"depth+pose"`.
         ground_object_features (`str`, *optional*, defaults to `"vision"`):
-            What describes a proposal: `"vision"` = the visual tokens inside it as they enter the language model (Video-3D LLM);
-            `"vision_and_language"` = the mean of those and of what the language model makes of them (3DRS).
+            What describes a proposal: `"vision"` = the visual tokens inside it as they enter the language model
+            (Video-3D LLM); `"vision_and_language"` = the mean of those and of what the language model makes of them
+            (3DRS).
         ground_width (`int`, *optional*):
             Channels of the embeddings that the ground head compares; `None` = the hidden size of the language model.
         ground_min_coverage (`float`, *optional*, defaults to `0.25`):
@@ -249,7 +254,8 @@ class IGEPConfig(PreTrainedConfig):
     ground_weight: float | int = 1.0
 
     def __post_init__(self, **kwargs):
-        # Left alone, the base class would reset the implementations that a loaded VLM was given. An empty entry keeps them.
+        # Left alone, the base class would reset the implementations that a loaded VLM was given. An empty entry keeps
+        # them.
         kwargs.setdefault("attn_implementation", {"vlm_config": {}})
         kwargs.setdefault("experts_implementation", {"vlm_config": {}})
         super().__post_init__(**kwargs)

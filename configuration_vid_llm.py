@@ -30,8 +30,8 @@ AT_LEAST_ONE = (
 @strict
 class VidLLMConfig(PreTrainedConfig):
     r"""
-    What the weights are. Where the paper names a value it is the default; where it is silent, the choice and its reason stand
-    at the field ("Silent:").
+    What the weights are. Where the paper names a value it is the default; where it is silent, the choice and its
+    reason stand at the field ("Silent:").
 
     Args:
         vision_config (`dict` or `PreTrainedConfig`, *optional*, defaults to a DINOv2):
@@ -43,16 +43,16 @@ class VidLLMConfig(PreTrainedConfig):
         video_token_id (`int`, *optional*):
             Token that stands for those of videos; likewise.
         vision_final_norm (`bool`, *optional*, defaults to `True`):
-            Whether tokens are read behind the encoder's last norm. `False` where the projector comes from a LLaVA, which reads
-            them before it.
+            Whether tokens are read behind the encoder's last norm. `False` where the projector comes from a LLaVA,
+            which reads them before it.
         adapter_channels (`int`, *optional*):
             Channels C of both streams; those of the encoder unless given.
         adapter_expansion (`int`, *optional*, defaults to `4`):
             Width of the projections' hidden layer over the encoder's channels.
         adapter_start (`str`, *optional*, defaults to `"random"`):
-            Silent: `"random"` = weights of new linear layers; `"identity"` = both projections begin as the identity, so that a
-            projector and a language model that know the encoder's tokens go on reading them. It needs an expansion of 2 or more
-            and streams as wide as the encoder.
+            Silent: `"random"` = weights of new linear layers; `"identity"` = both projections begin as the identity,
+            so that a projector and a language model that know the encoder's tokens go on reading them. It needs an
+            expansion of 2 or more and streams as wide as the encoder.
         bridge_tokens (`int`, *optional*, defaults to `16`):
             K. 0 = no bridge: two projections that do not know of each other (the ablation's base).
         bridge_heads (`int`, *optional*):
@@ -82,13 +82,13 @@ class VidLLMConfig(PreTrainedConfig):
         depth_channels (`int`, *optional*, defaults to `256`):
             Width of the decoder of relative depth, as in VGGT.
         metric_depth (`bool`, *optional*, defaults to `True`):
-            Whether metric depth and the scale alignment exist. Without, the relative reconstruction is taken for metres (the
-            ablation's base).
+            Whether metric depth and the scale alignment exist. Without, the relative reconstruction is taken for
+            metres (the ablation's base).
         metric_channels (`int`, *optional*, defaults to `256`):
             Width of the decoder of metric depth.
         metric_taps (`int`, *optional*, defaults to `4`):
-            Layers of the encoder that it reads, evenly spaced. The figure has five scales, nominally 1/2 to 1/32: every tap
-            doubles the resolution here.
+            Layers of the encoder that it reads, evenly spaced. The figure has five scales, nominally 1/2 to 1/32:
+            every tap doubles the resolution here.
         metric_stride (`int`, *optional*, defaults to `4`):
             Bins are computed at one of so many pixels each way and interpolated: of 64 bins for 32 frames a full map
             takes 3 GB.
@@ -103,15 +103,16 @@ class VidLLMConfig(PreTrainedConfig):
         scale_seed (`int`, *optional*, defaults to `0`):
             Seed of their draw.
         scale_trim (`float`, *optional*, defaults to `3.0`):
-            Silent (weights): pixels weigh their confidence over the squared metric depth, but those whose log ratio of depths
-            is more than so many standard deviations from the frame's median.
+            Silent (weights): pixels weigh their confidence over the squared metric depth, but those whose log ratio of
+            depths is more than so many standard deviations from the frame's median.
         geometry_size (`list[int]`, *optional*, defaults to `[96, 128]`):
             Height and width of the depth that benchmarks read beside frames.
         position_start (`str`, *optional*, defaults to `"random"`):
-            Silent: `"random"` = the position embedding begins with weights of new linear layers; `"zero"` = it begins as zero.
+            Silent: `"random"` = the position embedding begins with weights of new linear layers; `"zero"` = it begins
+            as zero.
         pooling_ratio (`int`, *optional*, defaults to `3`):
-            Patches each way that a visual token is the mean of. Silent ("Pooling"): 3 leaves 12 x 16 tokens of a frame of
-            518 x 686 pixels, about as many as LLaVA-Video has.
+            Patches each way that a visual token is the mean of. Silent ("Pooling"): 3 leaves 12 x 16 tokens of a frame
+            of 518 x 686 pixels, about as many as LLaVA-Video has.
         ground_head (`bool`, *optional*, defaults to `False`):
             Whether the model has a head that points at proposals (see `ground_head.py`).
         ground_geometry_inputs (`str`, *optional*, defaults to `"predicted"`):
@@ -131,8 +132,9 @@ class VidLLMConfig(PreTrainedConfig):
         box_layers (`int`, *optional*, defaults to `4`):
             Layers of the decoder, as in LLaVA-3D.
         box_axes (`str`, *optional*, defaults to `"first_camera"`):
-            Along which axes its boxes lie. Silent: `"first_camera"` = those of the first camera, so that RGB is enough;
-            `"scene"` = those of the scene, for which the pose of the first frame must be given (see `box_queries.py`).
+            Along which axes its boxes lie. Silent: `"first_camera"` = those of the first camera, so that RGB is
+            enough; `"scene"` = those of the scene, for which the pose of the first frame must be given (see
+            `box_queries.py`).
         location_token_ids (`list[int]`, *optional*):
             Tokens of `<ground>`, at the end of which the language model's hidden state is the location token; set by
             `build_processor`.
@@ -194,7 +196,8 @@ class VidLLMConfig(PreTrainedConfig):
     location_token_ids: list[int] | None = None
 
     def __post_init__(self, **kwargs):
-        # Left alone, the base class would reset the implementations that loaded parts were given. Empty entries keep them.
+        # Left alone, the base class would reset the implementations that loaded parts were given. Empty entries keep
+        # them.
         parts = {name: {} for name in self.sub_configs_defaults}
         kwargs.setdefault("attn_implementation", dict(parts))
         kwargs.setdefault("experts_implementation", dict(parts))
@@ -247,7 +250,8 @@ def _check(fields: dict[str, Any]) -> None:
             raise ValueError(f"{name}={fields[name]} must be at least 1, or None for the default.")
     if fields["adapter_start"] == "identity" and fields["adapter_expansion"] < 2:
         raise ValueError(
-            f"adapter_start='identity' needs adapter_expansion of at least 2, not {fields['adapter_expansion']}: raise it."
+            f"adapter_start='identity' needs adapter_expansion of at least 2, not {fields['adapter_expansion']}: "
+            "raise it."
         )
     width = fields["vision_config"].to_dict().get("hidden_size")
     if fields["adapter_start"] == "identity" and fields["adapter_channels"] not in (None, width):
@@ -259,13 +263,14 @@ def _check(fields: dict[str, Any]) -> None:
         raise ValueError(f"metric_bins={fields['metric_bins']} must be at least 2.")
     if fields["geometry_taps"] > fields["geometry_blocks"]:
         raise ValueError(
-            f"geometry_taps={fields['geometry_taps']} is more than geometry_blocks={fields['geometry_blocks']}: lower it."
+            f"geometry_taps={fields['geometry_taps']} is more than geometry_blocks={fields['geometry_blocks']}: lower "
+            "it."
         )
     layers = fields["vision_config"].to_dict().get("num_hidden_layers")
     if layers is None:
         raise ValueError(
-            f"vision_config is a {fields['vision_config'].model_type}, which names no num_hidden_layers: use an encoder of "
-            "patches such as DINOv2."
+            f"vision_config is a {fields['vision_config'].model_type}, which names no num_hidden_layers: use an "
+            "encoder of patches such as DINOv2."
         )
     if fields["metric_depth"] and fields["metric_taps"] > layers:
         raise ValueError(
@@ -274,7 +279,8 @@ def _check(fields: dict[str, Any]) -> None:
     nearest, farthest = fields["metric_min_depth_metres"], fields["metric_max_depth_metres"]
     if not 0 < nearest < farthest < float("inf"):
         raise ValueError(
-            f"metric_min_depth_metres={nearest} and metric_max_depth_metres={farthest} must satisfy 0 < min < max, in metres."
+            f"metric_min_depth_metres={nearest} and metric_max_depth_metres={farthest} must satisfy 0 < min < max, in "
+            "metres."
         )
     for name in ("scale_trim", "ground_temperature"):
         if not 0 < fields[name] < float("inf"):

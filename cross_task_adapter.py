@@ -4,8 +4,8 @@ Every stream is a projection of the encoder's tokens by a two-layer MLP. K learn
 
     T'_bridge = Attn(T_bridge, T_geom, T_geom) + Attn(T_bridge, T_lang, T_lang)
 
-and are "integrated into the feature streams", which the paper leaves at that. Here every token of a stream reads them: its
-figure draws double-headed attention arrows between the bridge and each stream.
+and are "integrated into the feature streams", which the paper leaves at that. Here every token of a stream reads them:
+its figure draws double-headed attention arrows between the bridge and each stream.
 """
 
 import torch
@@ -25,10 +25,10 @@ class CrossTaskAdapter(nn.Module):
         bridge_tokens (`int`): K; 0 = two projections that do not know of each other.
         heads (`int`): Heads of the attentions.
         scope (`str`): `"frame"` = every frame has its own copy of the bridge tokens; `"scene"` = all frames share one.
-        write_back (`str`): `"attention"` = streams add what they read in the bridge; `"gated_attention"` = times a factor
-            per channel that begins at 0, so that the bridge is closed at first.
-        start (`str`): `"random"` = projections begin as new linear layers do; `"identity"` = as the identity, for `channels`
-            equal to `in_channels`.
+        write_back (`str`): `"attention"` = streams add what they read in the bridge; `"gated_attention"` = times a
+            factor per channel that begins at 0, so that the bridge is closed at first.
+        start (`str`): `"random"` = projections begin as new linear layers do; `"identity"` = as the identity, for
+            `channels` equal to `in_channels`.
     """
 
     def __init__(
@@ -101,7 +101,9 @@ class IdentityOutput(nn.Linear):
 
 
 def identity_layers(channels: int, hidden: int, out_channels: int) -> nn.Sequential:
-    """Two layers as of `two_layers` that begin as the identity: `out_channels` equal `channels`, `hidden` is twice that or more."""
+    """Two layers as of `two_layers` that begin as the identity: `out_channels` equal `channels`,
+    `hidden` is twice that or more.
+    """
     return nn.Sequential(IdentityInput(channels, hidden), nn.GELU(), IdentityOutput(hidden, out_channels))
 
 

@@ -2,9 +2,9 @@
 
 The size of a thing in an image says how far it is only for a known focal length. Resizing every image until its focal
 length in pixels is the same takes that ambiguity out of the image, with no change to the model. Each axis has its own
-factor, so that fx = fy. Of the released samples, that of the camera pose is resized so as well, and that of the objects by
-the factor of fx on both axes (`mode="fx"`), as DepthLM's code does; that of the correspondence only until its longer side
-has 1024 pixels (`longest_side`).
+factor, so that fx = fy. Of the released samples, that of the camera pose is resized so as well, and that of the
+objects by the factor of fx on both axes (`mode="fx"`), as DepthLM's code does; that of the correspondence only until
+its longer side has 1024 pixels (`longest_side`).
 
 The model must see the image at this size: see `IGEPProcessor.check_unified_size`.
 """
@@ -40,14 +40,14 @@ class UnifiedView:
 
     Args:
         frame (`PIL.Image.Image`): The image.
-        intrinsics (`np.ndarray`): (3, 3) float64 in pixels of `frame`: they are scaled as the image was, to whole pixels, so
-            that focal lengths may miss the wanted one by a pixel in the image's width.
-        depth_metres (`np.ndarray`, *optional*): (h, w) z-depth of what `frame` shows; 0 = invalid. Resizing an image moves
-            no surface, so the values are unchanged, and so is the resolution but for what a crop cuts off.
+        intrinsics (`np.ndarray`): (3, 3) float64 in pixels of `frame`: they are scaled as the image was, to whole
+            pixels, so that focal lengths may miss the wanted one by a pixel in the image's width.
+        depth_metres (`np.ndarray`, *optional*): (h, w) z-depth of what `frame` shows; 0 = invalid. Resizing an image
+            moves no surface, so the values are unchanged, and so is the resolution but for what a crop cuts off.
         pixels (`np.ndarray`, *optional*): (..., 2) float64, as they are written where `inside`.
         inside (`np.ndarray`, *optional*): (...) bool, the points that `frame` still shows.
-        boxes (`np.ndarray`, *optional*): (..., 4) float64 x1, y1, x2, y2, clipped to `frame`; without area where it shows
-            nothing of them.
+        boxes (`np.ndarray`, *optional*): (..., 4) float64 x1, y1, x2, y2, clipped to `frame`; without area where it
+            shows nothing of them.
         factors (`tuple[float, float]`): Width and height of the resized image over those of the original.
         offset (`tuple[float, float]`): Left and top edge of `frame` in the resized image; negative = padding.
         scale (`tuple[float, float]`): The factors before the sides became whole.
@@ -80,9 +80,9 @@ class UnifiedView:
             pixels (`np.ndarray`): (..., 2) where they are.
 
         Returns:
-            `np.ndarray`: (..., 2). With `pixel_mapping` `image` the same. `exact`: column and row of the original image,
-            counted from 0, times the factors before the sides became whole; `truncate`: the whole numbers below those. Clipped
-            to the edges, which such numbers may pass.
+            `np.ndarray`: (..., 2). With `pixel_mapping` `image` the same. `exact`: column and row of the original
+            image, counted from 0, times the factors before the sides became whole; `truncate`: the whole numbers below
+            those. Clipped to the edges, which such numbers may pass.
         """
         pixels = np.asarray(pixels, dtype=np.float64)
         if self.pixel_mapping == "image":
@@ -123,34 +123,36 @@ def unify_focal_length(
 ) -> UnifiedView:
     """Resizes an image to a focal length, then crops it around its centre if it has to be smaller.
 
-    The new sides are truncated to whole pixels; intrinsics, points and boxes move with the image. The authors of the release
-    move points by the factors before truncation instead, which is up to a pixel off: `pixel_mapping` writes them so.
+    The new sides are truncated to whole pixels; intrinsics, points and boxes move with the image. The authors of the
+    release move points by the factors before truncation instead, which is up to a pixel off: `pixel_mapping` writes
+    them so.
 
     Args:
         frame (`PIL.Image.Image`): RGB image.
         intrinsics (`np.ndarray`): (3, 3) in pixels of `frame`.
         focal_pixels (`float`, *optional*, defaults to `1000.0`): The focal length to have; `None` = leave the size.
-        mode (`str`, *optional*, defaults to `"both"`): `"both"` = each axis by its own factor; `"fx"` = both by that of fx,
-            as in the released sample of objects and in DepthLM's code.
-        longest_side (`int`, *optional*): Then resize, or instead with `focal_pixels=None`, until the longer side has so many
-            pixels; the other is rounded. 1024 in the released sample of correspondence.
+        mode (`str`, *optional*, defaults to `"both"`): `"both"` = each axis by its own factor; `"fx"` = both by that
+            of fx, as in the released sample of objects and in DepthLM's code.
+        longest_side (`int`, *optional*): Then resize, or instead with `focal_pixels=None`, until the longer side has
+            so many pixels; the other is rounded. 1024 in the released sample of correspondence.
         max_pixels (`int`, *optional*): Crop to at most so many pixels, keeping the shape: what bounds the tokens.
-        canvas_size (`tuple[int, int]`, *optional*): Crop, or pad with black, to exactly this height and width: for encoders
-            of one size.
-        pixel_mapping (`str`, *optional*, defaults to `"image"`): How points are written, see `UnifiedView.written_pixels`:
-            `"image"` = where the image shows them; `"truncate"` as in the released depth labels, `"exact"` as in those of
-            correspondence.
+        canvas_size (`tuple[int, int]`, *optional*): Crop, or pad with black, to exactly this height and width: for
+            encoders of one size.
+        pixel_mapping (`str`, *optional*, defaults to `"image"`): How points are written, see
+            `UnifiedView.written_pixels`: `"image"` = where the image shows them; `"truncate"` as in the released depth
+            labels, `"exact"` as in those of correspondence.
         depth_metres (`np.ndarray`, *optional*): (h, w) z-depth of the same view at any resolution.
         pixels (`np.ndarray`, *optional*): (..., 2) points in pixels of `frame`.
         boxes (`np.ndarray`, *optional*): (..., 4) x1, y1, x2, y2 in pixels of `frame`.
-        intrinsics_size (`tuple[int, int]`, *optional*): Height and width that the intrinsics were written for; checked.
+        intrinsics_size (`tuple[int, int]`, *optional*): Height and width that the intrinsics were written for;
+            checked.
 
     Returns:
         `UnifiedView`
 
     Raises:
-        ValueError: Intrinsics that are no camera's or of another image size, a focal length that is not positive, an image
-            that would be too large or vanish, a point or box outside the image.
+        ValueError: Intrinsics that are no camera's or of another image size, a focal length that is not positive, an
+            image that would be too large or vanish, a point or box outside the image.
     """
     size = (frame.height, frame.width)
     intrinsics = checked_intrinsics(intrinsics, size, intrinsics_size)
@@ -165,8 +167,8 @@ def unify_focal_length(
     if (left, top, right, bottom) != (0, 0, width, height):
         resized = resized.crop((left, top, right, bottom))  # what lies outside comes out black
 
-    # All moves with the pixels, so by the factors of the whole sides. The camera (3, 3) has its origin at the corner of what
-    # is kept.
+    # All moves with the pixels, so by the factors of the whole sides. The camera (3, 3) has its origin at the corner
+    # of what is kept.
     factors = (width / frame.width, height / frame.height)
     unified = intrinsics.copy()
     unified[:2] *= np.array(factors)[:, None]
@@ -223,8 +225,8 @@ def unified_size(
     Args:
         size (`tuple[int, int]`): Height and width of the image.
         intrinsics (`np.ndarray`): (3, 3) in pixels of the image.
-        focal_pixels (`float`, *optional*, defaults to `1000.0`): As there, and so are the others; `pixel_mapping` changes no
-            size.
+        focal_pixels (`float`, *optional*, defaults to `1000.0`): As there, and so are the others; `pixel_mapping`
+            changes no size.
 
     Returns:
         `tuple[int, int]`: Height and width.
@@ -260,8 +262,8 @@ def checked_intrinsics(
         raise ValueError(f"intrinsics={intrinsics.tolist()} must be nine finite numbers, a 3 x 3 matrix.")
     if intrinsics_size is not None and tuple(intrinsics_size) != (height, width):
         raise ValueError(
-            f"intrinsics are for an image of {intrinsics_size[1]} x {intrinsics_size[0]} pixels (width x height), this one "
-            f"has {width} x {height}: scale them to it."
+            f"intrinsics are for an image of {intrinsics_size[1]} x {intrinsics_size[0]} pixels (width x height), "
+            f"this one has {width} x {height}: scale them to it."
         )
     if intrinsics[1, 1] == 0:
         intrinsics[1, 1] = intrinsics[0, 0]
@@ -269,8 +271,8 @@ def checked_intrinsics(
         raise ValueError(f"intrinsics: focal lengths {intrinsics[0, 0]:g} and {intrinsics[1, 1]:g} must be positive.")
     if not (0 < intrinsics[0, 2] < width and 0 < intrinsics[1, 2] < height):
         raise ValueError(
-            f"intrinsics: the principal point {intrinsics[:2, 2].tolist()} is outside the image of {width} x {height} pixels "
-            "(width x height). Intrinsics are in pixels of this image: scale them to its size."
+            f"intrinsics: the principal point {intrinsics[:2, 2].tolist()} is outside the image of {width} x {height} "
+            "pixels (width x height). Intrinsics are in pixels of this image: scale them to its size."
         )
     return intrinsics
 
@@ -301,8 +303,8 @@ def estimate_intrinsics(frame: Image.Image, calibrator: Calibrator | None = None
     Args:
         frame (`PIL.Image.Image`): RGB image.
         calibrator (`Calibrator`, *optional*): Tells its horizontal field of view. Without one it is taken to be
-            `DEFAULT_FIELD_OF_VIEW_DEGREES`, and a warning says so once: metric answers are then off by the ratio of the
-            focal lengths.
+            `DEFAULT_FIELD_OF_VIEW_DEGREES`, and a warning says so once: metric answers are then off by the ratio of
+            the focal lengths.
 
     Returns:
         `np.ndarray`: (3, 3) float64.
@@ -312,8 +314,9 @@ def estimate_intrinsics(frame: Image.Image, calibrator: Calibrator | None = None
     """
     if calibrator is None:
         logger.warning_once(
-            f"No intrinsics and no calibrator: taking a horizontal field of view of {DEFAULT_FIELD_OF_VIEW_DEGREES:g} degrees. "
-            "Metric answers scale with the focal length: give intrinsics, a field of view or a calibrator where they matter."
+            f"No intrinsics and no calibrator: taking a horizontal field of view of {DEFAULT_FIELD_OF_VIEW_DEGREES:g} "
+            "degrees. Metric answers scale with the focal length: give intrinsics, a field of view or a calibrator "
+            "where they matter."
         )
         return intrinsics_from_field_of_view((frame.height, frame.width), DEFAULT_FIELD_OF_VIEW_DEGREES)
     return intrinsics_from_field_of_view((frame.height, frame.width), float(calibrator(frame)))
@@ -340,9 +343,9 @@ def _resizing(
         width, height = (round(side) for side in (sides * scale).tolist())
     if min(width, height) < 1 or width * height > LARGEST_IMAGE:
         raise ValueError(
-            f"focal_pixels={focal_pixels} and longest_side={longest_side} make an image of {size[1]} x {size[0]} pixels with "
-            f"fx {intrinsics[0, 0]:g} and fy {intrinsics[1, 1]:g} one of {width} x {height}: check the intrinsics, or correct "
-            "these options."
+            f"focal_pixels={focal_pixels} and longest_side={longest_side} make an image of {size[1]} x {size[0]} "
+            f"pixels with fx {intrinsics[0, 0]:g} and fy {intrinsics[1, 1]:g} one of {width} x {height}: check the "
+            "intrinsics, or correct these options."
         )
     return scale, (height, width)
 

@@ -1,8 +1,8 @@
 """Where the tokens of a vision encoder and of a language model lie in the frames they came from.
 
-Encoders hand out tokens in two layouts: one row per frame or tile (SigLIP, CLIP), or one flat sequence over all videos in
-which patches that are merged later are neighbours, sometimes grouped by attention window as well (Qwen). Everything that
-looks at pixels needs plain maps in frame order instead.
+Encoders hand out tokens in two layouts: one row per frame or tile (SigLIP, CLIP), or one flat sequence over all videos
+in which patches that are merged later are neighbours, sometimes grouped by attention window as well (Qwen). Everything
+that looks at pixels needs plain maps in frame order instead.
 """
 
 import math
@@ -22,8 +22,8 @@ class FrameGrids:
     """The patch grids of one batch, and how to read them from a sequence of tokens.
 
     Args:
-        units (`tuple[tuple[int, int, int], ...]`): Per video or image, in order: feature frames, rows and columns of the
-            encoder's patch grid. A feature frame covers `temporal_patch_size` frames.
+        units (`tuple[tuple[int, int, int], ...]`): Per video or image, in order: feature frames, rows and columns of
+            the encoder's patch grid. A feature frame covers `temporal_patch_size` frames.
         temporal_patch_size (`int`): Frames per feature frame.
         merge_size (`int`): Side of the blocks of patches that follow each other; 1 = raster order.
         flat (`bool`): Whether the encoder returns one flat sequence (Qwen) or one row per view (SigLIP).
@@ -33,8 +33,8 @@ class FrameGrids:
         window_index (`Tensor`, *optional*): Order in which the encoder puts the merge blocks (see `window_order`).
         coverage (`Tensor`, *optional*): (units, 2) height and width of the frame as a fraction of the view, when the
             processor padded the frame to a square around its centre.
-        covered (`tuple[float, float]`, *optional*, defaults to the whole): Height and width of the part of a view, from its
-            top left corner, that the patches cover: what is left over by whole patches is never seen.
+        covered (`tuple[float, float]`, *optional*, defaults to the whole): Height and width of the part of a view,
+            from its top left corner, that the patches cover: what is left over by whole patches is never seen.
         pooled_side (`int`, *optional*): Side of the blocks of patches that make one visual token of a flat encoder;
             `merge_size` unless given.
     """
@@ -129,16 +129,16 @@ class FrameGrids:
         """
         if self.coverage is not None:
             raise ValueError(
-                "position_encoding: images of this base are padded to a square, and padding has no position: set frames_as "
-                "to video."
+                "position_encoding: images of this base are padded to a square, and padding has no position: set "
+                "frames_as to video."
             )
         grids = []
         for unit, count in zip(self.units, tokens_per_unit, strict=True):
             frames, rows, columns = self._language_grid(unit, count, "position_encoding", "set frames_as to video")
             if count - frames * rows * columns > 1:
                 raise ValueError(
-                    f"position_encoding: an image has {count} visual tokens, more than its {rows} x {columns} patches: this "
-                    "base cuts images into tiles. Set frames_as to video."
+                    f"position_encoding: an image has {count} visual tokens, more than its {rows} x {columns} "
+                    "patches: this base cuts images into tiles. Set frames_as to video."
                 )
             grids.append((frames, rows, columns))
         return grids
@@ -165,22 +165,23 @@ class FrameGrids:
             if len(self.units) != sum(counts):
                 raise ValueError(
                     f"frame_mask marks {sum(counts)} frames ({counts} per sample) but the batch holds "
-                    f"{len(self.units)} images: every frame must be one image of its sample. Does the processor cut images into "
-                    "tiles (do_image_splitting, crop_to_patches)? Show the frames as a video, or switch that off."
+                    f"{len(self.units)} images: every frame must be one image of its sample. Does the processor cut "
+                    "images into tiles (do_image_splitting, crop_to_patches)? Show the frames as a video, or switch "
+                    "that off."
                 )
             return torch.arange(len(self.units), device=frame_mask.device) * patch
         if len(self.units) != len(counts):
             raise ValueError(
-                f"frame_mask has {len(counts)} samples but the batch holds {len(self.units)} videos: every sample must "
-                "have one video."
+                f"frame_mask has {len(counts)} samples but the batch holds {len(self.units)} videos: every sample "
+                "must have one video."
             )
         slots, start = [], 0
         for sample, (count, frames) in enumerate(zip(counts, self.frames_per_unit, strict=True)):
             if frames not in (math.ceil(count / patch), math.ceil(padded / patch)):
                 raise ValueError(
-                    f"frame_mask marks {count} of {padded} frames of sample {sample}, but the encoder returned features "
-                    f"of {frames} x {patch} frames: give the processor exactly the frames that the geometry is for "
-                    "(do_sample_frames=False)."
+                    f"frame_mask marks {count} of {padded} frames of sample {sample}, but the encoder returned "
+                    f"features of {frames} x {patch} frames: give the processor exactly the frames that the geometry "
+                    "is for (do_sample_frames=False)."
                 )
             slots.append(torch.arange(count, device=frame_mask.device) + start * patch)
             start += frames
@@ -249,8 +250,8 @@ def read_frame_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dic
         return _view_grids(config, hidden_state, inputs, is_video)
     raise ValueError(
         f"{config.model_type}: the vision encoder returned hidden states of shape {tuple(hidden_state.shape)} and the "
-        f"processor gave {sorted(inputs)}. Geometry supervision needs (views, tokens, channels), or (tokens, channels) "
-        f"with {grid_name}: use another base model."
+        f"processor gave {sorted(inputs)}. Geometry supervision needs (views, tokens, channels), or (tokens, "
+        f"channels) with {grid_name}: use another base model."
     )
 
 
@@ -271,8 +272,8 @@ def _flat_grids(
         window_index = window_order(units, merge_size, side)
     elif "window_size" in fields:
         raise ValueError(
-            f"{vision_config.model_type}: the order in which its attention windows put the tokens is not known here: use "
-            "another base model."
+            f"{vision_config.model_type}: the order in which its attention windows put the tokens is not known here: "
+            "use another base model."
         )
     return FrameGrids(
         units=units,
@@ -290,8 +291,8 @@ def _raster_grids(config: PreTrainedConfig, hidden_state: Tensor, image_sizes: T
     units = tuple((1, int(height) // side[0], int(width) // side[1]) for height, width in image_sizes.tolist())
     if sum(math.prod(unit) for unit in units) != hidden_state.shape[1]:
         raise ValueError(
-            f"{config.model_type}: images of {image_sizes.tolist()} pixels do not make the {hidden_state.shape[1]} tokens that "
-            "the encoder returned: this layout is not supported, use another base model."
+            f"{config.model_type}: images of {image_sizes.tolist()} pixels do not make the {hidden_state.shape[1]} "
+            "tokens that the encoder returned: this layout is not supported, use another base model."
         )
     pool = config.to_dict().get("spatial_merge_size", 1)
     return FrameGrids(units, temporal_patch_size=1, merge_size=1, flat=True, is_video=False, pooled_side=pool)
@@ -301,8 +302,8 @@ def _view_grids(config: PreTrainedConfig, hidden_state: Tensor, inputs: dict, is
     vision_config = config.vision_config
     if "image_size" not in vision_config.to_dict():
         raise ValueError(
-            f"{config.model_type}: images of any size make rows of patches that its processor fills up, and their places in the "
-            f"rows of {vision_config.model_type} are not known here: use another base model."
+            f"{config.model_type}: images of any size make rows of patches that its processor fills up, and their "
+            f"places in the rows of {vision_config.model_type} are not known here: use another base model."
         )
     size, patch = _pair(vision_config.image_size), _pair(vision_config.patch_size)
     rows, columns = size[0] // patch[0], size[1] // patch[1]
@@ -350,8 +351,9 @@ def window_order(units: tuple[tuple[int, int, int], ...], merge_size: int, windo
         window_side (`int`): Merge blocks along the side of a window.
 
     Returns:
-        `Tensor`: (blocks,) long, which block, counted in raster order over all units, stands at each place. Windows follow
-        each other in raster order frame by frame, and so do the blocks of a window; those at the edges may be smaller.
+        `Tensor`: (blocks,) long, which block, counted in raster order over all units, stands at each place. Windows
+        follow each other in raster order frame by frame, and so do the blocks of a window; those at the edges may be
+        smaller.
     """
     orders, start = [], 0
     for frames, rows, columns in units:

@@ -1,7 +1,7 @@
 """The trunk of the reconstruction branch: attention within frames and across frames by turns, as in VGGT.
 
-Every frame has a camera token and register tokens before its patches. The first frame has its own set and all others share
-one, so that the first is told apart, whose camera is the world, and the order of the others does not matter.
+Every frame has a camera token and register tokens before its patches. The first frame has its own set and all others
+share one, so that the first is told apart, whose camera is the world, and the order of the others does not matter.
 """
 
 import torch
@@ -56,8 +56,8 @@ class GeometryBranch(nn.Module):
             frame_mask (`Tensor`): (B, F) bool, the real frames.
 
         Returns:
-            `tuple[Tensor, list[Tensor]]`: (B, F, 2C) camera tokens, frame-wise and global output side by side; and of every
-            tapped pair (B * F, 2C, h, w) of the patches.
+            `tuple[Tensor, list[Tensor]]`: (B, F, 2C) camera tokens, frame-wise and global output side by side; and of
+            every tapped pair (B * F, 2C, h, w) of the patches.
         """
         batch, frames, height, width, channels = tokens.shape
         places = grid_encoding(height, width, channels).to(tokens)

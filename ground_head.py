@@ -1,25 +1,27 @@
 """The head that points at boxes: which of a scene's proposals a description means (as Video-3D LLM does, CVPR 2025).
 
 The query is the language model's last hidden state at the end of `<ground>`, which stands where an answer would. Every
-proposal is described by the visual tokens inside it, as they enter the language model (projected and pooled), and by its
-numbers; one learned vector stands for "none of them". Both sides go through an MLP each, and their cosine over a temperature
-is the score.
+proposal is described by the visual tokens inside it, as they enter the language model (projected and pooled), and by
+its numbers; one learned vector stands for "none of them". Both sides go through an MLP each, and their cosine over a
+temperature is the score.
 
 Which geometry tells what is inside a box is a setting, `geometry_inputs`, that belongs beside every score:
 
-- `depth+pose`: pixels are carried into the world by their true depth and the camera's pose; tokens belong to the boxes that
-  hold enough of their pixels. This is what Video-3D LLM, 3DRS and the authors of 3D-IDE do, also where they answer.
-- `pose`: the box is projected into every frame; tokens in the rectangle around it belong to it. What stands before the object
-  is pooled as well.
-- `predicted`: as `depth+pose`, but depth, cameras and poses are those that the model itself reconstructed from RGB. The pose of the
-  first frame alone is given: it says where the scene's world, in which the proposals are, lies. For models that reconstruct.
-- `none`: no depth, no camera. A box is known by its numbers alone: encoded, they attend to all visual tokens of the scene.
-  RGB does not show where a scan's world has its origin or heading; what can be learnt is what sizes, heights and places go with
-  which objects. Scores under this setting are far below the others, and honest.
+- `depth+pose`: pixels are carried into the world by their true depth and the camera's pose; tokens belong to the boxes
+  that hold enough of their pixels. This is what Video-3D LLM, 3DRS and the authors of 3D-IDE do, also where they
+  answer.
+- `pose`: the box is projected into every frame; tokens in the rectangle around it belong to it. What stands before the
+  object is pooled as well.
+- `predicted`: as `depth+pose`, but depth, cameras and poses are those that the model itself reconstructed from RGB.
+  The pose of the first frame alone is given: it says where the scene's world, in which the proposals are, lies. For
+  models that reconstruct.
+- `none`: no depth, no camera. A box is known by its numbers alone: encoded, they attend to all visual tokens of the
+  scene. RGB does not show where a scan's world has its origin or heading; what can be learnt is what sizes, heights
+  and places go with which objects. Scores under this setting are far below the others, and honest.
 
-Unlike Video-3D LLM, whose boxes enter by the place of their centre alone, size is encoded too; tokens are those after pooling
-(its `patch27`: from a quarter of a token's pixels on it is inside); and a box that holds so much of no token takes those that
-it holds most of, where Video-3D LLM leaves it empty.
+Unlike Video-3D LLM, whose boxes enter by the place of their centre alone, size is encoded too; tokens are those after
+pooling (its `patch27`: from a quarter of a token's pixels on it is inside); and a box that holds so much of no token
+takes those that it holds most of, where Video-3D LLM leaves it empty.
 """
 
 import math
@@ -52,7 +54,8 @@ class Grounded:
 
     Args:
         similarities (`list[float]`): Cosine with each proposal, and last with "none of them".
-        best (`int`, *optional*): The one proposal that fits best (ScanRefer's rule); `None` where there are no proposals.
+        best (`int`, *optional*): The one proposal that fits best (ScanRefer's rule); `None` where there are no
+            proposals.
         chosen (`list[int]`): Those that are meant, perhaps none (Multi3DRefer's rule, see `select_proposals`).
     """
 
@@ -105,7 +108,8 @@ class TokenAttention(nn.Module):
 
 
 class GroundHead(nn.Module):
-    """Scores proposals against queries. It computes in float32 whatever the model's type, and ships inside the saved model.
+    """Scores proposals against queries. It computes in float32 whatever the model's type,
+    and ships inside the saved model.
 
     Args:
         channels (`int`): Hidden size of the language model.
@@ -138,8 +142,8 @@ class GroundHead(nn.Module):
             geometry (`FrameGeometry`, *optional*): Of these frames; `None` under `none`.
 
         Returns:
-            `tuple[Tensor, Tensor | None]`: (P + 1, width) unit vectors, the last for "none of them"; and (P,) bool, which
-            proposals any frame shows, `None` where that is not known.
+            `tuple[Tensor, Tensor | None]`: (P + 1, width) unit vectors, the last for "none of them"; and (P,) bool,
+            which proposals any frame shows, `None` where that is not known.
         """
         with torch.autocast(maps.device.type, enabled=False):
             maps = maps.float()
@@ -177,9 +181,9 @@ class GroundHead(nn.Module):
             temperature (`float`): Divides the similarities.
 
         Returns:
-            `tuple[Tensor, Tensor, Tensor | None]`: The sum of `ground_loss` over the questions; the share of them whose best
-            fit is meant; and the share of proposals that a frame shows, `None` where that is not known. The last two are
-            detached.
+            `tuple[Tensor, Tensor, Tensor | None]`: The sum of `ground_loss` over the questions; the share of them
+            whose best fit is meant; and the share of proposals that a frame shows, `None` where that is not known. The
+            last two are detached.
         """
         losses, hits, seen = [], [], []
         for sample, frames in enumerate(maps):
@@ -217,14 +221,15 @@ class GroundHead(nn.Module):
             `FrameGeometry`, *optional*: In float32; `None` under `none`.
 
         Raises:
-            ValueError: A setting that the head was not trained for, or geometry that is missing, or that it does not name.
+            ValueError: A setting that the head was not trained for, or geometry that is missing, or that it does not
+                name.
         """
         setting = self.geometry_inputs if geometry_inputs is None else geometry_inputs
         measured = [name != "none" for name in (setting, self.geometry_inputs)]
         if setting not in GEOMETRY_OF or setting == PREDICTED or measured[0] != measured[1]:
             raise ValueError(
-                f"geometry_inputs={setting!r}: the ground head was trained with {self.geometry_inputs!r} and has learnt nothing "
-                "of it."
+                f"geometry_inputs={setting!r}: the ground head was trained with {self.geometry_inputs!r} and has "
+                "learnt nothing of it."
             )
         wanted = GEOMETRY_OF[setting]
         for name, value in given.items():

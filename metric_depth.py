@@ -1,8 +1,8 @@
 """Depth in metres from single frames, by bins: `d = sum_k p_k (c_k + dc_k)` (Vid-LLM, section 3.3; AdaBins, ZoeDepth).
 
-Bin centres `c_k` are learnable and in order. Every pixel moves each by less than half of the way to its neighbour, so the
-order holds. Probabilities come from a binomial distribution over the bins, which knows their order: what is likely at a bin
-is likely beside it (ZoeDepth, section 3.2).
+Bin centres `c_k` are learnable and in order. Every pixel moves each by less than half of the way to its neighbour, so
+the order holds. Probabilities come from a binomial distribution over the bins, which knows their order: what is likely
+at a bin is likely beside it (ZoeDepth, section 3.2).
 """
 
 import math
@@ -21,8 +21,8 @@ TEMPERATURES = (0.02, 50.0)  # range of the softmax's temperature, as in ZoeDept
 def log_binomial_probabilities(mode: Tensor, temperature: Tensor | float, bins: int) -> Tensor:
     """Softmax over the bins of the logarithm of a binomial distribution, over a temperature.
 
-    `p_k ~ exp((log C(n, k) + k log q + (n - k) log(1 - q)) / t)` for k = 0 ... n = bins - 1, where `log C(n, k)` is, as in
-    ZoeDepth, what Stirling's formula begins with: `n log n - k log k - (n - k) log(n - k)`.
+    `p_k ~ exp((log C(n, k) + k log q + (n - k) log(1 - q)) / t)` for k = 0 ... n = bins - 1, where `log C(n, k)` is,
+    as in ZoeDepth, what Stirling's formula begins with: `n log n - k log k - (n - k) log(n - k)`.
 
     Args:
         mode (`Tensor`): (N, 1, H, W) q in [0, 1]: 0 = the nearest bin, 1 = the farthest.

@@ -1,9 +1,9 @@
-"""IGEP: a video VLM whose vision encoder learns geometry from heads that exist only while it trains (3D-IDE, CVPR 2026).
+"""IGEP (3D-IDE, CVPR 2026): a video VLM whose encoder learns geometry from heads that exist only while it trains.
 
 The model is the base VLM and nothing else, but for a head that points at boxes where it was trained to: the depth
-verifier and the teacher projector are built by `add_training_heads()`, called inside `forward` when geometry targets are
-given, and never written to disk. With `position_encoding` it is the baseline that reads depth and poses: the 3D positions of
-its visual tokens are added to them.
+verifier and the teacher projector are built by `add_training_heads()`, called inside `forward` when geometry targets
+are given, and never written to disk. With `position_encoding` it is the baseline that reads depth and poses: the 3D
+positions of its visual tokens are added to them.
 """
 
 from collections.abc import Callable
@@ -62,17 +62,17 @@ class IGEPOutput(ModelOutput):
         loss_cross_view (`Tensor`, *optional*): Cross-view consistency term, unweighted.
         loss_photometric (`Tensor`, *optional*): Photometric term of frames without measured depth, unweighted.
         loss_global (`Tensor`, *optional*): Teacher alignment term, unweighted.
-        loss_ground (`Tensor`, *optional*): Grounding term, unweighted: the sum over questions, over the number of samples.
+        loss_ground (`Tensor`, *optional*): Grounding term, unweighted: sum over questions, over number of samples.
         logits (`Tensor`, *optional*): (N, V) at the N supervised positions only.
         supervised_labels (`Tensor`, *optional*): (N,) labels of those positions.
         predicted_depth_metres (`Tensor`, *optional*): (B, F, H, W) float32; 0 in padded frames.
         confidence (`Tensor`, *optional*): (B, F, H, W) float32, the map `S`; 0 in padded frames.
         confidence_mean (`Tensor`, *optional*): Mean of `S`, detached.
         cross_view_coverage (`Tensor`, *optional*): Share of pixels that the cross-view term saw, detached.
-        photometric_coverage (`Tensor`, *optional*): Share of those that depth explains by the neighbour's colours, detached.
+        photometric_coverage (`Tensor`, *optional*): Share of those that depth explains by a neighbour's colours.
         depth_abs_rel (`Tensor`, *optional*): Mean relative error of the verifier's depth, detached.
         depth_delta_1 (`Tensor`, *optional*): Share of its pixels within a factor of 1.25, detached.
-        ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included, is meant.
+        ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit is meant ("none" too).
         ground_seen (`Tensor`, *optional*): Share of the proposals that a frame shows.
     """
 
@@ -117,8 +117,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     """A VLM trained under geometry supervision and used as the VLM it is.
 
     Without labels and geometry, `forward` is the base model's forward. With labels it returns the cross-entropy of the
-    supervised tokens; with `frame_mask` it also runs the training heads on the encoder's features. A configuration with
-    `position_encoding` makes depth, intrinsics and poses inputs wherever pixels are.
+    supervised tokens; with `frame_mask` it also runs the training heads on the encoder's features. A configuration
+    with `position_encoding` makes depth, intrinsics and poses inputs wherever pixels are.
 
     Args:
         config (`IGEPConfig`): Configuration.
@@ -217,8 +217,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             for name in ("ground_geometry_inputs", "ground_object_features", "ground_width"):
                 if fields.get(name, before[name]) != before[name]:
                     raise ValueError(
-                        f"The model has a ground head with {name}={before[name]!r}, {fields[name]!r} is asked for: change the "
-                        "option, or start from a model without one."
+                        f"The model has a ground head with {name}={before[name]!r}, {fields[name]!r} is asked for: "
+                        "change the option, or start from a model without one."
                     )
         for name, value in fields.items():
             setattr(config, name, value)
@@ -240,8 +240,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         Args:
             objective (`Callable`): Computes the geometry terms: `igep_objective` of
-                `igep.trainers.supervision.geometry_losses`, or `release_objective` of `release_losses` beside it where the
-                configuration says `objective: release`.
+                `igep.trainers.supervision.geometry_losses`, or `release_objective` of `release_losses` beside it where
+                the configuration says `objective: release`.
 
         Raises:
             ValueError: If the encoder has fewer layers than `verifier_taps`, or not those of `verifier_layers`.
@@ -255,8 +255,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         layers, last = config.verifier_layers, read_layer(config.vlm_config, num_layers)
         if layers is not None and (layers[0] < 1 or layers[-1] != last):
             raise ValueError(
-                f"verifier_layers={list(layers)} must begin at 1 or above and end at {last}, the layer that the language model "
-                "reads."
+                f"verifier_layers={list(layers)} must begin at 1 or above and end at {last}, the layer that the "
+                "language model reads."
             )
         self.objective = objective
         needs_verifier = max(config.geometry_weight, config.cross_view_weight, config.photometric_weight) > 0
@@ -325,7 +325,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Runs the base VLM; with labels or geometry, computes the losses.
 
         With `set_index` and `block_index` a row holds one or more sets of images with many independent questions each
-        (see `question_packing`). Geometry then has one sample B per set, and vision inputs come in the order of the sets.
+        (see `question_packing`). Geometry then has a sample B per set, and vision inputs come in the sets' order.
 
         Args:
             input_ids (`Tensor`): (B, T) tokens.
@@ -337,21 +337,22 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             depth_metres (`Tensor`, *optional*): (B, F, H, W) z-depth, 0 = invalid.
             intrinsics (`Tensor`, *optional*): (B, F, 3, 3) in pixels of `depth_metres`, NaN = unknown.
             world_from_camera (`Tensor`, *optional*): (B, F, 4, 4), NaN = unknown.
-            frame_mask (`Tensor`, *optional*): (B, F) bool, the frames that are real. Switches the heads on. Needed with
-                the three above where the configuration has a `position_encoding`.
-            neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none; with `objective:
-                release` (B, F, K), those whose depth is predicted from it.
+            frame_mask (`Tensor`, *optional*): (B, F) bool, the frames that are real. Switches the heads on. Needed
+                with the three above where the configuration has a `position_encoding`.
+            neighbour_index (`Tensor`, *optional*): (B, F) frame that each frame is compared with, -1 = none; with
+                `objective: release` (B, F, K), those whose depth is predicted from it.
             teacher_descriptors (`Tensor`, *optional*): (B, F, h, w, C) of the frozen teacher.
             frame_colours (`Tensor`, *optional*): (B, F, 3, H, W) uint8, with `photometric_weight`.
-            set_index (`Tensor`, *optional*): (B, T) long, the set of images each token belongs to, numbered from 0 over the
-                whole batch in the order of the tokens; -1 = padding. Packs questions: with `sdpa` or `eager` attention,
-                or with `flex_attention` and `packs_with_block_mask` set, as the trainer does.
+            set_index (`Tensor`, *optional*): (B, T) long, the set of images each token belongs to, numbered from 0
+                over the whole batch in the order of the tokens; -1 = padding. Packs questions: with `sdpa` or `eager`
+                attention, or with `flex_attention` and `packs_with_block_mask` set, as the trainer does.
             block_index (`Tensor`, *optional*): (B, T) long, 0 = prefix of its set, k = its k-th question and answer.
-            grounding (`dict`, *optional*): G questions that boxes answer, in training: `boxes` (B tensors of (P, 6), in the
-                world of the poses), `origin` ((B, 3), where that world's origin lies in the scene's), `sample`, `row` and
-                `column` ((G,) long, the sample of each question, and the place in `input_ids` whose hidden state asks), `meant`
-                (G tensors of (P + 1,) bool, the last for "none of them"), `frame_mask` (B, F), and as the configuration's
-                `ground_geometry_inputs` has it `intrinsics`, `world_from_camera`, `image_size` and `depth_metres`.
+            grounding (`dict`, *optional*): G questions that boxes answer, in training: `boxes` (B tensors of (P, 6),
+                in the world of the poses), `origin` ((B, 3), where that world's origin lies in the scene's), `sample`,
+                `row` and `column` ((G,) long, the sample of each question, and the place in `input_ids` whose hidden
+                state asks), `meant` (G tensors of (P + 1,) bool, the last for "none of them"), `frame_mask` (B, F),
+                and as the configuration's `ground_geometry_inputs` has it `intrinsics`, `world_from_camera`,
+                `image_size` and `depth_metres`.
             **vlm_kwargs: Everything else the base VLM takes: pixels, grids, token types.
 
         Returns:
@@ -471,16 +472,16 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
             model.generate(**inputs, mm_encoder_outputs=encoded)
 
         Args:
-            depth_metres (`Tensor`, *optional*): As in `forward`. With `position_encoding` it is needed, else not used, and so
-                are the other three.
+            depth_metres (`Tensor`, *optional*): As in `forward`. With `position_encoding` it is needed, else not used,
+                and so are the other three.
             intrinsics (`Tensor`, *optional*): As in `forward`.
             world_from_camera (`Tensor`, *optional*): As in `forward`.
             frame_mask (`Tensor`, *optional*): As in `forward`.
             **inputs: The processor's tensors; text is not used.
 
         Returns:
-            `dict[str, ModelOutput]`: Per modality (`"image"` or `"video"`) what the base's encoder returns, with 3D positions
-            where the model reads them.
+            `dict[str, ModelOutput]`: Per modality (`"image"` or `"video"`) what the base's encoder returns, with 3D
+            positions where the model reads them.
 
         Raises:
             ValueError: If there are no pixels, or no geometry to a model that reads positions.
@@ -499,8 +500,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         }
         if not encoded:
             raise ValueError(
-                f"inputs hold neither pixel_values nor pixel_values_videos but {sorted(inputs)}: give what the processor "
-                "returned for the frames."
+                f"inputs hold neither pixel_values nor pixel_values_videos but {sorted(inputs)}: give what the "
+                "processor returned for the frames."
             )
         return encoded
 
@@ -518,21 +519,21 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         geometry_inputs: str | None = None,
         share_prefix: bool = True,
     ) -> list[Grounded]:
-        """Says which proposals of a scene descriptions mean; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
+        """Says which proposals of a scene descriptions mean; `IGEPProcessor.ground_inputs` prepares both.
 
         Args:
-            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of one.
+            inputs (`dict`): The processor's tensors for frames and the text that questions share, a batch of one.
             questions (`list[list[int]]`): Token ids of each question, up to the end of `<ground>`.
-            boxes (`Tensor` or `list`): (P, 6) proposals: centre and full sizes in metres, in the world of `world_from_camera`,
-                along its axes; P may be 0.
+            boxes (`Tensor` or `list`): (P, 6) proposals: centre and full sizes in metres, in the world of
+                `world_from_camera`, along its axes; P may be 0.
             intrinsics (`Tensor`, *optional*): (F, 3, 3) in pixels of an image of `image_size`.
             world_from_camera (`Tensor`, *optional*): (F, 4, 4). A frame that is not finite shows nothing.
             image_size (`tuple[int, int]`, *optional*): Height and width; those of `depth_metres` unless given.
             depth_metres (`Tensor`, *optional*): (F, H, W) z-depth, 0 = invalid.
-            geometry_inputs (`str`, *optional*): `"pose"` for a model of `"depth+pose"`, or the reverse; the model's own setting
-                unless given. What it does not name must not be given.
-            share_prefix (`bool`, *optional*, defaults to `True`): Ask all questions in one pass over the frames, for which the
-                attention must be `sdpa`, `eager` or, with `packs_with_block_mask`, flex. The similarities are the same.
+            geometry_inputs (`str`, *optional*): `"pose"` for a model of `"depth+pose"`, or the reverse; the model's
+                own setting unless given. What it does not name must not be given.
+            share_prefix (`bool`, *optional*, defaults to `True`): Ask all questions in one pass over the frames, for
+                which the attention must be `sdpa`, `eager` or, with `packs_with_block_mask`, flex: the same values.
 
         Returns:
             `list[Grounded]`: One for each question.
@@ -543,8 +544,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         head = self.ground_head
         if head is None:
             raise ValueError(
-                "this model has no ground head: it was not trained to point at boxes (ground_weight), or it was exported as a "
-                "plain VLM."
+                "this model has no ground head: it was not trained to point at boxes (ground_weight), or it was "
+                "exported as a plain VLM."
             )
         given = {"intrinsics": intrinsics, "world_from_camera": world_from_camera, "depth_metres": depth_metres}
         geometry = head.geometry_of(geometry_inputs, given, image_size, self.device)
@@ -574,8 +575,8 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def generate(self, *args, **kwargs) -> Tensor | ModelOutput:
         """Generates with the base VLM; takes and returns exactly what its `generate` does.
 
-        With `position_encoding` it also takes, and needs, `depth_metres`, `intrinsics`, `world_from_camera` and `frame_mask`
-        of `forward` besides pixels.
+        With `position_encoding` it also takes, and needs, `depth_metres`, `intrinsics`, `world_from_camera` and
+        `frame_mask` of `forward` besides pixels.
         """
         self.vlm.generation_config = self.generation_config
         if self.reads_positions and _has_pixels(kwargs):
@@ -687,7 +688,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return encoded.grids.language_maps(hidden[input_ids == token_id], tokens_per_unit)
 
     def _object_maps(self, hidden: Tensor, input_ids: Tensor, encoded: EncodedFrames) -> Tensor:
-        """(N, h, w, C) tokens of each feature frame that describe proposals: without 3D positions, as Video-3D LLM has them."""
+        """(N, h, w, C) tokens that describe proposals, without 3D positions as Video-3D LLM has them."""
         units = list(encoded.outputs.pooler_output)
         maps = encoded.grids.language_maps(torch.cat(units), [len(tokens) for tokens in units])
         if self.config.ground_object_features == "vision":
@@ -695,7 +696,7 @@ class IGEPForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return (maps + self._language_maps(hidden, input_ids, encoded)) / 2
 
     def _ground_queries(self, inputs: dict, questions: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """(K, C) hidden states at the end of questions about the frames of a batch of one, and (1, P, C) of their prefix."""
+        """(K, C) hidden states at the end of questions about a batch of one, and (1, P, C) of their prefix."""
         input_ids, blocks, rest = join_prefix(inputs, questions)
         rest["attention_mask"] = torch.ones_like(input_ids)
         if len(questions) > 1:

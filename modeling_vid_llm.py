@@ -1,8 +1,8 @@
 """Vid-LLM: reconstruction and reasoning in one model (ICLR 2026), from RGB frames alone.
 
-One encoder; the Cross-Task Adapter makes a geometry and a language stream of its tokens; the reconstruction branch turns the
-first into cameras and depth in metres; the language stream gets the 3D places of its patches and goes, pooled, to a language
-model. Gradients go one way: what the language model reads of the reconstruction is detached.
+One encoder; the Cross-Task Adapter makes a geometry and a language stream of its tokens; the reconstruction branch
+turns the first into cameras and depth in metres; the language stream gets the 3D places of its patches and goes,
+pooled, to a language model. Gradients go one way: what the language model reads of the reconstruction is detached.
 """
 
 from dataclasses import dataclass
@@ -75,14 +75,15 @@ class VidLLMOutput(ModelOutput):
         reconstruction (`Reconstruction`, *optional*): With `output_reconstruction`.
         geometry_tokens (`Tensor`, *optional*): (B, F, h, w, C) `T'_geom`, with `output_streams`.
         language_tokens (`Tensor`, *optional*): (B, F, h, w, C) `T'_lang`, with `output_streams`.
-        loss_ground (`Tensor`, *optional*): Loss of the ground head, with `grounding`: the sum over questions, over the number
-            of samples. Not part of `loss`.
-        ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included, is meant.
+        loss_ground (`Tensor`, *optional*): Loss of the ground head, with `grounding`: the sum over questions, over the
+            number of samples. Not part of `loss`.
+        ground_accuracy (`Tensor`, *optional*): Share of grounding questions whose best fit, "none of them" included,
+            is meant.
         ground_seen (`Tensor`, *optional*): Share of the proposals that a frame shows, by the reconstruction.
-        box_predictions (`list[BoxPredictions | None]`, *optional*): Of each sample with grounding questions, in their order, from
-            the first camera along `box_axes` of the configuration.
-        box_zero (`Tensor`, *optional*): 0 that depends on every weight of the box decoder, for the losses of a batch without such
-            questions: distributed training waits for the gradient of every weight.
+        box_predictions (`list[BoxPredictions | None]`, *optional*): Of each sample with grounding questions, in their
+            order, from the first camera along `box_axes` of the configuration.
+        box_zero (`Tensor`, *optional*): 0 that depends on every weight of the box decoder, for the losses of a batch
+            without such questions: distributed training waits for the gradient of every weight.
     """
 
     loss: Tensor | None = None
@@ -158,8 +159,8 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         """Joins an encoder and a language model; all between them is new.
 
         Args:
-            vision (`PreTrainedModel`, `str` or `Path`): Encoder of patches (DINOv2 with or without registers, as a model or
-                a backbone), or its id on the Hub or its folder.
+            vision (`PreTrainedModel`, `str` or `Path`): Encoder of patches (DINOv2 with or without registers, as a
+                model or a backbone), or its id on the Hub or its folder.
             language (`PreTrainedModel`, `str` or `Path`): Causal language model, or its id or folder.
             dtype (`torch.dtype` or `str`, *optional*): Type to load the parts in; only with ids or folders.
             **config_fields: Fields of `VidLLMConfig` other than the two configurations.
@@ -199,13 +200,16 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
     ) -> IGEPProcessor:
         """Assembles the model's processor, and makes the model know its tokens.
 
-        The embeddings of the language model grow where its vocabulary lacks the tokens that hold the places of visual ones.
+        The embeddings of the language model grow where its vocabulary lacks the tokens that hold the places of visual
+        ones.
 
         Args:
-            tokenizer (`PreTrainedTokenizerBase`, `str` or `Path`): Tokenizer of the language model, or its id or folder.
-            frame_size (`int` or `tuple[int, int]`, *optional*, defaults to `518`): Shorter side of the frames that the encoder
-                sees, or their height and width.
-            image_mean (`tuple`, *optional*): Mean of the colours in [0, 1] that the encoder expects; ImageNet's by default.
+            tokenizer (`PreTrainedTokenizerBase`, `str` or `Path`): Tokenizer of the language model, or its id or
+                folder.
+            frame_size (`int` or `tuple[int, int]`, *optional*, defaults to `518`): Shorter side of the frames that the
+                encoder sees, or their height and width.
+            image_mean (`tuple`, *optional*): Mean of the colours in [0, 1] that the encoder expects; ImageNet's by
+                default.
             image_std (`tuple`, *optional*): Their standard deviation; likewise.
 
         Returns:
@@ -258,21 +262,23 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             labels (`Tensor`, *optional*): (B, L), -100 where nothing is supervised. Not shifted.
             num_items_in_batch (`Tensor` or `int`, *optional*): Supervised tokens of the whole step, by which the
                 cross-entropy is divided; those of this batch unless given.
-            pixel_values (`Tensor`, *optional*): (N, 1, 3, H, W) images, those of a row in its order: the frames of its video.
+            pixel_values (`Tensor`, *optional*): (N, 1, 3, H, W) images, those of a row in its order: the frames of its
+                video.
             mm_encoder_outputs (`dict`, *optional*): Of `encode_vision`, in place of pixels.
             set_index (`Tensor`, *optional*): (R, L) packs questions, see `question_packing`.
             block_index (`Tensor`, *optional*): (R, L) likewise.
-            grounding (`dict`, *optional*): G questions that boxes answer: `boxes` (B tensors of (P, 6), in the world of the poses),
-                `origin` ((B, 3), where that world's origin lies in the scene's), `sample`, `row` and `column` ((G,) long, the
-                sample of each question, and the place in `input_ids` whose hidden state asks), `meant` (G tensors of (P + 1,)
-                bool, the last for "none of them") and `world_from_camera` (B, F, 4, 4), of which the first frame's is read.
+            grounding (`dict`, *optional*): G questions that boxes answer: `boxes` (B tensors of (P, 6), in the world
+                of the poses), `origin` ((B, 3), where that world's origin lies in the scene's), `sample`, `row` and
+                `column` ((G,) long, the sample of each question, and the place in `input_ids` whose hidden state
+                asks), `meant` (G tensors of (P + 1,) bool, the last for "none of them") and `world_from_camera` (B, F,
+                4, 4), of which the first frame's is read.
             output_reconstruction (`bool`, *optional*, defaults to `False`): Return the reconstruction.
             output_streams (`bool`, *optional*, defaults to `False`): Return the adapter's streams. Without text and
                 `output_reconstruction` nothing else runs.
             logits_to_keep (`int`, *optional*, defaults to `0`): Logits of so many last positions; 0 = of all.
             return_dict (`bool`, *optional*): Without effect.
-            **language_kwargs: Everything else that the language model takes: cache, positions. Entries of a batch that no
-                model reads (geometry, names) are the trainer's to leave out.
+            **language_kwargs: Everything else that the language model takes: cache, positions. Entries of a batch that
+                no model reads (geometry, names) are the trainer's to leave out.
 
         Returns:
             `VidLLMOutput`
@@ -351,7 +357,8 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             **inputs: The processor's tensors; text only tells what images belong together.
 
         Returns:
-            `dict[str, EncodedFrames]`: Under `"video"` or `"image"`, as `forward` and `generate` take it as `mm_encoder_outputs`.
+            `dict[str, EncodedFrames]`: Under `"video"` or `"image"`, as `forward` and `generate` take it as
+            `mm_encoder_outputs`.
 
         Raises:
             ValueError: There are no frames.
@@ -374,16 +381,19 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         image_size: tuple[int, int] | None = None,
         share_prefix: bool = True,
     ) -> list[Grounded]:
-        """Says which proposals of a scene descriptions mean; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
+        """Says which proposals of a scene descriptions mean; `IGEPProcessor.ground_inputs` prepares frames
+        and descriptions.
 
         Which visual tokens are inside a proposal is told by the model's own reconstruction.
 
         Args:
-            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of one.
+            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of
+                one.
             questions (`list[list[int]]`): Token ids of each question, up to the end of `<ground>`.
-            boxes (`Tensor` or `list`): (P, 6) proposals: centre and full sizes in metres, along the axes of their world.
-            world_from_camera (`Tensor`): (F, 4, 4) or (1, 4, 4); the first frame's pose in the world of the proposals is read, and
-                no other.
+            boxes (`Tensor` or `list`): (P, 6) proposals: centre and full sizes in metres, along the axes of their
+                world.
+            world_from_camera (`Tensor`): (F, 4, 4) or (1, 4, 4); the first frame's pose in the world of the proposals
+                is read, and no other.
             geometry_inputs (`str`, *optional*, defaults to `"predicted"`): The one choice.
             image_size (`tuple[int, int]`, *optional*): Without effect: cameras are the model's own.
             share_prefix (`bool`, *optional*, defaults to `True`): Ask all questions in one pass over the frames.
@@ -392,8 +402,8 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             `list[Grounded]`: One for each question.
 
         Raises:
-            ValueError: There is no ground head, a box is none, the pose is not finite, another geometry is asked for, or a question
-                does not end with `<ground>`.
+            ValueError: There is no ground head, a box is none, the pose is not finite, another geometry is asked for,
+                or a question does not end with `<ground>`.
         """
         if self.ground_head is None:
             other = "; for boxes that it regresses call ground_boxes" if self.config.box_decoder else ""
@@ -422,35 +432,38 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         world_from_camera: Tensor | None = None,
         share_prefix: bool = True,
     ) -> list[RegressedBoxes]:
-        """Says where what descriptions mean is, in boxes of its own; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
+        """Says where what descriptions mean is, in boxes of its own;
+        `IGEPProcessor.ground_inputs` prepares frames and descriptions.
 
         The boxes are regressed from 3D patches, whose places are the model's own reconstruction.
 
         Args:
-            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of one.
+            inputs (`dict`): The processor's tensors for the frames and the text that the questions share, a batch of
+                one.
             questions (`list[list[int]]`): Token ids of each question, up to the end of `<ground>`.
-            world_from_camera (`Tensor`, *optional*): (F, 4, 4) or (1, 4, 4), the first frame's pose in the scene, in which the boxes
-                then are; no other pose is read. Without, they are in the world of the first camera.
+            world_from_camera (`Tensor`, *optional*): (F, 4, 4) or (1, 4, 4), the first frame's pose in the scene, in
+                which the boxes then are; no other pose is read. Without, they are in the world of the first camera.
             share_prefix (`bool`, *optional*, defaults to `True`): Ask all questions in one pass over the frames.
 
         Returns:
             `list[RegressedBoxes]`: One for each question, with a box of every query, best first.
 
         Raises:
-            ValueError: There is no box decoder, the pose is not finite, or missing where the model's boxes lie along the scene's axes
-                (`box_axes`), or a question does not end with `<ground>`.
+            ValueError: There is no box decoder, the pose is not finite, or missing where the model's boxes lie along
+                the scene's axes (`box_axes`), or a question does not end with `<ground>`.
         """
         if self.box_decoder is None:
             other = "; for proposals call ground" if self.config.ground_head else ""
             raise ValueError(
-                "this model has no box decoder: train with box_weight and match_weight above 0 and box_decoder: true in "
-                f"vid_llm_config{other}."
+                "this model has no box decoder: train with box_weight and match_weight above 0 and box_decoder: true "
+                f"in vid_llm_config{other}."
             )
         axes = self.config.box_axes
         if world_from_camera is None and axes != FIRST_CAMERA:
             raise ValueError(
-                f"world_from_camera is missing: the boxes of this model lie along the axes of the scene (box_axes={axes!r}), of which "
-                "RGB shows nothing. Give the pose of the first frame, or train with box_axes: first_camera."
+                "world_from_camera is missing: the boxes of this model lie along the axes of the scene "
+                f"(box_axes={axes!r}), of which RGB shows nothing. Give the pose of the first frame, or train with "
+                "box_axes: first_camera."
             )
         first = None
         if world_from_camera is not None:
@@ -467,8 +480,8 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
 
         Args:
             inputs (`Tensor`, *optional*): (B, L) tokens; `input_ids` is the same.
-            **kwargs: The processor's tensors, `frame_mask`, `mm_encoder_outputs`, `output_reconstruction`, and everything
-                that the language model's `generate` takes.
+            **kwargs: The processor's tensors, `frame_mask`, `mm_encoder_outputs`, `output_reconstruction`, and
+                everything that the language model's `generate` takes.
 
         Returns:
             What the language model's `generate` returns, the prompt included; with `output_reconstruction` a
@@ -529,13 +542,15 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
     def _ground_queries(
         self, inputs: dict, encoded: EncodedFrames, questions: list[list[int]], share_prefix: bool
     ) -> Tensor:
-        """(K, C) hidden states at the end of questions about the frames of a batch of one, asked together or one by one."""
+        """(K, C) hidden states at the end of questions about the frames of a batch of one,
+        asked together or one by one.
+        """
         ending = self.config.location_token_ids
         for number, ids in enumerate(questions):
             if ending is not None and list(ids[-len(ending) :]) != ending:
                 raise ValueError(
-                    f"questions[{number}] does not end with {GROUND_TOKEN}, whose hidden state asks: prepare it with the processor's "
-                    "ground_inputs."
+                    f"questions[{number}] does not end with {GROUND_TOKEN}, whose hidden state asks: prepare it with "
+                    "the processor's ground_inputs."
                 )
         together = [questions] if share_prefix or not questions else [[question] for question in questions]
         queries = []
@@ -550,7 +565,9 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
     def _box_predictions(
         self, encoded: EncodedFrames, sample: int, frames: int, world_from_first_camera: Tensor, queries: Tensor
     ) -> BoxPredictions:
-        """What (G, C) location tokens make of the 3D patches of a sample's real frames; (4, 4) pose of its first camera."""
+        """What (G, C) location tokens make of the 3D patches of a sample's real frames; (4,
+        4) pose of its first camera.
+        """
         positions = encoded.positions_metres[sample, :frames].flatten(0, 2)
         pose = world_from_first_camera.to(positions)
         axes = world_from_box_axes(pose, self.config.box_axes)
@@ -560,7 +577,9 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         return self.box_decoder(encoded.pooler_output[sample], positions, queries)
 
     def _ground(self, hidden: Tensor, grounding: dict, encoded: EncodedFrames | None, output: VidLLMOutput) -> None:
-        """What the two grounding heads make of the questions. All weights are in the graph, so that all processes have one."""
+        """What the two grounding heads make of the questions. All weights are in the graph,
+        so that all processes have one.
+        """
         if encoded is None:
             raise ValueError("grounding needs frames: give pixel_values_videos.")
         samples = range(len(encoded.pooler_output))

@@ -1,8 +1,8 @@
 """Cameras as nine numbers: translation, quaternion and field of view, as in VGGT.
 
-The translation and the quaternion (x, y, z, w) are those of `camera_from_world`, where the world is the first camera of the
-scene; the field of view is that of the height and of the width, in radians. The principal point is the image's centre.
-Axes are those of `camera_geometry`.
+The translation and the quaternion (x, y, z, w) are those of `camera_from_world`, where the world is the first camera
+of the scene; the field of view is that of the height and of the width, in radians. The principal point is the image's
+centre. Axes are those of `camera_geometry`.
 """
 
 import torch

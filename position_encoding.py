@@ -1,4 +1,5 @@
-"""Explicit 3D positions of visual tokens, as Video-3D LLM adds them: the baseline that needs depth and poses to answer.
+"""Explicit 3D positions of visual tokens, as Video-3D LLM adds them:
+the baseline that needs depth and poses to answer.
 
 Every visual token gets the mean of the world points that its part of the frame shows, rounded to a voxel, as sines and
 cosines of the voxel's three indices, added to the token before the language model reads it (Video-3D LLM, CVPR 2025).
@@ -31,9 +32,9 @@ def check_position_geometry(geometry: dict[str, Tensor | None]) -> None:
     missing = [name for name in GEOMETRY if geometry.get(name) is None]
     if missing:
         raise ValueError(
-            f"This model reads 3D positions (position_encoding) and cannot look at frames without {', '.join(missing)}: give "
-            f"{', '.join(GEOMETRY)} of the frames besides the pixels, as `igep score` does. A model trained with "
-            "position_encoding: none answers from RGB alone."
+            "This model reads 3D positions (position_encoding) and cannot look at frames without "
+            f"{', '.join(missing)}: give {', '.join(GEOMETRY)} of the frames besides the pixels, as `igep score` "
+            "does. A model trained with position_encoding: none answers from RGB alone."
         )
 
 
@@ -56,7 +57,8 @@ def voxel_indices(points_world: Tensor, voxel_metres: float, range_metres: Seque
 def sin3d(indices: Tensor, channels: int) -> Tensor:
     """Sines and cosines of three indices: a third of the channels for each axis, what is left over zero.
 
-    Of the n channels of an axis, channel c is the sine (c even) or cosine (c odd) of `index / 10000^(2 floor(c / 2) / n)`.
+    Of the n channels of an axis, channel c is the sine (c even) or cosine (c odd) of
+    `index / 10000^(2 floor(c / 2) / n)`.
 
     Args:
         indices (`Tensor`): (..., 3).
@@ -83,8 +85,8 @@ def cell_points(
         points_world (`Tensor`): (N, H, W, 3).
         measured (`Tensor`): (N, H, W) bool, the points that exist.
         grid (`tuple[int, int]`): Rows and columns of cells.
-        covered (`tuple[float, float]`, *optional*, defaults to the whole): Height and width of the part of a frame, from
-            its top left corner, that the grid covers: an encoder leaves out what is no whole patch.
+        covered (`tuple[float, float]`, *optional*, defaults to the whole): Height and width of the part of a frame,
+            from its top left corner, that the grid covers: an encoder leaves out what is no whole patch.
 
     Returns:
         `tuple[Tensor, Tensor]`: (N, rows, columns, 3) sums and (N, rows, columns) numbers of points.
@@ -95,8 +97,8 @@ def cell_points(
     size = tuple(points_world.shape[1:3])
     if size[0] < grid[0] or size[1] < grid[1]:
         raise ValueError(
-            f"depth of {size[0]} x {size[1]} pixels is coarser than the {grid[0]} x {grid[1]} visual tokens of a frame: set "
-            "geometry_size to at least as many."
+            f"depth of {size[0]} x {size[1]} pixels is coarser than the {grid[0]} x {grid[1]} visual tokens of a "
+            "frame: set geometry_size to at least as many."
         )
     cells = []
     for length, count, part in zip(size, grid, covered, strict=True):
@@ -123,14 +125,15 @@ def add_positions(
 ) -> list[Tensor]:
     """Adds the encoding of its position to every visual token that has one.
 
-    A token of which no pixel has depth, and one that stands for no place (the separator behind a video), stays what it is.
+    A token of which no pixel has depth, and one that stands for no place (the separator behind a video), stays what it
+    is.
 
     Args:
         tokens (`Sequence[Tensor]`): Per video or image (M, C), as the projector returned them.
         grids (`FrameGrids`): Where the tokens lie.
         slots (`Tensor`): (R,) of the real frames, see `FrameGrids.frame_slots`.
-        geometry (`dict[str, Tensor]`): Those of `GEOMETRY`, for B samples of F frames of which R are real; poses in the
-            scene's own world.
+        geometry (`dict[str, Tensor]`): Those of `GEOMETRY`, for B samples of F frames of which R are real; poses in
+            the scene's own world.
         voxel_metres (`float`): Side of a voxel.
         range_metres (`Sequence[float]`): See `voxel_indices`.
 

@@ -1,4 +1,6 @@
-"""A model's own reconstruction as the geometry of a scene's frames: it lacks where the scene's world lies, and nothing else."""
+"""A model's own reconstruction as the geometry of a scene's frames: it lacks where the scene's world lies,
+and nothing else.
+"""
 
 from torch import Tensor
 
@@ -9,7 +11,8 @@ from .reconstruction import Reconstruction
 def predicted_geometry(
     reconstruction: Reconstruction, sample: int, frames: int, world_from_first_camera: Tensor
 ) -> FrameGeometry:
-    """The reconstruction of a sample as the geometry of its frames, in a world of which the first camera's pose is known.
+    """The reconstruction of a sample as the geometry of its frames,
+    in a world of which the first camera's pose is known.
 
     Args:
         reconstruction (`Reconstruction`): Of a batch.
@@ -48,6 +51,7 @@ def finite_pose(world_from_first_camera: Tensor) -> Tensor:
     """
     if not bool(world_from_first_camera.isfinite().all()):
         raise ValueError(
-            "world_from_camera of a first frame is not finite, so boxes of the scene cannot be placed: leave the frame out."
+            "world_from_camera of a first frame is not finite, so boxes of the scene cannot be placed: leave the "
+            "frame out."
         )
     return world_from_first_camera

@@ -1,4 +1,6 @@
-"""The processor of IGEP: that of the base VLM, plus the one thing a video question needs and each family does differently."""
+"""The processor of IGEP: that of the base VLM, plus the one thing a video question needs and each family
+does differently.
+"""
 
 import json
 import shutil
@@ -185,7 +187,8 @@ class IGEPProcessor(ProcessorMixin):
             return {"images": frames}
         if not self.takes_videos:
             raise ValueError(
-                f"{type(self.base_processor).__name__} takes images and no videos: set frames_as to images for this base."
+                f"{type(self.base_processor).__name__} takes images and no videos: set frames_as to images for this "
+                "base."
             )
         # Encoders that merge frames in pairs have no feature for a single one: it is shown twice.
         fewest = self.video_processor.to_dict().get("temporal_patch_size", 1)
@@ -194,8 +197,8 @@ class IGEPProcessor(ProcessorMixin):
             sizes = {frame.size for frame in sample}
             if len(sizes) > 1:
                 raise ValueError(
-                    f"frames: sample {index} mixes images of {sorted(sizes)} (width, height) in one video; resize them to "
-                    "one size or use frames_as='images'."
+                    f"frames: sample {index} mixes images of {sorted(sizes)} (width, height) in one video; resize "
+                    "them to one size or use frames_as='images'."
                 )
             shown = [*range(len(sample)), *[len(sample) - 1] * max(fewest - len(sample), 0)]
             # Decoded here once: the processor would do it again at every step.
@@ -249,8 +252,8 @@ class IGEPProcessor(ProcessorMixin):
         end = max(head.rfind(token) + len(token) if token in head else 0 for token in special)
         if end == 0:
             raise ValueError(
-                f"The chat template puts no special token before the question ({head!r}), so questions cannot be told from "
-                "what they share: ask them one by one."
+                f"The chat template puts no special token before the question ({head!r}), so questions cannot be told "
+                "from what they share: ask them one by one."
             )
         return head[:end]
 
@@ -285,13 +288,13 @@ class IGEPProcessor(ProcessorMixin):
 
         Args:
             frames (`list[Image.Image]`): F RGB frames, in order; already sampled.
-            questions (`list[str]`): As the model was trained; `spatial_prompts.GROUND_ONE` and `GROUND_ANY_NUMBER` hold the
-                words around a description.
+            questions (`list[str]`): As the model was trained; `spatial_prompts.GROUND_ONE` and `GROUND_ANY_NUMBER`
+                hold the words around a description.
             frames_as (`str`, *optional*, defaults to `"video"`): `"video"` or `"images"`, as in training.
 
         Returns:
-            The model's inputs for what the questions share, a batch of one, and the token ids of each question, which end
-            with `<ground>` where an answer would stand.
+            The model's inputs for what the questions share, a batch of one, and the token ids of each question, which
+            end with `<ground>` where an answer would stand.
 
         Raises:
             ValueError: If there are no frames or no questions.
@@ -346,16 +349,17 @@ class IGEPProcessor(ProcessorMixin):
         Args:
             frame (`Image.Image`): RGB image.
             pixel (`tuple[float, float]`): x and y in pixels of `frame`, pixel centres at +0.5.
-            intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of `frame`. If unknown, the calibrator's, or a default
-                with a warning (see `focal_unification.estimate_intrinsics`).
-            calibrator (`Calibrator` or `str`, *optional*): Tells the field of view of an image without intrinsics; or the id of a
-                depth model that does, such as `apple/DepthPro-hf` (see `calibrator.calibrator_of`).
+            intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of `frame`. If unknown, the calibrator's, or a
+                default with a warning (see `focal_unification.estimate_intrinsics`).
+            calibrator (`Calibrator` or `str`, *optional*): Tells the field of view of an image without intrinsics; or
+                the id of a depth model that does, such as `apple/DepthPro-hf` (see `calibrator.calibrator_of`).
             focal_pixels (`float`, *optional*, defaults to `1000.0`): As in training; `None` leaves the image.
             focal_mode (`str`, *optional*, defaults to `"both"`): As in training; see `focal_unification`.
             longest_side (`int`, *optional*): As in training: resize until the longer side has so many pixels.
             max_image_pixels (`int`, *optional*): As in training: crop to so many pixels around the centre.
             canvas_size (`tuple[int, int]`, *optional*): As in training: height and width to crop or pad to.
-            pixel_mapping (`str`, *optional*, defaults to `"image"`): As in training; `"truncate"` for the released checkpoint.
+            pixel_mapping (`str`, *optional*, defaults to `"image"`): As in training; `"truncate"` for the released
+                checkpoint.
             steps (`int`, *optional*, defaults to `2000`): As in training: N of the text pixels.
             frames_as (`str`, *optional*, defaults to `"images"`): As in training: `"images"` or `"video"`.
 
@@ -363,8 +367,8 @@ class IGEPProcessor(ProcessorMixin):
             The model's inputs, a batch of one.
 
         Raises:
-            ValueError: A pixel outside the image or what canvas or crop keep of it, intrinsics that cannot be, or a processor
-                that would resize the unified image.
+            ValueError: A pixel outside the image or what canvas or crop keep of it, intrinsics that cannot be, or a
+                processor that would resize the unified image.
         """
         if intrinsics is None and focal_pixels is not None:
             if isinstance(calibrator, str):
@@ -463,19 +467,19 @@ class IGEPProcessor(ProcessorMixin):
         if "merge_size" not in fields:
             if seen != tuple(size):
                 raise ValueError(
-                    f"The encoder sees every image at {seen[1]} x {seen[0]} pixels, so one of {size[1]} x {size[0]} at the "
-                    f"unified focal length would be resized: set canvas_size to {list(seen)} and focal_pixels to what fits "
-                    "it, or focal_pixels to null to go without unification."
+                    f"The encoder sees every image at {seen[1]} x {seen[0]} pixels, so one of {size[1]} x {size[0]} "
+                    f"at the unified focal length would be resized: set canvas_size to {list(seen)} and focal_pixels "
+                    "to what fits it, or focal_pixels to null to go without unification."
                 )
             return
         step = fields["patch_size"] * fields["merge_size"]
         if any(abs(side - wanted) >= step for side, wanted in zip(seen, size, strict=True)):
             limits = fields["size"]
             raise ValueError(
-                f"The image processor would resize a unified image of {size[1]} x {size[0]} pixels to {seen[1]} x {seen[0]}, "
-                f"which undoes the unification: its limits are {limits['shortest_edge']} to {limits['longest_edge']} pixels. "
-                "Set image_max_pixels above (or image_min_pixels below) the size of your images (in Python: "
-                "processor.image_processor.size), or crop them with max_image_pixels."
+                f"The image processor would resize a unified image of {size[1]} x {size[0]} pixels to {seen[1]} x "
+                f"{seen[0]}, which undoes the unification: its limits are {limits['shortest_edge']} to "
+                f"{limits['longest_edge']} pixels. Set image_max_pixels above (or image_min_pixels below) the size of "
+                "your images (in Python: processor.image_processor.size), or crop them with max_image_pixels."
             )
 
 

@@ -1,8 +1,8 @@
 """Assembles the processor of Vid-LLM from the tokenizer of any language model, out of parts that transformers has.
 
-A frame of H x W pixels takes `(H // patch // ratio) * (W // patch // ratio)` tokens, which is how `PerceptionLMProcessor`
-counts; its parts do the rest. What makes it the processor of a video model is a token that stands for visual tokens, and a
-chat template that puts it where frames go.
+A frame of H x W pixels takes `(H // patch // ratio) * (W // patch // ratio)` tokens, which is how
+`PerceptionLMProcessor` counts; its parts do the rest. What makes it the processor of a video model is a token that
+stands for visual tokens, and a chat template that puts it where frames go.
 """
 
 import tempfile
@@ -23,7 +23,8 @@ from .tokenizer_vocabulary import own_tokenizer
 
 IMAGE_TOKEN, VIDEO_TOKEN = "<image>", "<video>"
 COLOUR_MEAN, COLOUR_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as the DINOv2 models take them
-# Templates of language models expect texts. This makes texts of messages with parts, and the model's own template follows.
+# Templates of language models expect texts. This makes texts of messages with parts, and the model's own template
+# follows.
 FLATTEN = """{%- set flat = namespace(messages=[]) -%}
 {%- for message in messages -%}
 {%- set line = namespace(text='') -%}
@@ -62,14 +63,17 @@ def assemble_processor(
     """Assembles a processor.
 
     Args:
-        tokenizer (`PreTrainedTokenizerBase`, `str` or `Path`): Tokenizer of the language model, or its id on the Hub or its
-            folder. What it lacks of `<image>` and `<video>` is added; without a chat template it gets a plain one.
+        tokenizer (`PreTrainedTokenizerBase`, `str` or `Path`): Tokenizer of the language model, or its id on the Hub
+            or its folder. What it lacks of `<image>` and `<video>` is added; without a chat template it gets a plain
+            one.
         text_config (`PreTrainedConfig`): Configuration of the language model.
         patch_size (`int`): Side of the encoder's patches in pixels.
         pooling_ratio (`int`): Patches each way that a visual token is the mean of.
-        frame_size (`int` or `tuple[int, int]`, *optional*, defaults to `518`): What frames are resized to: their shorter side,
-            or height and width. Videos of a batch must have one size: give both sides where their shapes differ.
-        image_mean (`tuple`, *optional*): What the encoder takes off the colours, in [0, 1]; that of ImageNet unless given.
+        frame_size (`int` or `tuple[int, int]`, *optional*, defaults to `518`): What frames are resized to: their
+            shorter side, or height and width. Videos of a batch must have one size: give both sides where their shapes
+            differ.
+        image_mean (`tuple`, *optional*): What the encoder takes off the colours, in [0, 1]; that of ImageNet unless
+            given.
         image_std (`tuple`, *optional*): What it divides them by then; likewise.
 
     Returns:
@@ -82,8 +86,9 @@ def assemble_processor(
     sides = (frame_size, frame_size) if isinstance(frame_size, int) else tuple(frame_size)
     if len(sides) != 2 or min(sides) < patch_size * pooling_ratio:
         raise ValueError(
-            f"frame_size={frame_size} is less than one visual token: give at least {patch_size * pooling_ratio} pixels "
-            f"(patch_size={patch_size} times pooling_ratio={pooling_ratio}), as one number or as height and width."
+            f"frame_size={frame_size} is less than one visual token: give at least {patch_size * pooling_ratio} "
+            f"pixels (patch_size={patch_size} times pooling_ratio={pooling_ratio}), as one number or as height and "
+            "width."
         )
     tokenizer = _with_video_tokens(tokenizer, text_config)
     template = FLATTEN + (tokenizer.chat_template or PLAIN_TEMPLATE)

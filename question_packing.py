@@ -1,9 +1,9 @@
 """Many questions about one set of images in one sequence, each answered as if it were alone.
 
 The images and the text before the questions are the prefix of their set and stand in the sequence once. Every question
-with its answer is a block: it attends to the prefix and to itself, and its positions go on where the prefix ends, as they
-would behind the prefix alone. Losses, gradients and greedy answers are therefore those of separate sequences. Several sets
-can share a sequence; they do not attend to each other.
+with its answer is a block: it attends to the prefix and to itself, and its positions go on where the prefix ends, as
+they would behind the prefix alone. Losses, gradients and greedy answers are therefore those of separate sequences.
+Several sets can share a sequence; they do not attend to each other.
 
 Masks are added to the attention scores, the form that both `sdpa` and `eager` attention of transformers take.
 `flex_attention` takes a `BlockMask`, with which it skips what no token attends to. Flash attention takes neither.
@@ -197,8 +197,8 @@ def packed_inputs(
         set_index (`Tensor`): (R, L) long, sets numbered from 0 over the whole batch in the order of the tokens.
         block_index (`Tensor`): (R, L) long.
         inputs (`dict`): The batch's other inputs.
-        as_block_mask (`bool`, *optional*, defaults to `False`): Mask in the form that `flex_attention` takes, instead of
-            that of `sdpa` and `eager`.
+        as_block_mask (`bool`, *optional*, defaults to `False`): Mask in the form that `flex_attention` takes, instead
+            of that of `sdpa` and `eager`.
 
     Returns:
         `dict` with `attention_mask` and `position_ids`.
@@ -214,15 +214,16 @@ def packed_inputs(
 
 
 def join_prefix(prefix: dict, questions: list[list[int]]) -> tuple[Tensor, Tensor, dict]:
-    """Puts questions behind what they share: one row of L tokens, P of the prefix and then the questions, block by block.
+    """Puts questions behind what they share: one row of L tokens, P of the prefix and then the questions,
+    block by block.
 
     Args:
         prefix (`dict`): The processor's tensors for the prefix, a batch of one without padding.
         questions (`list[list[int]]`): Token ids of each question.
 
     Returns:
-        `tuple[Tensor, Tensor, dict]`: (1, L) tokens; (L,) block of each; and the other inputs of the prefix, those with an
-        entry per token prolonged, without its attention mask.
+        `tuple[Tensor, Tensor, dict]`: (1, L) tokens; (L,) block of each; and the other inputs of the prefix, those
+        with an entry per token prolonged, without its attention mask.
 
     Raises:
         ValueError: No question, an empty question, or a prefix of more than one row.
@@ -255,10 +256,10 @@ def answer_questions(
 ) -> list[list[int]]:
     """Answers many questions about one set of images greedily: one prefill, one cache, one sequence.
 
-    The prefix is encoded and cached once. All questions are read in the same pass, and every further step adds one token
-    to each answer that is not finished. The likeliest token is taken: answers are those of `generate(do_sample=False)` on each
-    question alone, unless the model's `generation_config` has a setting of `BEYOND_GREEDY`, which is not followed; a warning
-    names it once.
+    The prefix is encoded and cached once. All questions are read in the same pass, and every further step adds one
+    token to each answer that is not finished. The likeliest token is taken: answers are those of
+    `generate(do_sample=False)` on each question alone, unless the model's `generation_config` has a setting of
+    `BEYOND_GREEDY`, which is not followed; a warning names it once.
 
     Args:
         vlm (`PreTrainedModel`): The base VLM in eval mode, with `sdpa` or `eager` attention.
@@ -277,8 +278,8 @@ def answer_questions(
     ignored = beyond_greedy(vlm.generation_config)
     if ignored:
         logger.warning_once(
-            f"Questions of one prefix take the likeliest token; the model's {_in_words(ignored)} in generation_config is not "
-            "followed. Ask them one by one with `generate` to follow it."
+            f"Questions of one prefix take the likeliest token; the model's {_in_words(ignored)} in generation_config "
+            "is not followed. Ask them one by one with `generate` to follow it."
         )
     device = prefix["input_ids"].device
     running = torch.arange(1, len(questions) + 1, device=device)  # (K,) blocks of the answers that are not finished

@@ -129,7 +129,8 @@ class ReconstructionBranch(nn.Module):
             points = torch.where(frame_mask[..., None, None, None], points, 0.0)
             if not self.training and not bool(points.isfinite().all()):  # in training the losses name the samples
                 raise ValueError(
-                    "the reconstruction is not finite (NaN or infinity): the weights of its heads are not finite, or too large."
+                    "the reconstruction is not finite (NaN or infinity): the weights of its heads are not finite, or "
+                    "too large."
                 )
             return Reconstruction(
                 depth_metres=depth,

@@ -1,8 +1,9 @@
 """Finds the metres that one unit of a relative reconstruction is (Vid-LLM, section 3.3).
 
-Per frame weighted least squares between relative and metric depth, then the median over frames. The paper leaves the weights
-open. Here a pixel weighs `confidence / metric^2`, so that relative errors count and far pixels do not decide, and pixels
-whose ratio of depths is far from the frame's median ratio are left out: the median holds while outliers are fewer than half.
+Per frame weighted least squares between relative and metric depth, then the median over frames. The paper leaves the
+weights open. Here a pixel weighs `confidence / metric^2`, so that relative errors count and far pixels do not decide,
+and pixels whose ratio of depths is far from the frame's median ratio are left out: the median holds while outliers are
+fewer than half.
 """
 
 import torch
@@ -24,8 +25,8 @@ def frame_scales(
         relative_depth (`Tensor`): (..., H, W) r; non-finite or not positive = invalid.
         metric_depth_metres (`Tensor`): (..., H, W) m, likewise.
         confidence (`Tensor`, *optional*): (..., H, W) positive; 1 everywhere unless given.
-        trim (`float`, *optional*, defaults to `3.0`): Standard deviations of the log ratio from its median, beyond which a
-            pixel is an outlier. Deviations are estimated from the median absolute deviation.
+        trim (`float`, *optional*, defaults to `3.0`): Standard deviations of the log ratio from its median, beyond
+            which a pixel is an outlier. Deviations are estimated from the median absolute deviation.
 
     Returns:
         `Tensor`: (...) metres per unit; NaN for a frame without a valid pixel.
@@ -98,7 +99,7 @@ def scene_scale(
         found = scales.nanquantile(0.5, dim=1)
     if not bool(found.isfinite().all()):
         raise ValueError(
-            f"sample {int(found.isfinite().int().argmin())} has no pixel with a valid relative and metric depth, so its scale is "
-            "unknown: the weights of the depth heads are not finite, or too large."
+            f"sample {int(found.isfinite().int().argmin())} has no pixel with a valid relative and metric depth, so "
+            "its scale is unknown: the weights of the depth heads are not finite, or too large."
         )
     return found

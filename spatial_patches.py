@@ -2,8 +2,8 @@
 
     P(i, j) = R^-1 K^-1 [i, j, 1]^T D(i, j) - R^-1 t        T_3D = T'_lang + MLP(P)
 
-The paper calls P camera coordinates; for the `camera_from_world` R and t that it writes, they are the world's, which is the
-first camera.
+The paper calls P camera coordinates; for the `camera_from_world` R and t that it writes, they are the world's, which
+is the first camera.
 """
 
 import torch
@@ -66,7 +66,8 @@ class PositionEmbedding(nn.Module):
 
     Args:
         channels (`int`): Channels of the embedding.
-        start (`str`, *optional*, defaults to `"random"`): `"random"` = it begins as new linear layers do; `"zero"` = as zero.
+        start (`str`, *optional*, defaults to `"random"`): `"random"` = it begins as new linear layers do; `"zero"` =
+            as zero.
     """
 
     def __init__(self, channels: int, start: str = "random"):
@@ -113,8 +114,8 @@ class LanguageProjection(nn.Module):
         grid = tuple(side // self.pooling_ratio for side in patches)
         if min(grid) < 1:
             raise ValueError(
-                f"frames of {patches[0]} x {patches[1]} patches have no visual token at pooling_ratio={self.pooling_ratio}: give "
-                "larger frames."
+                f"frames of {patches[0]} x {patches[1]} patches have no visual token at "
+                f"pooling_ratio={self.pooling_ratio}: give larger frames."
             )
         positions = patch_positions(points_world, patches)
         placed = language_tokens + self.position_mlp(positions).to(language_tokens.dtype)

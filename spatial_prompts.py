@@ -1,16 +1,17 @@
-"""VLM3's questions and answers as text, written and parsed: depth of a pixel, pixel correspondence, camera pose, objects.
+"""VLM3's questions and answers as text, written and parsed: depth of a pixel, pixel correspondence, camera pose,
+objects.
 
 Questions and answers are those of the released checkpoints, word for word, so that they can be asked and trained on.
-What the release leaves open is ours: what stands inside `<think>` in a correspondence answer; that a direction names an
-axis when its component is at least `NAMED_COMPONENT`; how strict the parsers are; and most wordings about objects. Of these
-the release shows one question and answer, in the style of SpatialRGPT with boxes written into the text ("Can you confirm if
-bounding box region ... is smaller than bounding box region ...?"), which the others follow.
+What the release leaves open is ours: what stands inside `<think>` in a correspondence answer; that a direction names
+an axis when its component is at least `NAMED_COMPONENT`; how strict the parsers are; and most wordings about objects.
+Of these the release shows one question and answer, in the style of SpatialRGPT with boxes written into the text ("Can
+you confirm if bounding box region ... is smaller than bounding box region ...?"), which the others follow.
 
-Parsers take any text and return `None` for what is no answer: nothing is evaluated, nothing raises. A number has any length,
-with or without a point and an exponent (`2`, `2.5`, `.5`, `1e1`), and is finite. Tags are read in either case, and so is the
-minus of typesetting. Reasoning in `<think>` is cut off before, and thinking that is not closed has no answer. Where an answer
-is given several times, the last one counts, but the first yes or no and the first box. A range, an alternative or a tolerance
-is no length, angle or hour: "2 to 3 m", "3 or 4 o'clock", "20 ± 5 degrees".
+Parsers take any text and return `None` for what is no answer: nothing is evaluated, nothing raises. A number has any
+length, with or without a point and an exponent (`2`, `2.5`, `.5`, `1e1`), and is finite. Tags are read in either case,
+and so is the minus of typesetting. Reasoning in `<think>` is cut off before, and thinking that is not closed has no
+answer. Where an answer is given several times, the last one counts, but the first yes or no and the first box. A
+range, an alternative or a tolerance is no length, angle or hour: "2 to 3 m", "3 or 4 o'clock", "20 ± 5 degrees".
 """
 
 import math
@@ -32,28 +33,32 @@ GROUND_ANY_NUMBER = (  # Multi3DRefer, likewise
 NAMED_COMPONENT = 0.1  # of a unit vector: 6 degrees off the plane of the other two axes
 THINK_INSTRUCTION = ' Please think step by step and follow the format: "<think> [think process] </think>\n\n[answer]".'
 DEPTH_QUESTION = (
-    "Given this image, how far is the point at coordinates ({x}, {y}) from the camera? The coordinates are in normalised "
-    "[0, {steps}] format relative to image width and height. Output the thinking process in <think> </think> and final "
-    "answer (the meter number only, without the unit) in <answer> </answer> tags."
+    "Given this image, how far is the point at coordinates ({x}, {y}) from the camera? The coordinates are in "
+    "normalised [0, {steps}] format relative to image width and height. Output the thinking process in <think> "
+    "</think> and final answer (the meter number only, without the unit) in <answer> </answer> tags."
 )
 DEPTH_ANSWER = (
     "<think> The point is around {metres:.2f} meters away from the camera. </think>\n\n<answer> {metres:.2f} </answer>"
 )
 CORRESPONDENCE_QUESTION = (
-    "Given these two images, what pixel in the second image corresponds to pixel ({x}, {y}) in the first image? Report the "
-    "answer as (x, y)."
+    "Given these two images, what pixel in the second image corresponds to pixel ({x}, {y}) in the first image? "
+    "Report the answer as (x, y)."
 )
-CORRESPONDENCE_THOUGHT = "<think> The point at ({from_x}, {from_y}) in the first image appears at ({x}, {y}) in the second image. </think>\n\n"
+CORRESPONDENCE_THOUGHT = (
+    "<think> The point at ({from_x}, {from_y}) in the first image appears at ({x}, {y}) in the second image. "
+    "</think>\n\n"
+)
 ROTATION_ANGLE_QUESTION = (
-    "Given these two images captured from different viewpoints, what is the relative rotation angle (in degrees) between "
-    "the two camera poses?"
+    "Given these two images captured from different viewpoints, what is the relative rotation angle (in degrees) "
+    "between the two camera poses?"
 )
 YAW_PITCH_ROLL_QUESTION = (
-    "Treating the first image as the reference viewpoint, describe the camera's reorientation needed to reach the second "
-    "image's viewpoint as yaw, pitch and roll about the first camera's local axes, applied intrinsically in the order "
-    "yaw -> pitch -> roll.  Conventions: yaw is rotation about the vertical (down) axis, positive = turn right; pitch is "
-    "about the lateral (right) axis after yaw, positive = look up; roll is about the optical (forward) axis after yaw and "
-    "pitch, positive = bank to the right (image content rotates clockwise from the operator's POV)."
+    "Treating the first image as the reference viewpoint, describe the camera's reorientation needed to reach the "
+    "second image's viewpoint as yaw, pitch and roll about the first camera's local axes, applied intrinsically in "
+    "the order yaw -> pitch -> roll.  Conventions: yaw is rotation about the vertical (down) axis, positive = turn "
+    "right; pitch is about the lateral (right) axis after yaw, positive = look up; roll is about the optical "
+    "(forward) axis after yaw and pitch, positive = bank to the right (image content rotates clockwise from the "
+    "operator's POV)."
 )
 TRANSLATION_DIRECTION_QUESTION = (
     "Where did the camera move, expressed in the first camera's local frame (X right, Y down, Z forward)?  Give a "
@@ -121,7 +126,8 @@ def parse_depth(text: str) -> float | None:
         text (`str`): The model's answer.
 
     Returns:
-        `float` or `None`: Positive metres; `None` unless the tag is closed and holds one positive number and nothing else.
+        `float` or `None`: Positive metres; `None` unless the tag is closed and holds one positive number and nothing
+        else.
     """
     answer = _without_thought(text)
     if answer is None:
@@ -155,7 +161,8 @@ def correspondence_answer(text_xy: tuple[int, int], think_from: tuple[int, int] 
 
     Args:
         text_xy (`tuple[int, int]`): The pixel of the second image in text steps.
-        think_from (`tuple[int, int]`, *optional*): The pixel of the first image: writes the reasoning before the answer.
+        think_from (`tuple[int, int]`, *optional*): The pixel of the first image: writes the reasoning before the
+            answer.
 
     Returns:
         `str`
@@ -176,7 +183,8 @@ def parse_correspondence(text: str, steps: int = 1000) -> tuple[float, float] | 
         steps (`int`, *optional*, defaults to `1000`): N of the text pixels.
 
     Returns:
-        `tuple[float, float]` or `None`: x and y in text steps; `None` without a pair, or if it is no place in the image.
+        `tuple[float, float]` or `None`: x and y in text steps; `None` without a pair, or if it is no place in the
+        image.
     """
     found = _last(_PAIR, text)
     if found is None:
@@ -197,7 +205,9 @@ def parse_rotation_angle(text: str) -> float | None:
 
 
 def yaw_pitch_roll_answer(yaw_degrees: float, pitch_degrees: float, roll_degrees: float) -> str:
-    """Answers `YAW_PITCH_ROLL_QUESTION` to a tenth of a degree; conventions in `trainers/geometry/camera_angles.py`."""
+    """Answers `YAW_PITCH_ROLL_QUESTION` to a tenth of a degree;
+    conventions in `trainers/geometry/camera_angles.py`.
+    """
     angles = (_signed(angle, 1) for angle in (yaw_degrees, pitch_degrees, roll_degrees))
     return "Yaw={}°, Pitch={}°, Roll={}°".format(*angles)
 
@@ -214,8 +224,8 @@ def translation_direction_answer(unit_vector: tuple[float, float, float]) -> str
     """Answers `TRANSLATION_DIRECTION_QUESTION` in words and numbers.
 
     Args:
-        unit_vector (`tuple[float, float, float]`): Direction of the second camera in the first camera's axes (x right, y
-            down, z forward), of length 1.
+        unit_vector (`tuple[float, float, float]`): Direction of the second camera in the first camera's axes (x right,
+            y down, z forward), of length 1.
 
     Returns:
         `str`: The words are those of the components of at least `NAMED_COMPONENT`, in the order x, y, z.
@@ -264,8 +274,8 @@ def region(text_box: tuple[int, int, int, int]) -> str:
 
 
 def confirm_question(first: str, relation: str, second: str, meant: str = "") -> str:
-    """Asks whether one region stands in a relation ("smaller than", "to the left of") to another, in the frame that is meant
-    ("in the image")."""
+    """Asks whether one region stands in a relation ("smaller than", "to the left of") to another, in the frame that is
+    meant ("in the image")."""
     return f"Can you confirm if {first} is {relation} {second}{' ' if meant else ''}{meant}?"
 
 
@@ -295,8 +305,8 @@ def measure_answer(quantity: str, metres: float) -> str:
 
 
 def clock_question(start: str, target: str, facing: str) -> str:
-    """Asks where one region is as seen from another, on a clock face on the ground, 12 being where one faces ("as the camera
-    does")."""
+    """Asks where one region is as seen from another, on a clock face on the ground, 12 being where one faces ("as the
+    camera does")."""
     return f"If you are at {start}, facing {facing}, in which clock direction is {target}?"
 
 
@@ -306,7 +316,9 @@ def clock_answer(start: str, target: str, hour: int) -> str:
 
 
 def parse_polarity(text: str) -> bool | None:
-    """Whether an answer affirms: the first word that says so, or denies, decides; `None` if it gives both to choose from."""
+    """Whether an answer affirms: the first word that says so, or denies, decides;
+    `None` if it gives both to choose from.
+    """
     answer = _without_thought(text)
     found = None if answer is None else _POLARITY.search(answer)
     if found is None or _OR_ELSE.match(answer, found.end()):
@@ -325,7 +337,8 @@ def parse_choice(text: str) -> tuple[int, int, int, int] | None:
 
 
 def parse_length(text: str) -> float | None:
-    """The last length of an answer in metres, not negative: a number with its unit, or parts of one ("5 feet 3 inches").
+    """The last length of an answer in metres, not negative: a number with its unit,
+    or parts of one ("5 feet 3 inches").
 
     `text_lengths` says what is read, and what leaves a length open and is none.
     """

@@ -2,13 +2,14 @@
 
     {"frame": 2, "bbox_3d": [-0.31, 0.42, 2.05, 0.50, 1.00, 0.52, 12.3, -8.0, 1.5]}
 
-`frame` counts the frames that the model was shown, from 0. `bbox_3d` is [x, y, z, w, h, l, yaw, pitch, roll]: the centre in
-metres along the axes of that frame's camera (x right, y down, z forward), the full sizes in metres along the box's own axes,
-and angles in degrees: `camera_from_box = Ry(yaw) Rx(pitch) Rz(roll)`, where yaw turns right, pitch looks up and roll banks
-right. It is read without any pose, intrinsics or world.
+`frame` counts the frames that the model was shown, from 0. `bbox_3d` is [x, y, z, w, h, l, yaw, pitch, roll]: the
+centre in metres along the axes of that frame's camera (x right, y down, z forward), the full sizes in metres along the
+box's own axes, and angles in degrees: `camera_from_box = Ry(yaw) Rx(pitch) Rz(roll)`, where yaw turns right, pitch
+looks up and roll banks right. It is read without any pose, intrinsics or world.
 
-The parser takes any text and never raises. Reasoning in `<think>` is cut off before, and thinking that is not closed has no
-answer. Prose and code fences around the JSON do not matter; what is meant as a box and is none is told apart from a box.
+The parser takes any text and never raises. Reasoning in `<think>` is cut off before, and thinking that is not closed
+has no answer. Prose and code fences around the JSON do not matter; what is meant as a box and is none is told apart
+from a box.
 """
 
 import json
@@ -18,13 +19,15 @@ from typing import NamedTuple
 
 
 ONE_BOX = (
-    "Answer with the number of a frame that shows the object well, counted from 0, and its 3D box in the camera of that frame "
-    '(x right, y down, z forward; metres and degrees), as JSON: {"frame": k, "bbox_3d": [x, y, z, w, h, l, yaw, pitch, roll]}'
+    "Answer with the number of a frame that shows the object well, counted from 0, and its 3D box in the camera of "
+    "that frame (x right, y down, z forward; metres and degrees), as JSON: "
+    '{"frame": k, "bbox_3d": [x, y, z, w, h, l, yaw, pitch, roll]}'
 )
 ANY_NUMBER_OF_BOXES = (
-    "Answer with a JSON list that has for each such object the number of a frame that shows it well, counted from 0, and its "
-    "3D box in the camera of that frame (x right, y down, z forward; metres and degrees): "
-    '[{"frame": k, "bbox_3d": [x, y, z, w, h, l, yaw, pitch, roll]}, ...]. If there is no such object, the list is empty: []'
+    "Answer with a JSON list that has for each such object the number of a frame that shows it well, counted from 0, "
+    "and its 3D box in the camera of that frame (x right, y down, z forward; metres and degrees): "
+    '[{"frame": k, "bbox_3d": [x, y, z, w, h, l, yaw, pitch, roll]}, ...]. '
+    "If there is no such object, the list is empty: []"
 )
 BOX_NUMBERS = 9
 SMALLEST_METRES = 0.01  # that two decimals hold: a size of 0.00 would be a box without volume
@@ -61,8 +64,8 @@ class BoxAnswer(NamedTuple):
 
     Args:
         boxes (`tuple[TextBox, ...]`): Those that could be read, in their order.
-        problems (`tuple[str, ...]`): For each box that could not, why; or why there is no answer at all. Without boxes and
-            without problems the answer is the empty list: no such object.
+        problems (`tuple[str, ...]`): For each box that could not, why; or why there is no answer at all. Without boxes
+            and without problems the answer is the empty list: no such object.
     """
 
     boxes: tuple[TextBox, ...]
@@ -74,7 +77,8 @@ def box_question(question: str, any_number: bool = False) -> str:
 
     Args:
         question (`str`): What is looked for, in words.
-        any_number (`bool`, *optional*, defaults to `False`): Whether none, one or several objects may fit; otherwise one does.
+        any_number (`bool`, *optional*, defaults to `False`): Whether none, one or several objects may fit; otherwise
+            one does.
 
     Returns:
         `str`: The question, and on a line of its own how to answer.
@@ -83,7 +87,8 @@ def box_question(question: str, any_number: bool = False) -> str:
 
 
 def box_answer(boxes: Sequence[TextBox], any_number: bool = False) -> str:
-    """Answers with boxes: lengths with two decimals, angles with one. A size below `SMALLEST_METRES` is written as that.
+    """Answers with boxes: lengths with two decimals, angles with one.
+    A size below `SMALLEST_METRES` is written as that.
 
     Args:
         boxes (`Sequence[TextBox]`): The boxes.

@@ -2,14 +2,15 @@
 
 What is read, and what is not:
 
-- A number is `2`, `2.5`, `.5`, `1e1`, `1,200` (thousands), `1/2`, `1 1/2`, `2½`, `2 and a half`, or `half a`. Words of numbers
-  ("two") are not read.
+- A number is `2`, `2.5`, `.5`, `1e1`, `1,200` (thousands), `1/2`, `1 1/2`, `2½`, `2 and a half`, or `half a`. Words of
+  numbers ("two") are not read.
 - A whole number of a unit and a smaller one of the same system are one length, and summed: `5 feet 3 inches`, `5'3"`,
-  `1 m 20 cm`, `2 metres and 30 centimetres`. The smaller part is less than one of the larger unit: `1 m 120 cm` are two lengths.
+  `1 m 20 cm`, `2 metres and 30 centimetres`. The smaller part is less than one of the larger unit: `1 m 120 cm` are
+  two lengths.
 - Of several lengths the last one counts: `3 ft and then 2 m` are two metres, and so are `2 m (6.6 ft)` nearly.
-- What leaves open which length is meant is none: a range (`2 to 3 m`, `2-3 m`, `between 2 and 3 m`), two numbers of one unit
-  (`2 or 3 m`, `2 x 3 m`), a tolerance (`2 ± 0.1 m`, `2 m ± 5 %`), a decimal comma (`1,5 m`), thousands set apart by
-  spaces or apostrophes (`1 000 m`), a number glued to the unit before it (`1m20`).
+- What leaves open which length is meant is none: a range (`2 to 3 m`, `2-3 m`, `between 2 and 3 m`), two numbers of
+  one unit (`2 or 3 m`, `2 x 3 m`), a tolerance (`2 ± 0.1 m`, `2 m ± 5 %`), a decimal comma (`1,5 m`), thousands set
+  apart by spaces or apostrophes (`1 000 m`), a number glued to the unit before it (`1m20`).
 """
 
 import math

@@ -46,8 +46,8 @@ def text_from_pixels(pixels: np.ndarray, size: tuple[int, int], steps: int = 200
     outside = ~inside_image(pixels, size)
     if outside.any():
         raise ValueError(
-            f"pixels: {pixels[outside][0].tolist()} is outside the image of {size[1]} x {size[0]} pixels (width x height): "
-            "give x and y in pixels of this image, or leave the point out."
+            f"pixels: {pixels[outside][0].tolist()} is outside the image of {size[1]} x {size[0]} pixels (width x "
+            "height): give x and y in pixels of this image, or leave the point out."
         )
     return np.clip(np.rint((pixels - 0.5) * steps / extent), 0, steps - 1).astype(np.int64)
 
@@ -55,8 +55,8 @@ def text_from_pixels(pixels: np.ndarray, size: tuple[int, int], steps: int = 200
 def pixels_from_text(text: np.ndarray, size: tuple[int, int], steps: int = 2000) -> np.ndarray:
     """Reads the numbers of a prompt or an answer as points of an image: the inverse of `text_from_pixels`.
 
-    A point comes back within half a step (`width / (2 N)` pixels). Only in the last half step before the right or lower
-    edge of an image more than 2 N pixels long, where the number is clamped, it may be a whole step.
+    A point comes back within half a step (`width / (2 N)` pixels). Only in the last half step before the right or
+    lower edge of an image more than 2 N pixels long, where the number is clamped, it may be a whole step.
 
     Args:
         text (`np.ndarray`): (..., 2) numbers, whole or not.
@@ -102,7 +102,8 @@ def text_from_boxes(boxes: np.ndarray, size: tuple[int, int], steps: int = OBJEC
 
 
 def boxes_from_text(text: np.ndarray, size: tuple[int, int], steps: int = OBJECT_STEPS) -> np.ndarray:
-    """Reads the numbers of boxes: the inverse of `text_from_boxes`, within half a step (a whole one at the clamped end).
+    """Reads the numbers of boxes: the inverse of `text_from_boxes`,
+    within half a step (a whole one at the clamped end).
 
     Args:
         text (`np.ndarray`): (..., 4) numbers x1, y1, x2, y2.
@@ -152,5 +153,6 @@ def _check_order(boxes: np.ndarray) -> None:
     wrong = ~((boxes[..., 0] < boxes[..., 2]) & (boxes[..., 1] < boxes[..., 3]))
     if wrong.any():
         raise ValueError(
-            f"boxes: {boxes[wrong][0].tolist()} must be x1 < x2 and y1 < y2 (left, top, right, bottom): swap its edges."
+            f"boxes: {boxes[wrong][0].tolist()} must be x1 < x2 and y1 < y2 (left, top, right, bottom): swap its "
+            "edges."
         )

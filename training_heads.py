@@ -1,7 +1,7 @@
 """The heads of IGEP, which exist only while it trains, and the geometry that they are trained on.
 
-The depth verifier decodes metric depth from the encoder's feature maps; the teacher projector takes visual tokens to the
-space of a frozen 3D teacher. Neither is ever in a saved model.
+The depth verifier decodes metric depth from the encoder's feature maps; the teacher projector takes visual tokens to
+the space of a frozen 3D teacher. Neither is ever in a saved model.
 """
 
 import math
@@ -29,9 +29,10 @@ class DepthVerifier(nn.Module):
         frames_per_map (`int`): Frames that one feature frame covers (Qwen encoders merge two).
         min_depth_metres (`float`): Smallest depth it can predict.
         max_depth_metres (`float`): Largest depth it can predict.
-        activation (`str`, *optional*, defaults to `"bounded"`): `"exp"` = `exp` of what is decoded for depth, without bounds,
-            and `1 + exp` for confidence, as in VGGT.
-        projection_channels (`int`, *optional*): Channels that two layers, which all taps share, bring the tokens to first.
+        activation (`str`, *optional*, defaults to `"bounded"`): `"exp"` = `exp` of what is decoded for depth, without
+            bounds, and `1 + exp` for confidence, as in VGGT.
+        projection_channels (`int`, *optional*): Channels that two layers, which all taps share, bring the tokens to
+            first.
     """
 
     def __init__(
@@ -132,12 +133,12 @@ def neighbour_depths(
         feature_maps (`tuple[Tensor, ...]`): One (N, h, w, C) per tap.
         slots (`Tensor`): (R,) of the real frames, see `FrameGrids.frame_slots`.
         frames_per_map (`int`): Frames that one feature frame covers.
-        geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F), and where they are known `neighbour_index` (B, F, K),
-            `world_from_camera` (B, F, 4, 4) and `depth_metres` (B, F, H, W).
+        geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F), and where they are known `neighbour_index` (B, F,
+            K), `world_from_camera` (B, F, 4, 4) and `depth_metres` (B, F, H, W).
 
     Returns:
-        `dict`: `pairs` (P, 3) of sample, frame and neighbour, and `pair_predicted_depth_metres` (P, H, W). Without a pair
-        `None`, and a zero that has the embedding in its graph, as it is on every process.
+        `dict`: `pairs` (P, 3) of sample, frame and neighbour, and `pair_predicted_depth_metres` (P, H, W). Without a
+        pair `None`, and a zero that has the embedding in its graph, as it is on every process.
     """
     index, poses, depth = (geometry[name] for name in ("neighbour_index", "world_from_camera", "depth_metres"))
     known = index is not None and poses is not None and depth is not None
@@ -188,12 +189,13 @@ def check_geometry(
     """Makes sure that the geometry of a batch has one entry per frame.
 
     Args:
-        geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F) bool, and of the same B and F, or `None`, `depth_metres`,
-            `intrinsics`, `world_from_camera`, `neighbour_index`, `teacher_descriptors` and `frame_colours`.
+        geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F) bool, and of the same B and F, or `None`,
+            `depth_metres`, `intrinsics`, `world_from_camera`, `neighbour_index`, `teacher_descriptors` and
+            `frame_colours`.
         teacher_channels (`int`, *optional*): Channels that the teacher's descriptors must have; `None` = there is no
             teacher.
-        several_neighbours (`bool`, *optional*, defaults to `False`): `neighbour_index` is (B, F, K), as `objective: release`
-            takes it.
+        several_neighbours (`bool`, *optional*, defaults to `False`): `neighbour_index` is (B, F, K), as
+            `objective: release` takes it.
 
     Raises:
         ValueError: A shape does not fit; the message names it.

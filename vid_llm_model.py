@@ -1,4 +1,6 @@
-"""Vid-LLM up to the language model's last hidden state: encoder, adapter, reconstruction, 3D patches, language model."""
+"""Vid-LLM up to the language model's last hidden state: encoder, adapter, reconstruction, 3D patches,
+language model.
+"""
 
 from dataclasses import dataclass
 
@@ -112,8 +114,8 @@ class VidLLMModel(VidLLMPreTrainedModel):
             frame_mask (`Tensor`, *optional*): (B, F) bool, the real frames; all unless given.
 
         Returns:
-            `tuple[Tensor, Tensor, list[Tensor], Tensor]`: `T'_geom` and `T'_lang`, (B, F, h, w, C); the encoder's tapped
-            layers, (B, F, h, w, channels of the encoder); and the mask.
+            `tuple[Tensor, Tensor, list[Tensor], Tensor]`: `T'_geom` and `T'_lang`, (B, F, h, w, C); the encoder's
+            tapped layers, (B, F, h, w, channels of the encoder); and the mask.
 
         Raises:
             ValueError: Pixels or mask that cannot be; the message says what to do.
@@ -178,8 +180,8 @@ class VidLLMModel(VidLLMPreTrainedModel):
         places = torch.isin(input_ids, self._visual_token_ids())
         if int(places.sum()) != len(visual):
             raise ValueError(
-                f"the text has {int(places.sum())} places for visual tokens, the frames make {len(visual)}: prepare both with one "
-                "call of the model's processor, and give frame_mask where frames are padded."
+                f"the text has {int(places.sum())} places for visual tokens, the frames make {len(visual)}: prepare "
+                "both with one call of the model's processor, and give frame_mask where frames are padded."
             )
         # The place itself may have an id beyond the embeddings: it is never looked up.
         embedded = embeddings(input_ids.masked_fill(places, 0))
@@ -224,7 +226,8 @@ class VidLLMModel(VidLLMPreTrainedModel):
         frame_mask: Tensor | None = None,
         mm_encoder_outputs: dict | None = None,
     ) -> EncodedFrames | None:
-        """What was encoded before, or is to be encoded now; `None` where there are no frames. Images are frames of a video.
+        """What was encoded before, or is to be encoded now; `None` where there are no frames.
+        Images are frames of a video.
 
         Args:
             input_ids (`Tensor`, *optional*): (B, L), which tells what images belong together.
@@ -252,8 +255,8 @@ class VidLLMModel(VidLLMPreTrainedModel):
         places = (input_ids == self.config.image_token_id).sum(1)
         if not each or int(places.sum()) != each * len(images) or bool((places % each).any()):
             raise ValueError(
-                f"the text has {places.tolist()} places for visual tokens of images, {len(images)} images make {each} each: "
-                "prepare both with one call of the model's processor, one sample a row."
+                f"the text has {places.tolist()} places for visual tokens of images, {len(images)} images make {each} "
+                "each: prepare both with one call of the model's processor, one sample a row."
             )
         return self.encode(*videos_of_images(images, places[places > 0] // each))
 
@@ -261,8 +264,8 @@ class VidLLMModel(VidLLMPreTrainedModel):
         ids = [self.config.image_token_id, self.config.video_token_id]
         if None in ids:
             raise ValueError(
-                "image_token_id and video_token_id are not set: call build_processor(tokenizer), which gives the tokenizer tokens "
-                "that hold the places of visual tokens."
+                "image_token_id and video_token_id are not set: call build_processor(tokenizer), which gives the "
+                "tokenizer tokens that hold the places of visual tokens."
             )
         return torch.tensor(ids, device=self.device)
 

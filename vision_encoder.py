@@ -46,8 +46,8 @@ def checked_frames(pixel_values_videos: Tensor, frame_mask: Tensor | None) -> Te
 def whole_patches(pixel_values: Tensor, patch_size: int) -> Tensor:
     """Squeezes frames to as many whole patches as fit into them.
 
-    Nothing is cut off, so every pixel of a frame has a depth, and intrinsics are those of the frame: each axis is scaled on
-    its own.
+    Nothing is cut off, so every pixel of a frame has a depth, and intrinsics are those of the frame: each axis is
+    scaled on its own.
 
     Args:
         pixel_values (`Tensor`): (N, 3, H, W).
@@ -62,7 +62,8 @@ def whole_patches(pixel_values: Tensor, patch_size: int) -> Tensor:
     size = tuple(pixel_values.shape[-2:])
     if min(size) < patch_size:
         raise ValueError(
-            f"frames of {size[0]} x {size[1]} pixels are smaller than a patch of the encoder ({patch_size}): resize them."
+            f"frames of {size[0]} x {size[1]} pixels are smaller than a patch of the encoder ({patch_size}): resize "
+            "them."
         )
     whole = tuple(side // patch_size * patch_size for side in size)
     if whole == size:
@@ -84,7 +85,8 @@ def patch_maps(
         final_norm (`bool`, *optional*, defaults to `True`): Whether the output is read behind the encoder's last norm.
 
     Returns:
-        `tuple[Tensor, list[Tensor]]`: (N, h, w, C) of the encoder's output, and of every tapped layer before that norm.
+        `tuple[Tensor, list[Tensor]]`: (N, h, w, C) of the encoder's output, and of every tapped layer before that
+        norm.
 
     Raises:
         ValueError: The encoder's sequence is not its class token, its registers and one token for each patch.
@@ -148,7 +150,8 @@ def plain_encoder(vision: PreTrainedModel) -> PreTrainedModel:
 
 
 def freeze_unread(vision: PreTrainedModel, final_norm: bool = True) -> None:
-    """Freezes what no patch depends on, by the names that encoders give it: without a gradient it would stop distributed training.
+    """Freezes what no patch depends on, by the names that encoders give it:
+    without a gradient it would stop distributed training.
 
     Args:
         vision (`PreTrainedModel`): The encoder, which need not have weights yet.

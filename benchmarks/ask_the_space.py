@@ -1,9 +1,10 @@
-"""What the Space adds to the time of an answer: the model asked directly and through the Space, side by side in one run.
+"""What the Space adds to the time of an answer: the model asked directly and through the Space,
+side by side in one run.
 
     python benchmarks/ask_the_space.py
 
-The model is the tiny base as it is, which answers in so little time that the Space's own shows. A request through the Space
-sends the video, which is read anew in a process of its own, and takes its turn in the queue.
+The model is the tiny base as it is, which answers in so little time that the Space's own shows. A request through the
+Space sends the video, which is read anew in a process of its own, and takes its turn in the queue.
 """
 
 import argparse

@@ -2,10 +2,11 @@
 
     python benchmarks/pack_questions.py
 
-The models are random, with the proportions of Qwen3-VL-4B and LLaVA-OneVision-7B between vision tower and language model,
-and small enough for a processor. The image has the size of VLM3's released depth example, the questions and answers are
-VLM3's, and words, punctuation marks and digits are tokens of their own, about as in Qwen's vocabulary. A step is forward and backward; without
-packing it is one question after the other, which needs the least memory. Peak memory is that of a process of its own.
+The models are random, with the proportions of Qwen3-VL-4B and LLaVA-OneVision-7B between vision tower and language
+model, and small enough for a processor. The image has the size of VLM3's released depth example, the questions and
+answers are VLM3's, and words, punctuation marks and digits are tokens of their own, about as in Qwen's vocabulary. A
+step is forward and backward; without packing it is one question after the other, which needs the least memory. Peak
+memory is that of a process of its own.
 """
 
 import argparse
@@ -207,7 +208,8 @@ def main() -> None:
         print(json.dumps(memory_of(options)))
         return
     print(
-        f"| model | vision tokens | tokens per question | job | pixels/s | peak GiB | packed / separate (K = {options.questions}) |"
+        "| model | vision tokens | tokens per question | job | pixels/s | peak GiB | packed / separate (K = "
+        f"{options.questions}) |"
     )
     print("|---|---|---|---|---|---|---|")
     for family in [options.family] if options.family else FAMILIES:

@@ -3,8 +3,8 @@
 python benchmarks/read_scene_rows.py
 
 The table is laid out as one that was published: Parquet with the images inside, every scene a video of 300 posed RGB-D
-frames. Both ways give the same rows, which are compared. "stored" stops before an image is decoded: what is left beyond it
-is decoding, which both ways share.
+frames. Both ways give the same rows, which are compared. "stored" stops before an image is decoded: what is left
+beyond it is decoding, which both ways share.
 """
 
 import argparse
@@ -36,7 +36,9 @@ def encoded(pixels: np.ndarray, file_format: str) -> dict:
 
 
 def scene(number: int, frames: int, size: tuple[int, int]) -> dict:
-    """A scene whose images are slanted surfaces under the noise of a sensor, about as large in bytes as those of rooms."""
+    """A scene whose images are slanted surfaces under the noise of a sensor,
+    about as large in bytes as those of rooms.
+    """
     rng = np.random.default_rng(number)
     height, width = size
     ramp = np.add.outer(np.arange(height) + 7 * number, 2 * np.arange(width))

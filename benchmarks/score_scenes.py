@@ -2,13 +2,15 @@
 
     python benchmarks/score_scenes.py
 
-Both go through `igep score` as a user starts it: VSI-Bench's questions about videos, read from its file, answers of at most 16
-tokens, predictions written and scored. "Alone" is `--share_prefix false --batch_size 1`. Time is that of the processor, which
-does not depend on what else runs, less what loading the model takes. The predictions of both are compared, word by word.
+Both go through `igep score` as a user starts it: VSI-Bench's questions about videos, read from its file, answers of at
+most 16 tokens, predictions written and scored. "Alone" is `--share_prefix false --batch_size 1`. Time is that of the
+processor, which does not depend on what else runs, less what loading the model takes. The predictions of both are
+compared, word by word.
 
-The models are random, with the proportions of Qwen3-VL-4B and LLaVA-OneVision-7B between vision tower and language model, and
-the videos as long as that papers report: 32 frames of 640 x 480, some thousand tokens before a question of about 40.
-Random models use up the 16 tokens, where trained ones mostly end after the letter or the number: the least that sharing gains.
+The models are random, with the proportions of Qwen3-VL-4B and LLaVA-OneVision-7B between vision tower and language
+model, and the videos as long as that papers report: 32 frames of 640 x 480, some thousand tokens before a question of
+about 40. Random models use up the 16 tokens, where trained ones mostly end after the letter or the number: the least
+that sharing gains.
 """
 
 import argparse
@@ -43,9 +45,13 @@ def question(number: int) -> tuple[str, str, list[str] | None, str]:
     """Type, text, options and answer of a question in the benchmark's words: every other one has choices."""
     first, second = (THINGS[(step * number + step) % len(THINGS)] for step in (1, 5))
     if number % 2:
-        text = f"Measuring from the closest point of each object, what is the distance between the {first} and the {second} (in meters)?"
+        text = (
+            "Measuring from the closest point of each object, what is the distance between "
+            f"the {first} and the {second} (in meters)?"
+        )
         return "object_abs_distance", text, None, f"{1 + number / 10}"
-    text = f"If I am standing by the {first} and facing the {second}, is the {THINGS[number % 7]} to my left, right, or back?"
+    third = THINGS[number % 7]
+    text = f"If I am standing by the {first} and facing the {second}, is the {third} to my left, right, or back?"
     return "object_rel_direction_medium", text, ["A. left", "B. right", "C. back"], "A"
 
 
@@ -81,7 +87,9 @@ def write_benchmark(folder: Path, options: argparse.Namespace) -> Path:
 
 
 def write_model(folder: Path, family: str, options: argparse.Namespace) -> tuple[int, int]:
-    """Saves a random model that knows the words of the questions; returns the tokens before a question, and of the longest."""
+    """Saves a random model that knows the words of the questions; returns the tokens before a question,
+    and of the longest.
+    """
     asked = [vsi_bench_question(text, choices) for _, text, choices, _ in map(question, range(options.questions))]
     model, processor = build(family, asked)
     model.save_pretrained(folder)
@@ -123,7 +131,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"{options.scenes} scenes, {options.questions} questions about each, {options.num_frames} frames\n")
     print(
-        "| model | tokens before a question | tokens of a question | alone, answers/s | shared, answers/s | shared / alone |"
+        "| model | tokens before a question | tokens of a question | alone, answers/s | shared, answers/s | shared / "
+        "alone |"
     )
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:

@@ -3,9 +3,9 @@
     python spaces/render_examples.py
     python spaces/render_examples.py --truths    # what is true of them alone, of videos that are there
 
-Writes `scene_qa/examples/room_*.mp4`; `examples.json` with the field of view of each, its objects, questions to suggest and
-the true answers to all that can be asked of it; and `rooms.json` with its geometry. The rooms are of a seed that nothing trains
-or tests on.
+Writes `scene_qa/examples/room_*.mp4`; `examples.json` with the field of view of each, its objects, questions to
+suggest and the true answers to all that can be asked of it; and `rooms.json` with its geometry. The rooms are of a
+seed that nothing trains or tests on.
 """
 
 import argparse

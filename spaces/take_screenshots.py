@@ -4,8 +4,8 @@
     python spaces/take_screenshots.py --model outputs/demo_rooms/model
     python spaces/take_screenshots.py --model outputs/demo_rooms/model --all outputs/screenshots
 
-Writes `docs/space_desktop.png` (1440 pixels wide, light), `docs/space_phone.png` (390, dark) and `scene_qa/preview.png`; with `--all`
-both widths in light and dark into another folder, and nothing else.
+Writes `docs/space_desktop.png` (1440 pixels wide, light), `docs/space_phone.png` (390, dark) and
+`scene_qa/preview.png`; with `--all` both widths in light and dark into another folder, and nothing else.
 """
 
 import argparse

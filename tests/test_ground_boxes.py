@@ -1,4 +1,6 @@
-"""Boxes from RGB and a description: `ground_boxes` of a model with a box decoder, in this process and in one without igep."""
+"""Boxes from RGB and a description: `ground_boxes` of a model with a box decoder,
+in this process and in one without igep.
+"""
 
 import pytest
 import torch

@@ -1,4 +1,6 @@
-"""The ground head: its loss and choices in closed form, what it sees under each setting, and that it ships with the model."""
+"""The ground head: its loss and choices in closed form, what it sees under each setting,
+and that it ships with the model.
+"""
 
 import math
 import os

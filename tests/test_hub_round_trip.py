@@ -20,7 +20,8 @@ from igep.trainers.commands.export_vlm import export_vlm
 from igep.trainers.supervision.geometry_losses import igep_objective
 
 
-# An editable install puts a finder on sys.meta_path and site-packages stays visible under -I: igep is made unimportable.
+# An editable install puts a finder on sys.meta_path and site-packages stays visible under -I: igep is made
+# unimportable.
 PREAMBLE = """
 import json, sys
 
@@ -91,7 +92,8 @@ processor.save_pretrained("again")
 assert not [name for name in sys.modules if name.split(".")[0] == "igep"]
 from transformers import pipeline
 pipe = pipeline("image-text-to-text", model="model", trust_remote_code=True)
-chat = [{"role": "user", "content": [{"type": "image", "image": f} for f in frames] + [{"type": "text", "text": "Near?"}]}]
+shown = [{"type": "image", "image": frame} for frame in frames]
+chat = [{"role": "user", "content": [*shown, {"type": "text", "text": "Near?"}]}]
 (answer,) = pipe(text=chat, return_full_text=False, generate_kwargs={"max_new_tokens": 6, "do_sample": False})
 inputs = processor.question_inputs(frames, "Near?", frames_as="images")
 tokens = model.generate(**inputs, max_new_tokens=6, do_sample=False)[0, inputs["input_ids"].shape[1]:]

@@ -12,7 +12,8 @@ from igep.trainers import cli
 from igep.trainers.package_files import PACKAGE
 
 
-# Each room imports from itself and from the rooms above its line. A root file ships inside models, where there are no rooms.
+# Each room imports from itself and from the rooms above its line. A root file ships inside models, where there are no
+# rooms.
 ORDER = (
     ("root",),
     ("geometry",),

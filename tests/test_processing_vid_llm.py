@@ -11,8 +11,8 @@ from igep.processing_vid_llm import IMAGE_TOKEN, VIDEO_TOKEN, assemble_processor
 CONFIG = Qwen2Config(hidden_size=32, num_attention_heads=2, num_key_value_heads=1, num_hidden_layers=1)
 OPTIONS = {"patch_size": 8, "pooling_ratio": 2}
 TEMPLATE = (  # of a language model: contents are texts
-    "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' -}}"
-    "{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+    "{%- for message in messages -%}{{- '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' "
+    "-}}{%- endfor -%}{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
 
 

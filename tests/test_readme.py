@@ -1,4 +1,6 @@
-"""What the README and the pages of docs/ tell a reader to type: commands that the real parsers take, Python that runs."""
+"""What the README and the pages of docs/ tell a reader to type: commands that the real parsers take,
+Python that runs.
+"""
 
 import argparse
 import re
@@ -266,7 +268,10 @@ def test_a_command_with_a_mistake_would_be_found(line, reason, stop_after_parsin
 
 
 def test_commands_are_found_where_they_stand():
-    block = "A=1 igep check a \\\n  --frame_stride 1 && make test  # a remark\ncurl x <<JSON\nigep in a text\nJSON\nigep demo\n"
+    block = (
+        "A=1 igep check a \\\n  --frame_stride 1 && make test  # a remark\n"
+        "curl x <<JSON\nigep in a text\nJSON\nigep demo\n"
+    )
     found = [words for line in shell_lines(block) for words in commands_in(line)]
     assert ("igep", "check", "a", "--frame_stride", "1") in found
     assert ("make", "test") in found
@@ -331,8 +336,8 @@ def run_block(block: str, names: dict, folder: Path) -> dict:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page, place_of_a_reader, model_folder, parts_folder):
-    """Block after block, with what those before have defined, on tiny models and small frames; what talks to a running Space has
-    a test of its own."""
+    """Block after block, with what those before have defined, on tiny models and small frames; what talks to a running
+    Space has a test of its own."""
     names = {"frames": random_frames(2, size=(64, 64))}
     for block in python_blocks(page):
         if SPACE_URL.search(block) is None:

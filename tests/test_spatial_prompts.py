@@ -54,8 +54,8 @@ TEXTS = st.one_of(st.text(), st.lists(FRAGMENTS, max_size=40).map("".join))
 def test_depth_prompt():
     assert depth_question((16, 1061)) == (
         "Given this image, how far is the point at coordinates (16, 1061) from the camera? The coordinates are in "
-        "normalised [0, 2000] format relative to image width and height. Output the thinking process in <think> </think> "
-        "and final answer (the meter number only, without the unit) in <answer> </answer> tags."
+        "normalised [0, 2000] format relative to image width and height. Output the thinking process in <think> "
+        "</think> and final answer (the meter number only, without the unit) in <answer> </answer> tags."
     )
     assert "(3, 4)" in depth_question((3, 4), 64)
     assert "[0, 64]" in depth_question((3, 4), 64)
@@ -63,8 +63,8 @@ def test_depth_prompt():
 
 def test_correspondence_prompt():
     plain = (
-        "Given these two images, what pixel in the second image corresponds to pixel (440, 60) in the first image? Report "
-        "the answer as (x, y)."
+        "Given these two images, what pixel in the second image corresponds to pixel (440, 60) in the first image? "
+        "Report the answer as (x, y)."
     )
     assert correspondence_question((440, 60)) == plain
     assert correspondence_question((440, 60), think=True) == (

@@ -34,10 +34,12 @@ A, B = region((0, 39, 652, 999)), region((6, 380, 228, 562))
 
 def test_the_released_example():
     assert confirm_question(A, "smaller than", B) == (
-        "Can you confirm if bounding box region (0, 39, 652, 999) is smaller than bounding box region (6, 380, 228, 562)?"
+        "Can you confirm if bounding box region (0, 39, 652, 999) is smaller than bounding box region (6, 380, 228, "
+        "562)?"
     )
     assert confirm_answer(A, "smaller in size than", B, False) == (
-        "Incorrect, bounding box region (0, 39, 652, 999) is not smaller in size than bounding box region (6, 380, 228, 562)."
+        "Incorrect, bounding box region (0, 39, 652, 999) is not smaller in size than bounding box region (6, 380, "
+        "228, 562)."
     )
 
 

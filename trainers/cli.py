@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from igep import __version__
 
 
-# Of these, whatever a user can correct is told in one line here. Modules are named, not imported: loading torch and transformers
-# takes seconds, and `igep --help` needs none of it.
+# Of these, whatever a user can correct is told in one line here. Modules are named, not imported: loading torch and
+# transformers takes seconds, and `igep --help` needs none of it.
 COMMANDS = {
     "check": ("commands.check", "verify the geometry of posed RGB-D scenes before training on them"),
     "ask": ("commands.ask_options", "answer a question about a video, or how far a pixel is, with a saved model"),
@@ -96,8 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments (`Sequence[str]`, *optional*): Arguments after the command's name; those of the process by default.
 
     Returns:
-        `int`: Exit code: 0, what `check` says of scenes (1 wrong, 3 suspicious, 4 not testable), 2 for anything the user can correct (one line on standard
-        error says what). Scripts and experiments end the process themselves where something is wrong, most with 1.
+        `int`: Exit code: 0, what `check` says of scenes (1 wrong, 3 suspicious, 4 not testable), 2 for anything the
+        user can correct (one line on standard error says what). Scripts and experiments end the process themselves
+        where something is wrong, most with 1.
     """
     options = _parser().parse_args(arguments)
     module, _ = ALL[options.command]

@@ -3,8 +3,8 @@
     accelerate launch trainers/distill.py --config trainers/recipes/vid_llm_distill_7b.yaml
     igep distill --config vid_llm_distill_rooms.yaml
 
-Every option of `--help` is a key of the recipe as well; flags win over the recipe. The output folder then holds a Vid-LLM,
-from which `joint.py` goes on.
+Every option of `--help` is a key of the recipe as well; flags win over the recipe. The output folder then holds a
+Vid-LLM, from which `joint.py` goes on.
 """
 
 import sys

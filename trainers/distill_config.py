@@ -13,8 +13,8 @@ LANGUAGE_TEACHERS = ("backbone", "precomputed")
 @dataclass
 class DistillConfig(VidLLMTrainingConfig):
     r"""
-    Configuration of [`DistillTrainer`]. Everything of [`VidLLMTrainingConfig`] holds. The vision encoder, the adapter and two
-    linear projections train, the last in training alone; the rest of the model stays as it is.
+    Configuration of [`DistillTrainer`]. Everything of [`VidLLMTrainingConfig`] holds. The vision encoder, the adapter
+    and two linear projections train, the last in training alone; the rest of the model stays as it is.
 
     Args:
         geometry_weight (`float`, *optional*, defaults to `1.0`):
@@ -26,8 +26,8 @@ class DistillConfig(VidLLMTrainingConfig):
         structure_stacking (`str`, *optional*, defaults to `"channels"`):
             How `L_sc` joins both streams: see `structure_consistency_loss`. `"tokens"` needs teachers of one width.
         geometry_teacher (`str`, *optional*, defaults to `"geometry_oracle"`):
-            `"geometry_oracle"` (no weights), `"vggt_patch_encoder"` (the paper's, where VGGT is installed), `"backbone"` (any vision
-            encoder of transformers) or `"precomputed"`.
+            `"geometry_oracle"` (no weights), `"vggt_patch_encoder"` (the paper's, where VGGT is installed),
+            `"backbone"` (any vision encoder of transformers) or `"precomputed"`.
         geometry_teacher_name_or_path (`str`, *optional*):
             Hub id or folder of the encoder, or folder of the descriptors.
         geometry_teacher_layer (`int`, *optional*):

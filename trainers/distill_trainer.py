@@ -22,9 +22,9 @@ from igep.trainers.vid_llm_trainer import GEOMETRY_INPUTS, NAMES, VidLLMTrainer,
 class DistillTrainer(VidLLMTrainer):
     """Trains the encoder and the adapter of a Vid-LLM: `w_geo L_geo + w_lang L_lang + lambda L_sc`.
 
-    Each term is a mean over the samples of the global batch. Two linear projections bring the streams to the teachers' widths;
-    they train along, lie in the checkpoints and are not saved with the model. Neither the language model nor the reconstruction
-    runs.
+    Each term is a mean over the samples of the global batch. Two linear projections bring the streams to the teachers'
+    widths; they train along, lie in the checkpoints and are not saved with the model. Neither the language model nor
+    the reconstruction runs.
 
     Args:
         model (`VidLLMForConditionalGeneration`): The model.
@@ -72,8 +72,8 @@ class DistillTrainer(VidLLMTrainer):
         widths = (self.geometry_teacher.channels, self.language_teacher.channels)
         if args.structure_weight and args.structure_stacking == "tokens" and widths[0] != widths[1]:
             raise ValueError(
-                f"structure_stacking='tokens' needs teachers of one width, these have {widths[0]} and {widths[1]} channels: set it "
-                "to channels."
+                f"structure_stacking='tokens' needs teachers of one width, these have {widths[0]} and {widths[1]} "
+                "channels: set it to channels."
             )
         sizes = {"geometry": self.geometry_teacher.frame_size, "language": self.language_teacher.frame_size}
         self.heads: DistillationHeads | None = None
@@ -137,7 +137,8 @@ class DistillTrainer(VidLLMTrainer):
             num_items_in_batch (`torch.Tensor`, *optional*): Samples of the step; `None` in evaluation.
 
         Returns:
-            The loss, scaled so that gradients averaged over ranks and summed over micro-batches are those of the global batch.
+            The loss, scaled so that gradients averaged over ranks and summed over micro-batches are those of the
+            global batch.
 
         Raises:
             NonFiniteLossError: The loss is not finite.

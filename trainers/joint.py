@@ -3,8 +3,8 @@
     accelerate launch trainers/joint.py --config trainers/recipes/vid_llm_joint_7b.yaml
     igep joint --config vid_llm_joint_rooms.yaml
 
-Every option of `--help` is a key of the recipe as well; flags win over the recipe. The output folder then holds a model that
-`AutoModel.from_pretrained(folder, trust_remote_code=True)` loads, which answers and reconstructs from RGB.
+Every option of `--help` is a key of the recipe as well; flags win over the recipe. The output folder then holds a
+model that `AutoModel.from_pretrained(folder, trust_remote_code=True)` loads, which answers and reconstructs from RGB.
 """
 
 import sys
@@ -42,8 +42,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[VidLLMScriptArguments
         check_model_options(model_args)
         if model_args.use_peft and not training_args.merge_adapter_at_save and model_args.model_name_or_path is None:
             raise ValueError(
-                "merge_adapter_at_save=False saves an adapter without its base, and a base that is made of parts lies nowhere: set "
-                "it to true, or give a saved Vid-LLM as model_name_or_path."
+                "merge_adapter_at_save=False saves an adapter without its base, and a base that is made of parts lies "
+                "nowhere: set it to true, or give a saved Vid-LLM as model_name_or_path."
             )
     return script_args, training_args, model_args
 

@@ -14,8 +14,8 @@ WEIGHTS = ("language_weight", *GEOMETRY_WEIGHTS, *GROUNDING_WEIGHTS)
 @dataclass
 class JointConfig(VidLLMTrainingConfig):
     r"""
-    Configuration of [`JointTrainer`]. Everything of [`VidLLMTrainingConfig`] holds. A term of weight 0 trains nothing, and a part
-    of the model that no term reaches stays as it is.
+    Configuration of [`JointTrainer`]. Everything of [`VidLLMTrainingConfig`] holds. A term of weight 0 trains nothing,
+    and a part of the model that no term reaches stays as it is.
 
     Args:
         language_weight (`float`, *optional*, defaults to `1.0`):
@@ -53,10 +53,11 @@ class JointConfig(VidLLMTrainingConfig):
         metric_epsilon_metres (`float`, *optional*, defaults to `1e-3`):
             Epsilon of `L_MD`, likewise.
         max_length (`int`, *optional*):
-            Longest sequence in tokens. A sample whose frames or first question would be cut is an error, longer conversations
-            lose their end.
+            Longest sequence in tokens. A sample whose frames or first question would be cut is an error, longer
+            conversations lose their end.
         pack_questions (`bool`, *optional*, defaults to `False`):
-            The questions of a row are independent: each sees the frames and itself only, and the frames are encoded once.
+            The questions of a row are independent: each sees the frames and itself only, and the frames are encoded
+            once.
         max_packed_tokens (`int`, *optional*):
             With `pack_questions`: put the rows of a batch behind each other in sequences of at most so many tokens.
         merge_adapter_at_save (`bool`, *optional*, defaults to `True`):
@@ -145,7 +146,8 @@ class JointConfig(VidLLMTrainingConfig):
             )
         if self.max_packed_tokens is not None and (not self.pack_questions or self.max_packed_tokens < 1):
             raise ValueError(
-                f"max_packed_tokens={self.max_packed_tokens} must be at least 1 and needs pack_questions: set that to true."
+                f"max_packed_tokens={self.max_packed_tokens} must be at least 1 and needs pack_questions: set that to "
+                "true."
             )
 
     @property

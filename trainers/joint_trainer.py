@@ -1,4 +1,6 @@
-"""Vid-LLM's second stage: reconstruction and reasoning learn together, and what answers teaches the reconstruction nothing."""
+"""Vid-LLM's second stage: reconstruction and reasoning learn together,
+and what answers teaches the reconstruction nothing.
+"""
 
 import copy
 from pathlib import Path
@@ -38,15 +40,16 @@ TEXT_INPUTS = ("input_ids", "attention_mask", "labels", "mm_token_type_ids", "se
 class JointTrainer(VidLLMTrainer):
     """Trains a Vid-LLM on cross-entropy, cameras, relative depth, points and metric depth at once.
 
-    Cross-entropy is the mean over the supervised tokens of the global batch, every other term the mean over its samples. The model
-    detaches its reconstruction before the language model reads it, so the cross-entropy gives reconstruction and metric depth no
-    gradient, and adapter and encoder theirs. Targets are in the scene's own unit (see `reconstruction_targets`), or in metres for a
-    model without metric depth.
+    Cross-entropy is the mean over the supervised tokens of the global batch, every other term the mean over its
+    samples. The model detaches its reconstruction before the language model reads it, so the cross-entropy gives
+    reconstruction and metric depth no gradient, and adapter and encoder theirs. Targets are in the scene's own unit
+    (see `reconstruction_targets`), or in metres for a model without metric depth.
 
     Args:
         model (`VidLLMForConditionalGeneration`): The model.
         args (`JointConfig`): Options.
-        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`; a mixture is read in its order.
+        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`; a mixture is read in its
+            order.
         processing_class (`IGEPProcessor`): Processor of the model.
         eval_dataset (`torch.utils.data.Dataset`, *optional*): Held-out dataset of `SpatialExample`.
         peft_config (`PeftConfig`, *optional*): Adapters of the language model; all other parts train in full.
@@ -57,7 +60,8 @@ class JointTrainer(VidLLMTrainer):
 
     Raises:
         TypeError: The model is no Vid-LLM.
-        SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not know.
+        SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not
+            know.
         ValueError: An empty dataset, a weight for metric depth that the model has not, or nothing is left to train.
     """
 
@@ -171,7 +175,8 @@ class JointTrainer(VidLLMTrainer):
             num_items_in_batch (`torch.Tensor`, *optional*): Supervised tokens of the step; `None` in evaluation.
 
         Returns:
-            The loss, scaled so that gradients averaged over ranks and summed over micro-batches are those of the global batch.
+            The loss, scaled so that gradients averaged over ranks and summed over micro-batches are those of the
+            global batch.
 
         Raises:
             NonFiniteLossError: The loss is not finite.
@@ -196,7 +201,8 @@ class JointTrainer(VidLLMTrainer):
             config = self.unwrapped_model.config
             terms |= box_terms(outputs, given["grounding"], config.ground_temperature, config.box_axes)
         if outputs.last_hidden_state is not None and not self.args.language_weight:
-            # Rows that no box answers would leave the language model without a gradient, which other processes wait for.
+            # Rows that no box answers would leave the language model without a gradient, which other processes wait
+            # for.
             zero = graph_zero(outputs.last_hidden_state).mean()
             terms |= {name: terms[name] + zero for name in GROUNDING_LOSSES if name in terms}
         weighted = {name: terms[name] for name, weight in self.loss_weights.items() if weight and name in terms}
@@ -262,8 +268,8 @@ def beside_full_parts(
     """Adapters of the language model alone, beside which the other parts train in full and with which they are saved.
 
     Args:
-        peft_config (`PeftConfig`): The adapters. Target modules are looked for in the language model alone; all its linear layers
-            but the head unless given.
+        peft_config (`PeftConfig`): The adapters. Target modules are looked for in the language model alone; all its
+            linear layers but the head unless given.
         model (`VidLLMForConditionalGeneration`): The model.
         trained_parts (`set[str]`): Parts that train.
 
@@ -276,7 +282,8 @@ def beside_full_parts(
     wanted = peft_config.target_modules
     if isinstance(wanted, str) and wanted != "all-linear":
         raise ValueError(
-            f"lora_target_modules={wanted!r}: give a list of names such as [q_proj, v_proj], or leave it out for all linear layers."
+            f"lora_target_modules={wanted!r}: give a list of names such as [q_proj, v_proj], or leave it out for all "
+            "linear layers."
         )
     names = [
         name
@@ -336,8 +343,8 @@ def _check_heads(model: VidLLMForConditionalGeneration, args: JointConfig) -> No
     for weight, part in heads.items():
         if vars(args)[weight] and not model.config.to_dict()[part]:
             raise ValueError(
-                f"{weight}={vars(args)[weight]}, but the model has no {part}: set it to 0, or make the model with {part}: true in "
-                "vid_llm_config."
+                f"{weight}={vars(args)[weight]}, but the model has no {part}: set it to 0, or make the model with "
+                f"{part}: true in vid_llm_config."
             )
 
 

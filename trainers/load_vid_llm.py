@@ -38,19 +38,21 @@ def load_vid_llm(
     if model_args.model_name_or_path is not None:
         if given:
             raise ValueError(
-                f"model_name_or_path={model_args.model_name_or_path} is a model already, {' and '.join(given)} would make a new "
-                "one: give one of both."
+                f"model_name_or_path={model_args.model_name_or_path} is a model already, {' and '.join(given)} would "
+                "make a new one: give one of both."
             )
         name = find_model(model_args.model_name_or_path)
         model = VidLLMForConditionalGeneration.from_pretrained(name, dtype=model_args.dtype, **options)
         return model.train(), IGEPProcessor.from_pretrained(name, revision=model_args.model_revision)
     if script_args.vision_name_or_path is None or script_args.language_name_or_path is None:
         raise ValueError(
-            "no model is named: give model_name_or_path (a saved Vid-LLM), or vision_name_or_path and language_name_or_path."
+            "no model is named: give model_name_or_path (a saved Vid-LLM), or vision_name_or_path and "
+            "language_name_or_path."
         )
     if model_args.model_revision not in (None, ModelConfig().model_revision):
         raise ValueError(
-            f"model_revision={model_args.model_revision!r} would change nothing without model_name_or_path: leave it out."
+            f"model_revision={model_args.model_revision!r} would change nothing without model_name_or_path: leave it "
+            "out."
         )
     set_seed(seed)  # new modules are drawn
     try:

@@ -1,8 +1,9 @@
-"""Where the files of this package lie, in a checkout and in an installed package alike; and how they are found by name.
+"""Where the files of this package lie, in a checkout and in an installed package alike;
+and how they are found by name.
 
-A recipe, a launch plan, a study or the tiny base is named from any folder: `quickstart.yaml` or `trainers/recipes/quickstart.yaml`,
-`fsdp2.yaml` or `trainers/launch/fsdp2.yaml`, `tiny_base` or `trainers/tiny_base`. What lies there in the working directory
-comes first.
+A recipe, a launch plan, a study or the tiny base is named from any folder: `quickstart.yaml` or
+`trainers/recipes/quickstart.yaml`, `fsdp2.yaml` or `trainers/launch/fsdp2.yaml`, `tiny_base` or `trainers/tiny_base`.
+What lies there in the working directory comes first.
 """
 
 import re
@@ -82,8 +83,8 @@ def find_model(name: str | Path) -> str:
         return str(TINY_BASE)
     if HUB_ID.fullmatch(str(name)) is None:
         raise FileNotFoundError(
-            f"{name}: there is no such folder, and no id on the Hub is written like this. Give a folder, an id such as "
-            f"Qwen/Qwen3-VL-4B-Instruct, or {TINY_BASE.name}, which comes with igep."
+            f"{name}: there is no such folder, and no id on the Hub is written like this. Give a folder, an id such "
+            f"as Qwen/Qwen3-VL-4B-Instruct, or {TINY_BASE.name}, which comes with igep."
         )
     return str(name)
 

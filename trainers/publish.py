@@ -3,8 +3,8 @@
     igep publish --model outputs/my_model --repo-id user/name --results outputs/scores.json --space --dry-run
     igep publish --model outputs/my_model --repo-id user/name --results outputs/scores.json --space
 
-What would be uploaded is checked first: it loads and answers in a new process through the Auto classes, and holds no training
-head and no pickle. With `--dry-run` it is written to a folder instead, and nothing leaves this machine.
+What would be uploaded is checked first: it loads and answers in a new process through the Auto classes, and holds no
+training head and no pickle. With `--dry-run` it is written to a folder instead, and nothing leaves this machine.
 """
 
 import argparse
@@ -46,7 +46,8 @@ class PublishOptions:
         repo_id (`str`): `user/name` on the Hub.
         results (`tuple[Path, ...]`, *optional*): Scores, as the evaluations of this package write them.
         run (`str`, *optional*): Which run of the results is the model; the name of its folder unless given.
-        licence (`str`, *optional*): Licence of the model; that of the base, or of a non-commercial teacher, unless given.
+        licence (`str`, *optional*): Licence of the model; that of the base, or of a non-commercial teacher, unless
+            given.
         space (`bool`, *optional*, defaults to `False`): Make a Space as well.
         space_id (`str`, *optional*): Its id; `<repo_id>-space` unless given.
         space_hardware (`str`, *optional*): Its hardware, such as `zero-a10g`; the free CPU unless given.
@@ -169,8 +170,8 @@ def check_access(options: PublishOptions, api: HfApi) -> None:
         api (`HfApi`): The Hub.
 
     Raises:
-        UploadError: Nobody is logged in, the Hub cannot be reached, or a repository of the name is public and should not
-            be, or is something else.
+        UploadError: Nobody is logged in, the Hub cannot be reached, or a repository of the name is public and should
+            not be, or is something else.
     """
     with hub_errors():
         api.whoami()

@@ -3,8 +3,8 @@
     igep publish-scenes --dataset scannet --dataset_path path/to/scenes --repo-id user/rooms --licence mit
         --source "Recorded with a phone in our office." --dry-run outputs/rooms_dataset
 
-Every other flag says which scenes, as in `sft.py`. Check the licence of what you convert: ScanNet's terms, for one, do not
-allow to publish its frames.
+Every other flag says which scenes, as in `sft.py`. Check the licence of what you convert: ScanNet's terms, for one, do
+not allow to publish its frames.
 """
 
 import argparse
@@ -209,8 +209,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[SceneSource, argparse
         )
     if source.dataset == "synthetic_rooms" and source.dataset_path is not None:
         raise ValueError(
-            f"--dataset_path {source.dataset_path}: --dataset synthetic_rooms renders its rooms and reads none. Give --dataset "
-            "scannet or hub to publish those, or leave --dataset_path out."
+            f"--dataset_path {source.dataset_path}: --dataset synthetic_rooms renders its rooms and reads none. Give "
+            "--dataset scannet or hub to publish those, or leave --dataset_path out."
         )
     return source, options
 
@@ -229,12 +229,14 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
 
     Args:
         source (`SceneSource`): Which scenes.
-        options (`argparse.Namespace`): `repo_id`, `licence`, `source`, `private`, `dry_run` and `publish_wrong_geometry`.
+        options (`argparse.Namespace`): `repo_id`, `licence`, `source`, `private`, `dry_run` and
+            `publish_wrong_geometry`.
 
     Raises:
         SpatialDataError: The scenes break their format.
         ValueError: The folder of a dry run holds something.
-        PublishError: The geometry is wrong; an image lies outside of the scenes' folder, or a text holds an access token or a path.
+        PublishError: The geometry is wrong; an image lies outside of the scenes' folder, or a text holds an access
+            token or a path.
         UploadError: The Hub refuses, or the repository is public and should not be, or is something else.
     """
     if options.dry_run is not None:
@@ -260,7 +262,8 @@ def publish_scenes(source: SceneSource, options: argparse.Namespace) -> None:
     wrong = [report.scene_id for report in reports if report.verdict == "wrong"]
     if wrong and not options.publish_wrong_geometry:
         raise PublishError(
-            f"the geometry of {', '.join(wrong)} is wrong (see above, and `igep check`): mend it, or give --publish-wrong-geometry."
+            f"the geometry of {', '.join(wrong)} is wrong (see above, and `igep check`): mend it, or give "
+            "--publish-wrong-geometry."
         )
     card = dataset_card(
         scenes,

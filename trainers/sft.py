@@ -3,9 +3,10 @@
     igep sft --config quickstart.yaml
     accelerate launch trainers/sft.py --config trainers/recipes/quickstart.yaml   # the same, in a clone
 
-Every option of `--help` is a key of the recipe as well; flags win over the recipe. The questions are those that come with
-the scenes, or VLM3's, written from depth and poses (`task`); several datasets train together as a `mixture`. The output
-folder then holds a model that `AutoModel.from_pretrained(folder, trust_remote_code=True)` loads and that answers from RGB.
+Every option of `--help` is a key of the recipe as well; flags win over the recipe. The questions are those that come
+with the scenes, or VLM3's, written from depth and poses (`task`); several datasets train together as a `mixture`. The
+output folder then holds a model that `AutoModel.from_pretrained(folder, trust_remote_code=True)` loads and that
+answers from RGB.
 """
 
 import logging
@@ -53,10 +54,10 @@ class IGEPScriptArguments(MixedRowOptions):
 
     Args:
         image_min_pixels (`int`, *optional*): Smaller images are enlarged by the processor; its own limit unless given.
-        image_max_pixels (`int`, *optional*): Larger images are shrunk by the processor; its own limit unless given. Images
-            of a unified focal length must stay below it.
-        add_unknown_words (`bool`, *optional*, defaults to `False`): For a base whose tokenizer knows whole words, as the tiny
-            base: add the words of the questions and answers that it does not know. They begin untrained.
+        image_max_pixels (`int`, *optional*): Larger images are shrunk by the processor; its own limit unless given.
+            Images of a unified focal length must stay below it.
+        add_unknown_words (`bool`, *optional*, defaults to `False`): For a base whose tokenizer knows whole words, as
+            the tiny base: add the words of the questions and answers that it does not know. They begin untrained.
         centre_crop (`bool`, *optional*, defaults to `False`): Show the model the centre square of a video's frames, as
             Video-3D LLM does, instead of whole frames squashed into the square. The saved processor does likewise.
 
@@ -162,8 +163,8 @@ def load_processor(script_args: IGEPScriptArguments, model_args: ModelConfig) ->
         size = dict(processor.image_processor.size)
         if not {"shortest_edge", "longest_edge"} <= size.keys():
             raise ValueError(
-                f"image_min_pixels={script_args.image_min_pixels}, image_max_pixels={script_args.image_max_pixels}: the images "
-                f"of this model have the fixed size {size}, with no limits to set. Remove both options."
+                f"image_min_pixels={script_args.image_min_pixels}, image_max_pixels={script_args.image_max_pixels}: "
+                f"the images of this model have the fixed size {size}, with no limits to set. Remove both options."
             )
         processor.image_processor.size = {**size, **limits}
     if script_args.centre_crop:
@@ -188,8 +189,8 @@ def check_crop(script_args: IGEPScriptArguments, training_args: IGEPSFTConfig) -
     precomputed = training_args.global_weight and training_args.teacher == "precomputed"
     if precomputed and training_args.teacher_transform == "resize":
         raise ValueError(
-            "centre_crop: descriptors under teacher_transform=resize are of whole frames. Write those of cropped frames under "
-            "a name of their own, and set teacher_transform to it."
+            "centre_crop: descriptors under teacher_transform=resize are of whole frames. Write those of cropped "
+            "frames under a name of their own, and set teacher_transform to it."
         )
 
 
@@ -250,7 +251,8 @@ def summary(log_history: Sequence[dict[str, float]], compared: Mapping[str, Mapp
 
     Args:
         log_history (`Sequence[dict[str, float]]`): The trainer's.
-        compared (`Mapping[str, Mapping[str, float]]`, *optional*): Figures to compare the evaluation with, by their names.
+        compared (`Mapping[str, Mapping[str, float]]`, *optional*): Figures to compare the evaluation with, by their
+            names.
 
     Returns:
         `str`

@@ -25,9 +25,10 @@ from igep.trainers.supervision.build_teacher import TEACHERS, check_teacher, nam
 class IGEPSFTConfig(SFTConfig):
     r"""
     Configuration of [`IGEPSFTTrainer`]. Everything of [`~trl.SFTConfig`] holds, with other defaults for `max_length`
-    (`None`: visual tokens are never cut), `remove_unused_columns` (`False`: rows are no columns here), `use_cache` (`True`,
-    which is what the saved model says), `hub_strategy` (`"end"`) and `bf16` (`True` where the hardware has it, unless `fp16`
-    or `use_cpu` is set). Options that would change nothing here are refused with the reason: see `sft_inherited_options`.
+    (`None`: visual tokens are never cut), `remove_unused_columns` (`False`: rows are no columns here), `use_cache`
+    (`True`, which is what the saved model says), `hub_strategy` (`"end"`) and `bf16` (`True` where the hardware has
+    it, unless `fp16` or `use_cpu` is set). Options that would change nothing here are refused with the reason: see
+    `sft_inherited_options`.
 
     Args:
         max_length (`int`, *optional*):
@@ -38,20 +39,20 @@ class IGEPSFTConfig(SFTConfig):
         use_cache (`bool`, *optional*, defaults to `True`):
             Written into the configuration of the saved model. Training itself never fills a cache.
         hub_strategy (`str`, *optional*, defaults to `"end"`):
-            With `push_to_hub`, upload the saved model. The other strategies of transformers upload checkpoints, which hold
-            pickles and not the code that loads them.
+            With `push_to_hub`, upload the saved model. The other strategies of transformers upload checkpoints, which
+            hold pickles and not the code that loads them.
         objective (`str`, *optional*, defaults to `"paper"`):
             Loss terms: `"paper"` = the formulas of 3D-IDE, `"release"` = those of its authors' code; see docs/igep.md.
         supervise (`str`, *optional*, defaults to `"encoder"`):
-            Tokens that are aligned with the teacher: `"encoder"` = output of the vision encoder, `"llm"` = visual tokens
-            at the output of the language model.
+            Tokens that are aligned with the teacher: `"encoder"` = output of the vision encoder, `"llm"` = visual
+            tokens at the output of the language model.
         geometry_weight (`float`, *optional*, defaults to `1.0`):
             Weight of the depth loss; 0 = not computed.
         cross_view_weight (`float`, *optional*, defaults to `0.1`):
             Weight of the cross-view consistency loss; 0 = not computed.
         photometric_weight (`float`, *optional*, defaults to `0.0`):
-            `paper`: weight of the photometric loss, which holds the depth of frames with pose and without measured depth by
-            their neighbour's colours; 0 = not computed.
+            `paper`: weight of the photometric loss, which holds the depth of frames with pose and without measured
+            depth by their neighbour's colours; 0 = not computed.
         global_weight (`float`, *optional*, defaults to `0.5`):
             Weight of the teacher alignment loss; 0 = not computed.
         uncertainty_alpha (`float`, *optional*, defaults to `0.2`):
@@ -67,8 +68,9 @@ class IGEPSFTConfig(SFTConfig):
         verifier_projection_channels (`int`, *optional*):
             Channels that tokens are brought to before the verifier decodes them; not at all unless given.
         heads_from_folder (`str`, *optional*):
-            Output folder of another run, or one of its checkpoints, whose training heads those of this run begin as, as far as
-            both have them; at random unless given. With `freeze` of all three parts that run trains its heads alone.
+            Output folder of another run, or one of its checkpoints, whose training heads those of this run begin as,
+            as far as both have them; at random unless given. With `freeze` of all three parts that run trains its
+            heads alone.
         verifier_min_depth_metres (`float`, *optional*, defaults to `0.1`):
             Smallest depth that the verifier can predict.
         verifier_max_depth_metres (`float`, *optional*, defaults to `20.0`):
@@ -82,8 +84,8 @@ class IGEPSFTConfig(SFTConfig):
         teacher_projector_norm (`bool`, *optional*, defaults to `True`):
             Whether that projector begins with a layer norm.
         position_encoding (`str`, *optional*, defaults to `"none"`):
-            `"sin3d"` adds the 3D position of each visual token to it, as Video-3D LLM does. The saved model then needs depth,
-            intrinsics and poses to answer: a baseline, not RGB alone.
+            `"sin3d"` adds the 3D position of each visual token to it, as Video-3D LLM does. The saved model then needs
+            depth, intrinsics and poses to answer: a baseline, not RGB alone.
         position_voxel_metres (`float`, *optional*, defaults to `0.1`):
             Side of the voxels that positions are rounded to.
         position_range_metres (`list[float]`, *optional*, defaults to `[15.0, 15.0, 5.0]`):
@@ -94,11 +96,11 @@ class IGEPSFTConfig(SFTConfig):
             `paper`: the cross-view loss picks each frame's neighbour at random among the frames at most this far away;
             `release`: it takes so many of the frames that follow.
         ground_weight (`float`, *optional*, defaults to `0.0`):
-            Weight of the grounding loss: questions whose answer is `<ground>` choose among boxes. Above 0 the model gets a
-            ground head, which is saved with it.
+            Weight of the grounding loss: questions whose answer is `<ground>` choose among boxes. Above 0 the model
+            gets a ground head, which is saved with it.
         ground_geometry_inputs (`str`, *optional*, defaults to `"depth+pose"`):
-            What tells which visual tokens are inside a box, in training and wherever the model is used: `"depth+pose"`, `"pose"` or
-            `"none"`.
+            What tells which visual tokens are inside a box, in training and wherever the model is used:
+            `"depth+pose"`, `"pose"` or `"none"`.
         ground_object_features (`str`, *optional*, defaults to `"vision"`):
             What describes a box: `"vision"` = the visual tokens inside it before the language model (Video-3D LLM), or
             `"vision_and_language"` = the mean of those before and behind it (3DRS).
@@ -118,7 +120,8 @@ class IGEPSFTConfig(SFTConfig):
             `depth_anything_3`, `map_anything`: Hub id or folder of the weights, by default facebook/VGGT-1B,
             depth-anything/DA3-BASE, facebook/map-anything-apache.
         teacher_layer (`int`, *optional*):
-            `backbone`: index into the hidden states; the final output unless given. Multi-view models: see their classes.
+            `backbone`: index into the hidden states; the final output unless given. Multi-view models: see their
+            classes.
         teacher_frame_size (`list[int]`, *optional*):
             Height and width of the frames that such a teacher looks at; its own unless given.
         teacher_transform (`str`, *optional*, defaults to `"resize"`):
@@ -128,11 +131,11 @@ class IGEPSFTConfig(SFTConfig):
         frames_as (`str`, *optional*, defaults to `"video"`):
             Show the frames to the model as one `"video"` or as `"images"`.
         pack_questions (`bool`, *optional*, defaults to `False`):
-            The questions of a row are independent: each sees the frames and itself only, and the frames are encoded once. The
-            loss is that of one row per question.
+            The questions of a row are independent: each sees the frames and itself only, and the frames are encoded
+            once. The loss is that of one row per question.
         max_packed_tokens (`int`, *optional*):
-            With `pack_questions`: put the rows of a batch behind each other in sequences of at most so many tokens. One row
-            per sequence unless given.
+            With `pack_questions`: put the rows of a batch behind each other in sequences of at most so many tokens.
+            One row per sequence unless given.
         unannotated_prompt (`str`, *optional*, defaults to `"Describe the scene."`):
             Text beside the frames of scenes without questions; it trains nothing.
         vision_learning_rate (`float`, *optional*):
@@ -148,14 +151,14 @@ class IGEPSFTConfig(SFTConfig):
         freeze (`list[str]`, *optional*, defaults to `[]`):
             Parts that do not train, among `vision`, `projector` and `language`.
         frozen_vision_layers (`int`, *optional*, defaults to `0`):
-            So many layers of the vision tower, from its input, do not train, nor do the embeddings before them. Nothing below is
-            reached by gradients, which saves their time and memory.
+            So many layers of the vision tower, from its input, do not train, nor do the embeddings before them.
+            Nothing below is reached by gradients, which saves their time and memory.
         merge_adapter_at_save (`bool`, *optional*, defaults to `True`):
             LoRA: `save_model` writes the merged model into the output folder besides `adapter/`. Checkpoints hold the
             adapter alone.
         allow_changed_resume (`bool`, *optional*, defaults to `False`):
-            Go on from a checkpoint although options differ that make it another run; a table says which. Heads, frozen parts
-            and adapters must be the same all the same.
+            Go on from a checkpoint although options differ that make it another run; a table says which. Heads, frozen
+            parts and adapters must be the same all the same.
 
     Raises:
         ValueError: A field has a value outside its range; the message names it, the value and the remedy.
@@ -240,7 +243,8 @@ class IGEPSFTConfig(SFTConfig):
     position_encoding: str = field(
         default="none",
         metadata={
-            "help": "sin3d adds 3D positions to visual tokens (Video-3D LLM): the model then needs depth and poses to answer.",
+            "help": "sin3d adds 3D positions to visual tokens (Video-3D LLM): the model then needs depth and poses to "
+            "answer.",
             "choices": list(POSITION_ENCODINGS),
         },
     )
@@ -366,8 +370,8 @@ class IGEPSFTConfig(SFTConfig):
         super().__post_init__()
         if self.push_to_hub and self.hub_strategy != "end":
             raise ValueError(
-                f"hub_strategy={self.hub_strategy.value!r} would upload checkpoints, which hold pickles and not the code that "
-                "loads them: set it to end."
+                f"hub_strategy={self.hub_strategy.value!r} would upload checkpoints, which hold pickles and not the "
+                "code that loads them: set it to end."
             )
         check_supervision(vars(self))
         check_positions(vars(self))
@@ -396,19 +400,21 @@ class IGEPSFTConfig(SFTConfig):
             )
         if self.heads_from_folder is not None and not self.supervises_geometry:
             raise ValueError(
-                f"heads_from_folder={self.heads_from_folder!r}: all geometry weights are 0, so this run has no training heads. Give "
-                "a weight, or leave the option out."
+                f"heads_from_folder={self.heads_from_folder!r}: all geometry weights are 0, so this run has no "
+                "training heads. Give a weight, or leave the option out."
             )
         if self.global_weight:
             check_teacher(self.teacher, self.teacher_name_or_path, self.teacher_layer, self.teacher_frame_size)
         if self.reads_positions and self.ground_weight and self.ground_geometry_inputs != "depth+pose":
             raise ValueError(
-                f"ground_geometry_inputs={self.ground_geometry_inputs!r}: position_encoding={self.position_encoding!r} reads depth "
-                "and poses anyway. Set ground_geometry_inputs to depth+pose, or position_encoding to none."
+                f"ground_geometry_inputs={self.ground_geometry_inputs!r}: "
+                f"position_encoding={self.position_encoding!r} reads depth and poses anyway. Set "
+                "ground_geometry_inputs to depth+pose, or position_encoding to none."
             )
         if self.max_packed_tokens is not None and (not self.pack_questions or self.max_packed_tokens < 1):
             raise ValueError(
-                f"max_packed_tokens={self.max_packed_tokens} must be at least 1 and needs pack_questions: set that to true."
+                f"max_packed_tokens={self.max_packed_tokens} must be at least 1 and needs pack_questions: set that to "
+                "true."
             )
 
     @property
@@ -439,8 +445,10 @@ class IGEPSFTConfig(SFTConfig):
             f"depth, {verifier}{', terms of the release' if release else ''}": self.geometry_weight,
             "cross-view consistency of that depth"
             + (", and the neighbour's predicted from it and the pose" if release else ""): self.cross_view_weight,
-            "photometric consistency of that depth with the neighbour's colours, where none is measured": self.photometric_weight,
-            f"alignment of {self.supervise} tokens with a frozen 3D teacher ({self.teacher}{distance})": self.global_weight,
+            "photometric consistency of that depth with the neighbour's colours, where none is "
+            "measured": self.photometric_weight,
+            f"alignment of {self.supervise} tokens with a frozen 3D teacher "
+            f"({self.teacher}{distance})": self.global_weight,
             f"grounding among boxes (geometry inputs: {self.ground_geometry_inputs})": self.ground_weight,
         }
 

@@ -1,7 +1,8 @@
 """Which options of TRL's `SFTConfig` and transformers' `TrainingArguments` hold here, and which are refused and why.
 
-`IGEPSFTTrainer` computes its own loss, in evaluation too, and makes its own batches. What only TRL's loss, collator and dataset
-preparation read, or transformers' evaluation loop, would be accepted, change nothing and stand on the card: it is refused.
+`IGEPSFTTrainer` computes its own loss, in evaluation too, and makes its own batches. What only TRL's loss, collator
+and dataset preparation read, or transformers' evaluation loop, would be accepted, change nothing and stand on the
+card: it is refused.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ import torch
 from trl import ModelConfig
 
 
-# Read by transformers' trainer, its callbacks and accelerate, by TRL's trainer where it is ours as well, or by `sft.py`.
+# Read by transformers' trainer, its callbacks and accelerate, by TRL's trainer where it is ours as well, or by
+# `sft.py`.
 WORKS = frozenset(
     {
         # length and size of the run, optimizer and schedule
@@ -68,7 +70,8 @@ REFUSED = {
     "dataset_num_proc": f"{OWN_ROWS}: dataloader_num_workers reads rows in processes of their own",
     "shuffle_dataset": f"{OWN_ROWS}; their order is shuffled as it is, from the seed",
     "packing": f"{OWN_ROWS}, and TRL's packing is for text alone: pack_questions packs questions about images",
-    "packing_strategy": f"{OWN_ROWS}, and TRL's packing is for text alone: pack_questions packs questions about images",
+    "packing_strategy": f"{OWN_ROWS}, and TRL's packing is for text alone: pack_questions packs questions about "
+    "images",
     "eval_packing": f"{OWN_ROWS}, and TRL's packing is for text alone: pack_questions packs questions about images",
     "padding_free": f"{OWN_BATCHES}: pack_questions and max_packed_tokens save padding",
     "pad_to_multiple_of": f"{OWN_BATCHES}: rows are padded to the longest of a batch",
@@ -88,9 +91,10 @@ REFUSED = {
     "hub_always_push": "only the saved model is uploaded, at the end",
     "train_sampling_strategy": ORDER,
     "length_column_name": ORDER,
-    "auto_find_batch_size": "logs, mixtures and resuming count in samples of a global batch, which would change in the run: set "
-    "per_device_train_batch_size, and gradient_accumulation_steps for the rest",
-    "parallelism_config": "the geometric terms need whole sequences and frames on each device: use ddp, fsdp or deepspeed",
+    "auto_find_batch_size": "logs, mixtures and resuming count in samples of a global batch, which would change in "
+    "the run: set per_device_train_batch_size, and gradient_accumulation_steps for the rest",
+    "parallelism_config": "the geometric terms need whole sequences and frames on each device: use ddp, fsdp or "
+    "deepspeed",
     "do_train": SCRIPT,
     "do_eval": SCRIPT,
     "do_predict": SCRIPT,
@@ -124,8 +128,8 @@ def check_inherited_options(values: Mapping[str, Any], defaults: Mapping[str, An
         defaults (`Mapping[str, Any]`): The default of each.
 
     Raises:
-        ValueError: One of `REFUSED` is no default, or one is set that needs another or a device; the message says why it is
-            refused.
+        ValueError: One of `REFUSED` is no default, or one is set that needs another or a device; the message says why
+            it is refused.
     """
     check_training_options(values, defaults)
     if values["activation_offloading"] and (values["use_cpu"] or not torch.accelerator.is_available()):
@@ -135,8 +139,8 @@ def check_inherited_options(values: Mapping[str, Any], defaults: Mapping[str, An
     template = values["chat_template_path"]
     if template is not None and not (Path(template).suffix in (".jinja", ".j2") and Path(template).is_file()):
         raise ValueError(
-            f"chat_template_path={template!r} is no Jinja file (.jinja, .j2): write the template to one, with the tokens that "
-            "the model's tokenizer has."
+            f"chat_template_path={template!r} is no Jinja file (.jinja, .j2): write the template to one, with the "
+            "tokens that the model's tokenizer has."
         )
 
 

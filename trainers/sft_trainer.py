@@ -1,7 +1,7 @@
 """Supervised fine-tuning of a video VLM under geometry supervision, on top of TRL's `SFTTrainer`.
 
-The only change is the loss: TRL's calls a fused head of the base model and would skip the training heads, so `compute_loss`
-calls the model itself. Resuming, logging and saving are `ResumableTrainer`'s.
+The only change is the loss: TRL's calls a fused head of the base model and would skip the training heads, so
+`compute_loss` calls the model itself. Resuming, logging and saving are `ResumableTrainer`'s.
 """
 
 import dataclasses
@@ -64,15 +64,18 @@ GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mas
 class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     """Trains `IGEPForConditionalGeneration` on `SpatialExample`s.
 
-    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_photo L_photometric + w_global L_global + w_ground L_ground`:
-    cross-entropy over the supervised tokens of the global batch, geometric terms as means over its samples, grounding as the sum over its questions
-    divided by its samples. How the batch is split over ranks and accumulation steps does
-    not matter. With all weights at 0 it is plain supervised fine-tuning, on the same data in the same order.
+    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_photo L_photometric + w_global L_global + w_ground
+    L_ground`: cross-entropy over the supervised tokens of the global batch, geometric terms as means over its samples,
+    grounding as the sum over its questions divided by its samples. How the batch is split over ranks and accumulation
+    steps does not matter. With all weights at 0 it is plain supervised fine-tuning, on the same data in the same
+    order.
 
     Args:
-        model (`IGEPForConditionalGeneration`): The model, from this package or from a saved folder; supervision fields of `args` are copied into its config.
+        model (`IGEPForConditionalGeneration`): The model, from this package or from a saved folder; supervision fields
+            of `args` are copied into its config.
         args (`IGEPSFTConfig`): Options.
-        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`; a mixture is read in its order.
+        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`; a mixture is read in its
+            order.
         processing_class (`IGEPProcessor`): Processor of the model.
         eval_dataset (`torch.utils.data.Dataset`, *optional*): Held-out dataset of `SpatialExample`.
         teacher (`Teacher`, *optional*): 3D teacher; built from `args` unless given.
@@ -81,14 +84,15 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
         optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
         recipe (`dict`, *optional*): Options for the model card; those of `args` that are no defaults unless given.
-        data_options (`dict`, *optional*): Options beside those of `args` that make the run what it is, of the data and the
-            model: resuming compares them.
+        data_options (`dict`, *optional*): Options beside those of `args` that make the run what it is, of the data and
+            the model: resuming compares them.
 
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
-        SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not know.
-        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the options, or
-            options that exclude each other.
+        SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not
+            know.
+        ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the
+            options, or options that exclude each other.
     """
 
     _tag_names = ["trl", "sft", "igep"]
@@ -100,7 +104,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         "loss_geometry": "measured depth within max_depth_metres",
         "loss_cross_view": "intrinsics, poses, and frames with measured depth that see the same surface",
         "loss_photometric": "frames with intrinsics, poses that move and no measured depth",
-        "loss_global": "anything that the teacher describes (the geometry oracle: measured depth within max_depth_metres)",
+        "loss_global": "anything that the teacher describes (the geometry oracle: measured depth within "
+        "max_depth_metres)",
     }
     exact_inputs = (*GEOMETRY_INPUTS, "grounding")  # geometry stays float32
     free_options = FREE_OPTIONS | {"merge_adapter_at_save", "allow_changed_resume"}
@@ -135,7 +140,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         if peft_config is not None and args.ground_weight:
             peft_config = with_ground_head(peft_config)
 
-        # TRL's trainer. It takes `datasets.Dataset` alone; ours joins two tables when a row is read, so it is set afterwards.
+        # TRL's trainer. It takes `datasets.Dataset` alone; ours joins two tables when a row is read, so it is set
+        # afterwards.
         stand_in = Dataset.from_dict({"row": [0]})
         args.dataset_kwargs = {**(args.dataset_kwargs or {}), "skip_prepare_dataset": True}
         super().__init__(
@@ -187,8 +193,9 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             + (f", frozen_vision_layers={self.args.frozen_vision_layers}" if self.args.frozen_vision_layers else "")
         )
         logger.warning(
-            "The vision tower does not train (%s), so the geometric losses teach it nothing and the saved encoder is that of the "
-            "base. Add its layers to the adapters, as the LoRA recipes do, or set the three geometry weights to 0.",
+            "The vision tower does not train (%s), so the geometric losses teach it nothing and the saved encoder is "
+            "that of the base. Add its layers to the adapters, as the LoRA recipes do, or set the three geometry "
+            "weights to 0.",
             why,
         )
 
@@ -284,8 +291,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
             num_items_in_batch (`torch.Tensor`, *optional*): Supervised tokens of the step; `None` in evaluation.
 
         Returns:
-            The loss, scaled so that gradients averaged over ranks and summed over micro-batches are those of the global
-            batch.
+            The loss, scaled so that gradients averaged over ranks and summed over micro-batches are those of the
+            global batch.
 
         Raises:
             NonFiniteLossError: The loss is not finite.
@@ -392,8 +399,8 @@ def _check_poses(geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -
     for name, lacks in zip(sample_ids, (has_depth & ~has_pose).tolist(), strict=True):
         if lacks:
             raise SpatialDataError(
-                f"Sample {name!r} has depth and no poses: objective=release predicts the depth of neighbouring frames from "
-                "them. Give poses, leave the scene out, or set cross_view_weight to 0."
+                f"Sample {name!r} has depth and no poses: objective=release predicts the depth of neighbouring frames "
+                "from them. Give poses, leave the scene out, or set cross_view_weight to 0."
             )
 
 

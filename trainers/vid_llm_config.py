@@ -1,4 +1,6 @@
-"""Options that both stages of Vid-LLM share: transformers' `TrainingArguments`, the frames, and which parts learn how fast."""
+"""Options that both stages of Vid-LLM share: transformers' `TrainingArguments`, the frames,
+and which parts learn how fast.
+"""
 
 import json
 from dataclasses import MISSING, dataclass, field, fields
@@ -19,9 +21,10 @@ class VidLLMScriptArguments(MixedRowOptions):
     Args:
         vision_name_or_path (`str`, *optional*): New model: its vision encoder, a Hub id or folder; DINOv2-like.
         language_name_or_path (`str`, *optional*): New model: its language model, a Hub id or folder.
-        vid_llm_config (`dict` or `str`, *optional*): New model: further fields of `VidLLMConfig`, as a mapping or JSON.
-        frame_size (`list[int]`, *optional*, defaults to `[518]`): New model: what its frames are resized to, the shorter side or
-            height and width, which the saved processor keeps.
+        vid_llm_config (`dict` or `str`, *optional*): New model: further fields of `VidLLMConfig`, as a mapping or
+            JSON.
+        frame_size (`list[int]`, *optional*, defaults to `[518]`): New model: what its frames are resized to, the
+            shorter side or height and width, which the saved processor keeps.
 
     Raises:
         ValueError: The configuration is no mapping, or an option of the rows is wrong.
@@ -62,8 +65,8 @@ class VidLLMScriptArguments(MixedRowOptions):
 class VidLLMTrainingConfig(TrainingArguments):
     r"""
     What both stages share. Everything of [`~transformers.TrainingArguments`] holds, with other defaults for
-    `remove_unused_columns` (`False`: rows are no columns here) and `hub_strategy` (`"end"`). Options that would change nothing
-    are refused with the reason.
+    `remove_unused_columns` (`False`: rows are no columns here) and `hub_strategy` (`"end"`). Options that would change
+    nothing are refused with the reason.
 
     Args:
         remove_unused_columns (`bool`, *optional*, defaults to `False`):
@@ -75,9 +78,11 @@ class VidLLMTrainingConfig(TrainingArguments):
         frames_as (`str`, *optional*, defaults to `"video"`):
             Keep `"video"`: the model sees the frames of a row as one video.
         freeze_encoder (`bool`, *optional*, defaults to `False`):
-            Keep the vision encoder as it is. The paper's text trains all modules in stage 2; its figure shows the encoder frozen.
+            Keep the vision encoder as it is. The paper's text trains all modules in stage 2; its figure shows the
+            encoder frozen.
         freeze (`list[str]`, *optional*, defaults to `[]`):
-            Further parts that do not train, among `adapter`, `reconstruction`, `metric_depth`, `language_projection`, `language`.
+            Further parts that do not train, among `adapter`, `reconstruction`, `metric_depth`, `language_projection`,
+            `language`.
         vision_learning_rate, adapter_learning_rate, reconstruction_learning_rate, metric_depth_learning_rate,
         language_projection_learning_rate, language_learning_rate (`float`, *optional*):
             Learning rate of a part; `learning_rate` unless given.
@@ -141,7 +146,8 @@ class VidLLMTrainingConfig(TrainingArguments):
         super().__post_init__()
         if self.push_to_hub and self.hub_strategy != "end":
             raise ValueError(
-                f"hub_strategy={self.hub_strategy.value!r} would upload checkpoints, which hold pickles: set it to end."
+                f"hub_strategy={self.hub_strategy.value!r} would upload checkpoints, which hold pickles: set it to "
+                "end."
             )
         if len(self.geometry_size) != 2 or min(self.geometry_size) < 1:
             raise ValueError(f"geometry_size={self.geometry_size} must be a height and a width of at least 1 pixel.")

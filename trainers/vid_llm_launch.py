@@ -1,4 +1,6 @@
-"""What the launchers of Vid-LLM's two stages do alike: options become what a trainer is made of, and a trainer a saved model."""
+"""What the launchers of Vid-LLM's two stages do alike: options become what a trainer is made of,
+and a trainer a saved model.
+"""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
-"""What both stages of Vid-LLM share on top of `ResumableTrainer`: which parts train, their batches, and the saved record."""
+"""What both stages of Vid-LLM share on top of `ResumableTrainer`: which parts train, their batches,
+and the saved record.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,17 +37,20 @@ class VidLLMTrainer(ResumableTrainer):
     Args:
         model (`VidLLMForConditionalGeneration` or `PeftModel`): The model, with adapters around it or without.
         args (`VidLLMTrainingConfig`): Options.
-        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`; a mixture is read in its order.
+        train_dataset (`torch.utils.data.Dataset`): Map-style dataset of `SpatialExample`; a mixture is read in its
+            order.
         processing_class (`IGEPProcessor`): Processor of the model.
         data_collator (`IGEPDataCollator`): Makes the batches.
         trained_parts (`set[str]`): Parts of the model that the stage trains, before the options freeze any.
-        read_taps (`int`, *optional*, defaults to `0`): Layers of the vision encoder that losses reach beside its output.
+        read_taps (`int`, *optional*, defaults to `0`): Layers of the vision encoder that losses reach beside its
+            output.
         reads_vision_output (`bool`, *optional*, defaults to `True`): Whether losses reach that output.
         eval_dataset (`torch.utils.data.Dataset`, *optional*): Held-out dataset of `SpatialExample`.
         callbacks (`list[TrainerCallback]`, *optional*): As in `Trainer`.
         optimizers (`tuple`, *optional*): Optimizer and scheduler, as in `Trainer`.
         recipe (`dict`, *optional*): Options for the model card; those of `args` that are no defaults unless given.
-        data_options (`dict`, *optional*): Options beside those of `args` that make the run what it is: resuming compares them.
+        data_options (`dict`, *optional*): Options beside those of `args` that make the run what it is: resuming
+            compares them.
 
     Raises:
         TypeError: The model is of another class, or the rows half say what they are.
@@ -100,7 +105,8 @@ class VidLLMTrainer(ResumableTrainer):
             callbacks=callbacks,
             optimizers=optimizers,
         )
-        # Once more than the model has: peft's copy of the encoder trains whole, and the stage's losses may reach less of it.
+        # Once more than the model has: peft's copy of the encoder trains whole, and the stage's losses may reach less
+        # of it.
         if self.is_sharded:  # no process holds a whole encoder that could tell
             freeze_unread(base.model.vision, base.config.vision_final_norm)
         else:
@@ -159,5 +165,6 @@ def check_model(model: Any) -> None:
     # By its type: loaded with `trust_remote_code` it has a class of its own, and trains on all the same.
     if not isinstance(model, PreTrainedModel) or model.config.model_type != VidLLMConfig.model_type:
         raise TypeError(
-            f"model is a {type(model).__name__}: make one with VidLLMForConditionalGeneration.from_parts(vision, language)."
+            f"model is a {type(model).__name__}: make one with VidLLMForConditionalGeneration.from_parts(vision, "
+            "language)."
         )

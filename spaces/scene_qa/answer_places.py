@@ -1,8 +1,8 @@
 """Where an answer says something is: a box in the image, or a centre in metres, read from text that may be anything.
 
-Nothing is evaluated and nothing raises: what is no place is `None`. Boxes in the image count in thousandths of its width
-and height, as Qwen3-VL and VLM3's object questions do. Metres are in the camera of the first frame: x right, y down, z
-forward.
+Nothing is evaluated and nothing raises: what is no place is `None`. Boxes in the image count in thousandths of its
+width and height, as Qwen3-VL and VLM3's object questions do. Metres are in the camera of the first frame: x right, y
+down, z forward.
 """
 
 import math

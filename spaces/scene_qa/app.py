@@ -3,10 +3,11 @@
     MODEL_ID=user/name python app.py        # an id on the Hub, or a folder
 
 Environment: `MODEL_ID`, `MODEL_REVISION`, `CONCURRENCY` (answers at once, 1), `QUEUE_SIZE` (requests waiting, 32),
-`CLIENT_REQUESTS` (requests of one client, 8), `ANSWER_SECONDS` (longest wait for a word and longest time to write an answer,
-300: large models on a CPU want more), `READING_SECONDS` (longest time to read a video, 20), `CALIBRATOR` (id of a depth model
-that estimates the field of view where nobody sets it, such as apple/DepthPro-hf: none), and Gradio's own, such as
-`GRADIO_SERVER_PORT`. Uploads lie in a private folder inside `GRADIO_TEMP_DIR` (the system's for temporary files).
+`CLIENT_REQUESTS` (requests of one client, 8), `ANSWER_SECONDS` (longest wait for a word and longest time to write an
+answer, 300: large models on a CPU want more), `READING_SECONDS` (longest time to read a video, 20), `CALIBRATOR` (id
+of a depth model that estimates the field of view where nobody sets it, such as apple/DepthPro-hf: none), and Gradio's
+own, such as `GRADIO_SERVER_PORT`. Uploads lie in a private folder inside `GRADIO_TEMP_DIR` (the system's for temporary
+files).
 """
 
 import importlib.util

@@ -18,10 +18,10 @@ class ExampleRoom:
     """A bundled video.
 
     Args:
-        example (`dict`): What `examples.json` says: `video`, `field_of_view_degrees`, `objects`, `questions` to suggest, and
-            `truths`, the answers to all questions by the number of the first frame that is looked at.
-        geometry (`dict`): What `rooms.json` says: `extent`, `rotation` of all cameras, `positions` of each, and `objects`,
-            each with `name`, `centre`, `size` and `yaw`.
+        example (`dict`): What `examples.json` says: `video`, `field_of_view_degrees`, `objects`, `questions` to
+            suggest, and `truths`, the answers to all questions by the number of the first frame that is looked at.
+        geometry (`dict`): What `rooms.json` says: `extent`, `rotation` of all cameras, `positions` of each, and
+            `objects`, each with `name`, `centre`, `size` and `yaw`.
     """
 
     def __init__(self, example: dict, geometry: dict):

@@ -1,4 +1,6 @@
-"""The field of view of a video whose camera nobody told: estimated by a depth model, where the Space has one (`CALIBRATOR`)."""
+"""The field of view of a video whose camera nobody told: estimated by a depth model,
+where the Space has one (`CALIBRATOR`).
+"""
 
 import math
 import threading
@@ -48,7 +50,8 @@ class Calibrator:
             )
         except CalibratorError:
             raise
-        # Weights that are no weights, such as the pointer that a clone without Git LFS leaves, are neither of the others.
+        # Weights that are no weights, such as the pointer that a clone without Git LFS leaves, are neither of the
+        # others.
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise CalibratorError(f"{said} ({' '.join(str(error).split())[:200]}): {remedy}") from error
         if absent := sorted(loaded["missing_keys"]):
@@ -98,7 +101,8 @@ def known_field_of_view(
     focal_pixels: float | None,
     unwanted: threading.Event,
 ) -> float:
-    """The field of view that a visitor set or, where nobody did, what the calibrator estimates; without one the default.
+    """The field of view that a visitor set or, where nobody did, what the calibrator estimates;
+    without one the default.
 
     Args:
         calibrator (`Callable` or `None`): That of the Space.

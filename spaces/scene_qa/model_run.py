@@ -1,5 +1,5 @@
-"""What a saved model says of itself in `training_run.json`, which igep writes beside the weights: how it wants to be asked,
-and how it was trained.
+"""What a saved model says of itself in `training_run.json`, which igep writes beside the weights: how it wants to be
+asked, and how it was trained.
 """
 
 import json
@@ -40,10 +40,11 @@ class Usage:
         canvas_size (`tuple[int, int]` or `None`): Height and width that unified images are cropped or padded to.
         pixel_mapping (`str`): How a pixel becomes text.
         text_pixel_steps (`int`): Numbers per axis of a text pixel.
-        distance_kind (`str`): What it was taught a distance is: `euclidean` from the camera's centre, or `z` along its axis.
+        distance_kind (`str`): What it was taught a distance is: `euclidean` from the camera's centre, or `z` along its
+            axis.
         multi_turn (`bool`): It has seen conversations of several questions.
-        where_questions (`tuple[str, ...]`): What "where is {object}?" becomes; the answers are joined. Empty where it knows
-            no such question.
+        where_questions (`tuple[str, ...]`): What "where is {object}?" becomes; the answers are joined. Empty where it
+            knows no such question.
         examples (`tuple[str, ...]`): Questions to start with.
         geometry_inputs (`str`): `none`, or what it must be given besides RGB.
     """
@@ -66,7 +67,9 @@ class Usage:
 
     @property
     def newer_depth_options(self) -> dict:
-        """Options of depth questions that a processor of an older model does not take, and such a model does not name."""
+        """Options of depth questions that a processor of an older model does not take,
+        and such a model does not name.
+        """
         newer = {"longest_side": None, "max_image_pixels": None, "pixel_mapping": "image"}
         return {name: vars(self)[name] for name, unset in newer.items() if vars(self)[name] != unset}
 
@@ -94,8 +97,8 @@ class Training:
     """How a model was trained, as far as it is known.
 
     Args:
-        supervised (`bool`, *optional*): Whether 3D geometry supervised it, in this run or an earlier one; not said of a model
-            that reconstructs.
+        supervised (`bool`, *optional*): Whether 3D geometry supervised it, in this run or an earlier one; not said of
+            a model that reconstructs.
         rendered (`bool`): It has seen nothing but igep's rendered rooms.
         papers (`tuple[tuple[str, str], ...]`): Name and address of the methods' papers.
         parameters (`int`, *optional*): Their number.

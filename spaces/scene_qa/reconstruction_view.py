@@ -23,8 +23,8 @@ KEPT_SECONDS = 600.0  # of a file that was written: Gradio has long copied it th
 NO_SCENE = "There is no video, or it was put away after an hour: upload one or pick an example."
 FAILED = "Something went wrong here. Try it again, or pick another video."
 ABOUT = (
-    "This model reconstructs what it sees, in metres, from the RGB frames alone, and reads that for every answer. Shown are its most "
-    "confident points, and the path of the camera in red. Drag to turn, scroll to come nearer."
+    "This model reconstructs what it sees, in metres, from the RGB frames alone, and reads that for every answer. "
+    "Shown are its most confident points, and the path of the camera in red. Drag to turn, scroll to come nearer."
 )
 logger = logging.getLogger(__name__)
 
@@ -60,8 +60,8 @@ class ReconstructionView:
             button = gr.Button("Reconstruct", variant="primary", elem_id="reconstruct")
             self.status = gr.HTML("", elem_id="reconstruction-status")
             with gr.Row():
-                # Visible from the start, and filled by functions that return: Gradio 6.31 draws nothing in a viewer that appears
-                # together with its model, or whose model a generator yields.
+                # Visible from the start, and filled by functions that return: Gradio 6.31 draws nothing in a viewer
+                # that appears together with its model, or whose model a generator yields.
                 self.points = gr.Model3D(
                     label="Points and the camera's path",
                     interactive=False,
@@ -101,7 +101,9 @@ class ReconstructionView:
             )
 
     def prepare(self, key: str | None, request: gr.Request | None = None) -> Iterator[tuple[str | dict, bool]]:
-        """Reconstructs the visitor's video when it is its turn; says how it went, and whether there is something to show."""
+        """Reconstructs the visitor's video when it is its turn; says how it went,
+        and whether there is something to show.
+        """
         scene = self.sessions.get(key)
         if scene is None:
             yield f"⚠ {NO_SCENE}", False
@@ -148,8 +150,9 @@ class ReconstructionView:
     ) -> Iterator[tuple[str | None, dict | None]]:
         """Reconstructs a video: a .glb file, and its cameras.
 
-        Returns `file`, and `cameras` with `world_from_camera` (of each frame 4 x 4, in metres and the world of the first camera: x right, y down,
-        z forward), `intrinsics` (3 x 3, in pixels of `width` x `height`) and `metres_moved`.
+        Returns `file`, and `cameras` with `world_from_camera` (of each frame 4 x 4, in metres and the world of the
+        first camera: x right, y down, z forward), `intrinsics` (3 x 3, in pixels of `width` x `height`) and
+        `metres_moved`.
         """
         client = client_of(request)
         try:

@@ -63,8 +63,8 @@ class SceneApi:
     def ask(self, video, question, num_frames, max_new_tokens, request: gr.Request | None = None) -> Iterator[dict]:
         """Answers one question about a video.
 
-        Returns `answer` (text) and `model_calls`: of each call of the model `prompt`, `text` (as it was written), `prompt_tokens`,
-        `vision_tokens`, `answer_tokens`, `seconds`, `encoded_now`, `stopped`.
+        Returns `answer` (text) and `model_calls`: of each call of the model `prompt`, `text` (as it was written),
+        `prompt_tokens`, `vision_tokens`, `answer_tokens`, `seconds`, `encoded_now`, `stopped`.
         """
         client = client_of(request)
         scene = yield from self._opened(video, num_frames, client, _asked)
@@ -85,9 +85,10 @@ class SceneApi:
     ) -> Iterator[dict]:
         """How far a point of a frame is: `x` and `y` as shares of its width and height, frames counted from 0.
 
-        `field_of_view` is horizontal, in degrees; null where it is not known: it is estimated where this Space has a calibrator,
-        else 60. `focal_pixels` takes its place and is in pixels of the video, upright and in its own size. Returns `answer` (text), `metres` (a number, or null where the model names no distance) and
-        `model_calls`, as `ask` does.
+        `field_of_view` is horizontal, in degrees; null where it is not known: it is estimated where this Space has a
+        calibrator, else 60. `focal_pixels` takes its place and is in pixels of the video, upright and in its own size.
+        Returns `answer` (text), `metres` (a number, or null where the model names no distance) and `model_calls`, as
+        `ask` does.
         """
         client = client_of(request)
         scene = yield from self._opened(video, num_frames, client, _measured)
@@ -119,9 +120,10 @@ class SceneApi:
     ) -> Iterator[dict]:
         """Where a thing is.
 
-        Returns `answer` (text); `box`: left, top, right and bottom edge in pixels of the video, upright and in its own size;
-        `centre_metres`: right, down and forward in the camera of the first frame, and `size_metres` along the same axes; each
-        null where it is not known; and `model_calls`, as `ask` does. `field_of_view` and `focal_pixels` are those of `distance`.
+        Returns `answer` (text); `box`: left, top, right and bottom edge in pixels of the video, upright and in its own
+        size; `centre_metres`: right, down and forward in the camera of the first frame, and `size_metres` along the
+        same axes; each null where it is not known; and `model_calls`, as `ask` does. `field_of_view` and
+        `focal_pixels` are those of `distance`.
         """
         client = client_of(request)
         scene = yield from self._opened(video, num_frames, client, _located)

@@ -58,8 +58,8 @@ class Conversation:
             asked (`Asked`): What was asked.
 
         Returns:
-            `bool`: `False` where it is refused: it was typed, and what was typed before has no whole answer yet; or too many
-            wait already.
+            `bool`: `False` where it is refused: it was typed, and what was typed before has no whole answer yet; or
+            too many wait already.
         """
         if len(self._open) >= MOST_OPEN or (asked.typed and any(other.typed for other in self._open)):
             return False

@@ -1,4 +1,6 @@
-"""What the page of the Space consists of and says: a video and its frames on the left, the conversation on the right."""
+"""What the page of the Space consists of and says: a video and its frames on the left,
+the conversation on the right.
+"""
 
 import math
 

@@ -96,10 +96,10 @@ class SceneModel:
     Args:
         model_id (`str`): Id on the Hub or folder. Its code is run: use models you trust.
         revision (`str`, *optional*): Branch, tag or commit.
-        on_gpu (`Callable`, *optional*): Wraps what needs the accelerator (`spaces.GPU` on ZeroGPU). Wrapped functions may run
-            in a process of their own: they change nothing and return tensors on the CPU.
-        answer_seconds (`float`, *optional*, defaults to `300`): Longest time to write an answer, and longest wait for its
-            first or next word.
+        on_gpu (`Callable`, *optional*): Wraps what needs the accelerator (`spaces.GPU` on ZeroGPU). Wrapped functions
+            may run in a process of their own: they change nothing and return tensors on the CPU.
+        answer_seconds (`float`, *optional*, defaults to `300`): Longest time to write an answer, and longest wait for
+            its first or next word.
         calibrator (`Callable`, *optional*): Estimates the horizontal field of view of a picture, in degrees.
 
     Raises:
@@ -126,7 +126,8 @@ class SceneModel:
         self.usage = Usage.read(run.get("usage", {}), "" if self.reconstructs else config.vlm_config.model_type)
         if self.usage.geometry_inputs != "none":
             raise ModelError(
-                f"MODEL_ID={model_id!r} must be given depth and camera poses: this Space shows models that answer from RGB alone."
+                f"MODEL_ID={model_id!r} must be given depth and camera poses: this Space shows models that answer "
+                "from RGB alone."
             )
         self.model_id = model_id
         self.calibrator = calibrator
@@ -188,8 +189,8 @@ class SceneModel:
             `Report`
 
         Raises:
-            ModelError: The model was not trained on such questions, the image cannot be brought to its size, the point is
-                outside of what it sees, or no word came in `answer_seconds`.
+            ModelError: The model was not trained on such questions, the image cannot be brought to its size, the point
+                is outside of what it sees, or no word came in `answer_seconds`.
         """
         if "depth" not in self.usage.tasks:
             raise ModelError("This model was not trained on how far a pixel is. Ask in words instead.")
@@ -209,8 +210,8 @@ class SceneModel:
         except ValueError as error:
             logger.warning("a distance cannot be asked for: %s", error)
             raise ModelError(
-                "The model cannot look at this point: choose one nearer to the middle of the frame, or correct the field of "
-                "view or the focal length (Settings)."
+                "The model cannot look at this point: choose one nearer to the middle of the frame, or correct the "
+                "field of view or the focal length (Settings)."
             ) from error
         prompt = self.processor.decode(inputs["input_ids"][0])
         seen = Scene([frame])
@@ -321,8 +322,8 @@ class SceneModel:
                 except queue.Empty as error:
                     if time.monotonic() - last_word > self.answer_seconds:
                         raise ModelError(
-                            f"The model wrote nothing for {self.answer_seconds:g} s. With fewer frames (Settings) it is "
-                            "faster."
+                            f"The model wrote nothing for {self.answer_seconds:g} s. With fewer frames (Settings) it "
+                            "is faster."
                         ) from error
                 report.seconds = time.perf_counter() - begin
                 yield report  # also without a new word: whoever waits may not want one any more
@@ -345,7 +346,9 @@ class SceneModel:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What the model or its processor cannot take becomes a sentence for the visitor; whoever runs the Space is told why."""
+    """What the model or its processor cannot take becomes a sentence for the visitor;
+    whoever runs the Space is told why.
+    """
     try:
         yield
     except ModelError:
@@ -356,7 +359,9 @@ def _told() -> Iterator[None]:
 
 
 def _for_answers(encoded: dict) -> dict:
-    """What a Vid-LLM made of frames without what neither an answer nor the view of its reconstruction reads: most of its memory."""
+    """What a Vid-LLM made of frames without what neither an answer nor the view of its reconstruction reads:
+    most of its memory.
+    """
     kept = {}
     for modality, frames in encoded.items():
         found = frames.reconstruction

@@ -339,11 +339,13 @@ class ScenePage:
             **at_once,
         )
         clicked = view.frame.select(self.click, [*visit, *camera], shown, **at_once)
-        # Nothing cancels an answer but the conversation: a page that Gradio lets cancel one may show it as under way for ever.
+        # Nothing cancels an answer but the conversation: a page that Gradio lets cancel one may show it as under way
+        # for ever.
         for event in (sent, clicked):
             answered = event.then(self.answer, self.conversation, shown, **answering)
             answered.failure(self.turn_away, self.conversation, view.chat, **at_once)
-            # Answers under way at once each show the whole chat: what one of them showed may reach the browser after what is newer.
+            # Answers under way at once each show the whole chat: what one of them showed may reach the browser after
+            # what is newer.
             answered.then(Conversation.shown, self.conversation, view.chat, **at_once)
         # One listener here as well: an older reading never ends after a newer one.
         loaded = gr.on(
@@ -359,7 +361,8 @@ class ScenePage:
         )
         # A picture takes the place of a video; `load` takes it away once there is a video again.
         view.picture.upload(lambda: None, None, view.video, **at_once, show_progress="hidden")
-        # Sliders are given nothing but numbers: by an update or `gr.skip`, Gradio would make them anew, as it knows them.
+        # Sliders are given nothing but numbers: by an update or `gr.skip`, Gradio would make them anew, as it knows
+        # them.
         view.video.change(
             self.field_of_view,
             view.video,

@@ -14,7 +14,8 @@ class SceneSessions:
     Args:
         capacity (`int`): Scenes kept; the one that was used longest ago goes first.
         seconds (`float`): How long a scene that nobody uses is kept.
-        num_bytes (`int`, *optional*, defaults to 2 GiB): Memory that all of them take; the newest is kept whatever its size.
+        num_bytes (`int`, *optional*, defaults to 2 GiB): Memory that all of them take; the newest is kept whatever its
+            size.
     """
 
     def __init__(self, capacity: int, seconds: float, num_bytes: int = 2 * 2**30):

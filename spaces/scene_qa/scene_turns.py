@@ -1,4 +1,6 @@
-"""Whose turn it is: so many requests at once, the others in the order in which they came, and so many of each client."""
+"""Whose turn it is: so many requests at once, the others in the order in which they came,
+and so many of each client.
+"""
 
 import os
 import threading
@@ -112,8 +114,8 @@ def client_of(request: gr.Request | None) -> str:
         request (`gr.Request`, *optional*): From Gradio.
 
     Returns:
-        `str`: An address. On the Hub it is the one that its proxy forwards: whoever forges it is held by the length of the
-            queue alone.
+        `str`: An address. On the Hub it is the one that its proxy forwards: whoever forges it is held by the length of
+            the queue alone.
     """
     if request is None or request.client is None:
         return ""

@@ -12,8 +12,8 @@ CODE = "https://github.com/igep/igep"
 OF_TWO_IMAGES = ("correspondence", "pose")
 RGB_ONLY = "The model sees nothing but the RGB frames and your question: no depth, pose or point cloud is used here."
 RGB_IN = (
-    "The model sees nothing but the RGB frames and your question. Geometry is not given to it: it reconstructs depth, cameras and "
-    "points from the frames itself, and reads them (Reconstruction, below)."
+    "The model sees nothing but the RGB frames and your question. Geometry is not given to it: it reconstructs depth, "
+    "cameras and points from the frames itself, and reads them (Reconstruction, below)."
 )
 
 

@@ -62,7 +62,8 @@ def seconds(name: str, default: float, highest: float) -> float:
         value = math.nan
     if not 0 < value <= highest:
         raise SettingError(
-            f"{name}={shortened(text)} is no number of seconds above 0 and up to {highest:g}: correct it in the environment."
+            f"{name}={shortened(text)} is no number of seconds above 0 and up to {highest:g}: correct it in the "
+            "environment."
         )
     return value
 

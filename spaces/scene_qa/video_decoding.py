@@ -1,7 +1,7 @@
 """Frames of a video, spread evenly over its time: found by the times of its packets, decoded in one pass.
 
-What an edit list cuts away, a player does not show; a cover picture is no video; frames of another size are scaled to the
-size of the first one; damage is said. The Space is published alone and has this file too, as
+What an edit list cuts away, a player does not show; a cover picture is no video; frames of another size are scaled to
+the size of the first one; damage is said. The Space is published alone and has this file too, as
 `spaces/scene_qa/video_decoding.py`; a test holds them equal.
 """
 
@@ -97,8 +97,8 @@ class ShownFrames:
         numbers (`list[int]`): Of each, among all frames that are shown, from 0.
         size (`tuple[int, int]`): Width and height of the video as it is shown, in its own pixels.
         timeline (`Timeline`): Of the whole video.
-        damaged (`list[int]`): Numbers of the frames that were wanted and cannot be decoded. A sound one near, or none where
-            there is none, is taken instead.
+        damaged (`list[int]`): Numbers of the frames that were wanted and cannot be decoded. A sound one near, or none
+            where there is none, is taken instead.
     """
 
     images: list[Image.Image]
@@ -121,9 +121,9 @@ class ShownFrames:
 def evenly_in_time(times: Sequence[int], count: int) -> list[int]:
     """Numbers of different frames that are shown at moments spread evenly over a video.
 
-    The first moment is that of the first frame and the last that of the last one; a single moment is in the middle. The
-    middle of the time for which a frame is usually shown stands for it, so that at a constant rate the numbers are those
-    spread evenly, rounded.
+    The first moment is that of the first frame and the last that of the last one; a single moment is in the middle.
+    The middle of the time for which a frame is usually shown stands for it, so that at a constant rate the numbers are
+    those spread evenly, rounded.
 
     Args:
         times (`Sequence[int]`): When each frame begins, strictly increasing, in any unit.
@@ -329,7 +329,8 @@ class _Video:
 
 
 class _Numbered:
-    """Decoded frames with their numbers, and whether they are sound: since a frame that can be decoded alone, none is missing.
+    """Decoded frames with their numbers, and whether they are sound: since a frame that can be decoded alone,
+    none is missing.
 
     Args:
         container, stream: Where packets are read from here on.

@@ -1,4 +1,5 @@
-"""A decoded frame of a video as a player shows it: turned, mirrored and stretched as the file says, in ordinary colours.
+"""A decoded frame of a video as a player shows it: turned, mirrored and stretched as the file says,
+in ordinary colours.
 
 The Space is published alone and has this file too, as `spaces/scene_qa/video_display.py`; a test holds them equal.
 """
@@ -34,8 +35,8 @@ def displayed(frame: av.VideoFrame, pixel_aspect: Fraction | None = None) -> Ima
 
     Args:
         frame (`av.VideoFrame`): As decoded.
-        pixel_aspect (`Fraction`, *optional*): Width of a pixel over its height, before the frame is turned. Pixels that are
-            not square are made so by enlarging the side that is too short.
+        pixel_aspect (`Fraction`, *optional*): Width of a pixel over its height, before the frame is turned. Pixels
+            that are not square are made so by enlarging the side that is too short.
 
     Returns:
         `PIL.Image.Image`: RGB.

@@ -1,7 +1,8 @@
-"""Frames of a video or an image that a stranger uploaded, read in a process of their own that may fail, hang or be killed.
+"""Frames of a video or an image that a stranger uploaded, read in a process of their own that may fail,
+hang or be killed.
 
-Limits hold before anything is decoded: bytes, seconds, frames and pixels. Packets are counted without decoding them, so
-a file with 100,000 frames is refused as quickly as it is read, whatever its header claims.
+Limits hold before anything is decoded: bytes, seconds, frames and pixels. Packets are counted without decoding them,
+so a file with 100,000 frames is refused as quickly as it is read, whatever its header claims.
 
     python video_reader.py VIDEO NUM_FRAMES FOLDER    # what `read_video` starts; prints one line of JSON
 """
@@ -35,7 +36,8 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 LIMITS = Limits(MAX_VIDEO_FRAMES, MAX_PIXELS, MAX_SIDE)
 FAULTS = {
-    "unreadable": "This file is not a video that can be read: it is damaged or not what its name says. Export it as mp4.",
+    "unreadable": "This file is not a video that can be read: it is damaged or not what its name says. Export it as "
+    "mp4.",
     "no video": "This file has no video in it, only other streams. Upload a video.",
     "cover": "The only picture in this file is a cover. Upload a video.",
     "no frames": "No frame of this video can be decoded. Record or export it again.",
@@ -93,7 +95,8 @@ def read_video(path: str | Path, num_frames: int, unwanted: threading.Event | No
         )
     if path.suffix.lower() not in VIDEO_SUFFIXES + IMAGE_SUFFIXES:
         raise VideoError(
-            f"Files of type {path.suffix or 'without suffix'} are not read. Use {' '.join(VIDEO_SUFFIXES)}, or an image."
+            f"Files of type {path.suffix or 'without suffix'} are not read. Use {' '.join(VIDEO_SUFFIXES)}, or an "
+            "image."
         )
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(Path(__file__).resolve()), str(path.resolve()), str(num_frames), folder]
@@ -166,7 +169,8 @@ def _read(path: str, num_frames: int, folder: Path) -> dict:
 def _num_frames(timeline: Timeline, wanted: int) -> int:
     if timeline.duration_seconds > MAX_SECONDS:
         raise VideoError(
-            f"This video is {timeline.duration_seconds:.0f} s long; the limit is {MAX_SECONDS} s. Upload a shorter clip."
+            f"This video is {timeline.duration_seconds:.0f} s long; the limit is {MAX_SECONDS} s. Upload a shorter "
+            "clip."
         )
     return min(wanted, len(timeline.times))
 

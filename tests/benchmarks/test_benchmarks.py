@@ -1,4 +1,6 @@
-"""Every script under `benchmarks/` runs to its table at the smallest size, so that what a claim rests on can be run."""
+"""Every script under `benchmarks/` runs to its table at the smallest size,
+so that what a claim rests on can be run.
+"""
 
 import json
 import runpy

@@ -1,4 +1,6 @@
-"""The Space's page in a browser, as visitors use it: on a desktop and on a phone, with good videos, bad ones and hostile text."""
+"""The Space's page in a browser, as visitors use it: on a desktop and on a phone, with good videos,
+bad ones and hostile text.
+"""
 
 import re
 from collections.abc import Iterator
@@ -239,7 +241,8 @@ def test_a_phone_loses_no_more_than_a_finger_of_its_width(visitors, space_server
 def test_a_recording_asks_for_the_rear_camera_and_no_microphone(visitors, space_server):
     visitor = visitors(space_server, "phone")
     visitor.page.evaluate(
-        "() => { navigator.mediaDevices.getUserMedia = async wanted => { window.wanted = wanted; throw new Error('none') } }"
+        "() => { navigator.mediaDevices.getUserMedia = async wanted => { window.wanted = wanted; throw new "
+        "Error('none') } }"
     )
     visitor.page.get_by_label("Capture from camera").click()
     visitor.page.get_by_title("grant webcam access").locator("button").click()

@@ -1,4 +1,6 @@
-"""The Space's page while answers are being written: by a model that is held, so that a test decides when it goes on."""
+"""The Space's page while answers are being written: by a model that is held,
+so that a test decides when it goes on.
+"""
 
 import json
 import re
@@ -18,8 +20,8 @@ pytest_plugins = ["space_model", "space_visitors"]
 pytestmark = pytest.mark.slow
 
 QUESTION = "How many metres away is the box in red?"
-# The Space with a model that writes as many tokens of an answer as the test allows, and notes where it begins, waits and ends.
-# Two requests may wait for their turn.
+# The Space with a model that writes as many tokens of an answer as the test allows, and notes where it begins, waits
+# and ends. Two requests may wait for their turn.
 HELD_SPACE = """
 import os, runpy, sys, time, transformers
 from pathlib import Path
@@ -70,7 +72,9 @@ class HeldServer(SpaceServer):
         part.rename(self.allowed)  # at once: never half written when it is read
 
     def noted(self, what: str) -> int:
-        """How many answers have begun (`begins`) or are at their end (`ends`), and how often one has had to wait (`waits`)."""
+        """How many answers have begun (`begins`) or are at their end (`ends`),
+        and how often one has had to wait (`waits`).
+        """
         return self.notes.read_text().split().count(what)
 
     @contextmanager

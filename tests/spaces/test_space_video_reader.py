@@ -1,4 +1,6 @@
-"""Frames of uploaded videos: the right ones, at the right size and upright; and what is said about files that cannot be used."""
+"""Frames of uploaded videos: the right ones, at the right size and upright;
+and what is said about files that cannot be used.
+"""
 
 import json
 import signal

@@ -1,4 +1,6 @@
-"""Samples whose questions boxes answer: the slanted walls, cut into panels, of which descriptions mean one, several or none."""
+"""Samples whose questions boxes answer: the slanted walls, cut into panels, of which descriptions mean one,
+several or none.
+"""
 
 from dataclasses import replace
 
@@ -17,8 +19,8 @@ def panels(count: int) -> np.ndarray:
 
 
 class GroundedWalls(torch.utils.data.Dataset):
-    """Of each four rows the first means one of 3 boxes, the second two of 4, the third none of 2 and asks in words as well, the
-    fourth is of `SlantedWalls` and has no question.
+    """Of each four rows the first means one of 3 boxes, the second two of 4, the third none of 2 and asks in words as
+    well, the fourth is of `SlantedWalls` and has no question.
 
     Args:
         rows (`int`): Number of samples.

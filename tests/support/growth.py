@@ -10,8 +10,8 @@ SHORT, LONG = 1_000, 16_000
 def grows_linearly(work: Callable[[str], object], piece: str) -> bool:
     """Whether work on a long text takes about as much more time as the text is longer.
 
-    It is this thread's own time, which others who use the processor do not lengthen, and the best of some tries. Quadratic
-    work grows by the square of the factor; the limit lies half way between, as factors go.
+    It is this thread's own time, which others who use the processor do not lengthen, and the best of some tries.
+    Quadratic work grows by the square of the factor; the limit lies half way between, as factors go.
 
     Args:
         work (`Callable[[str], object]`): What is done with a text.

@@ -1,4 +1,6 @@
-"""What tests of several processes and of servers share: a free port, a server's start and end, and what a run has logged."""
+"""What tests of several processes and of servers share: a free port, a server's start and end,
+and what a run has logged.
+"""
 
 import json
 import socket

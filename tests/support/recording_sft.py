@@ -1,4 +1,6 @@
-"""`trainers/sft.py` that also writes down which samples each rank trains on: the script of the distributed mixture test."""
+"""`trainers/sft.py` that also writes down which samples each rank trains on:
+the script of the distributed mixture test.
+"""
 
 import json
 import os

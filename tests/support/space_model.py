@@ -1,4 +1,5 @@
-"""A model for the Space, trained for real on a few rooms, the Space that serves it, and files that it refuses: a pytest plugin.
+"""A model for the Space, trained for real on a few rooms, the Space that serves it, and files that it refuses:
+a pytest plugin.
 
 The model knows room questions and VLM3's depth points.
 """

@@ -32,7 +32,10 @@ BROWSER_FLAGS = (
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 # Texts and placeholders whose contrast with what is behind them is below 4.5, WCAG's limit.
 PALE = """() => {
-  const rgba = text => { const found = text.match(/[\\d.]+/g).map(Number); return found.length < 4 ? [...found, 1] : found };
+  const rgba = text => {
+    const found = text.match(/[\\d.]+/g).map(Number);
+    return found.length < 4 ? [...found, 1] : found;
+  };
   const over = (top, below) => [0, 1, 2].map(k => top[k] * top[3] + below[k] * (1 - top[3])).concat(1);
   const light = colour => {
     const [r, g, b] = colour.map(c => c / 255).map(c => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
@@ -133,7 +136,9 @@ class Visitor:
         self.page.locator("#send").click()
 
     def press(self, place: Locator, x: float, y: float) -> None:
-        """Clicks or taps at shares of the width and height of a picture, once the browser has it: before, no pixel is under the pointer."""
+        """Clicks or taps at shares of the width and height of a picture, once the browser has it: before,
+        no pixel is under the pointer.
+        """
         expect(place).to_have_js_property("complete", True)
         expect(place).not_to_have_js_property("naturalWidth", 0)
         box = place.bounding_box()

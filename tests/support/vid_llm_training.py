@@ -37,7 +37,8 @@ def make_trainer(stage: str, output_dir: Path, dataset=None, eval_dataset=None, 
         stage (`str`): `"distill"` or `"joint"`.
         output_dir (`Path`): Folder.
         dataset, eval_dataset (*optional*): Rows.
-        **fields: Options; and `model_fields` of the model, `dtype` that it is loaded in, `peft_config`, `callbacks`, `data_options`.
+        **fields: Options; and `model_fields` of the model, `dtype` that it is loaded in, `peft_config`, `callbacks`,
+            `data_options`.
     """
     config, trainer = STAGES[stage]
     own = {name: fields.pop(name) for name in ("peft_config", "callbacks", "data_options") if name in fields}

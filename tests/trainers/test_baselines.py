@@ -1,4 +1,6 @@
-"""The baselines by configuration: they train on the same rows, resume to the bit, and what is saved is what answers."""
+"""The baselines by configuration: they train on the same rows, resume to the bit,
+and what is saved is what answers.
+"""
 
 import dataclasses
 import json

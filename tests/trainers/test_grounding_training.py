@@ -1,4 +1,6 @@
-"""A ground head trains among other rows: on any split of the batch, beside adapters, and again after an interruption."""
+"""A ground head trains among other rows: on any split of the batch, beside adapters,
+and again after an interruption.
+"""
 
 import json
 

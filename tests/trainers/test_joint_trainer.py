@@ -1,4 +1,6 @@
-"""Vid-LLM's second stage: which loss reaches which parameter, every term logged, whatever a row lacks, adapters and resuming."""
+"""Vid-LLM's second stage: which loss reaches which parameter, every term logged, whatever a row lacks,
+adapters and resuming.
+"""
 
 import dataclasses
 import json
@@ -69,8 +71,8 @@ def test_answers_teach_the_reconstruction_nothing_and_the_encoder_much(trainer):
     assert not [name for name in heard if parts[name] in ("reconstruction", "metric_depth")]
     of_geometry = [name for name in parts if parts[name] in ("reconstruction", "metric_depth")]
     assert len(of_geometry) > 50
-    # All others hear it: every parameter of the encoder, the projection and the language model, and the adapter's but those
-    # that write into the geometry stream.
+    # All others hear it: every parameter of the encoder, the projection and the language model, and the adapter's but
+    # those that write into the geometry stream.
     assert not [name for name in silent if parts[name] not in ("reconstruction", "metric_depth", "adapter")]
     assert all(any(piece in name for piece in GEOMETRY_SIDE) for name in silent if parts[name] == "adapter")
     assert any("adapter.geometry_projection" in name for name in heard)

@@ -1,4 +1,6 @@
-"""What trains gets a gradient from every batch, whatever its rows lack and whatever weighs nothing; what does not stays."""
+"""What trains gets a gradient from every batch, whatever its rows lack and whatever weighs nothing;
+what does not stays.
+"""
 
 import dataclasses
 
@@ -24,7 +26,9 @@ TOWER = {
 
 
 class BareRows(GroundedWalls):
-    """Of four rows one that boxes answer, one without geometry, one of one frame's worth of it, and one without a question."""
+    """Of four rows one that boxes answer, one without geometry, one of one frame's worth of it,
+    and one without a question.
+    """
 
     def __getitem__(self, row: int):
         example = self.walls[row]

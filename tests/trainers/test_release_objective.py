@@ -62,7 +62,9 @@ def recorded_objective(seen: dict):
 
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
 def test_an_untrained_pose_embedding_predicts_the_frames_own_depth(checkpoint_folders, tmp_path, family):
-    """It is zero, so that the pair's prediction is that of its first frame: which also tells that frames are not mixed up."""
+    """It is zero, so that the pair's prediction is that of its first frame:
+    which also tells that frames are not mixed up.
+    """
     trainer = make_trainer(checkpoint_folders[family], tmp_path, **RELEASE, **WALLS)
     seen = {}
     trainer.igep_model.add_training_heads(recorded_objective(seen))

@@ -56,7 +56,8 @@ def other_value(name: str):
 def test_every_inherited_option_works_or_is_refused(name):
     """A release of TRL or transformers that adds one fails here: read who uses it, then place it."""
     assert (name in WORKS) + (name in REFUSED) == 1, (
-        f"{name} is an option of this release of TRL or transformers: say in sft_inherited_options.py whether it works here."
+        f"{name} is an option of this release of TRL or transformers: say in sft_inherited_options.py whether it "
+        "works here."
     )
     if name in REFUSED:
         with pytest.raises(ValueError, match=rf"^{name}=.* would change nothing: .*Leave it out\.$"):
@@ -120,7 +121,9 @@ def test_options_of_the_model_that_are_switched_off(switch, names):
 
 
 def test_options_of_transformers_that_could_be_lost_on_the_way_do_change_the_run(checkpoint_folders, tmp_path):
-    """Those that act on the embeddings, the order of the rows or the prompt, through the wrapped model and our own batches."""
+    """Those that act on the embeddings, the order of the rows or the prompt,
+    through the wrapped model and our own batches.
+    """
     template = tmp_path / "template.jinja"
     text = (checkpoint_folders["llava_onevision"] / "chat_template.jinja").read_text()
     template.write_text(text.replace("'<|im_start|>'", "'<|im_start|>the '"))

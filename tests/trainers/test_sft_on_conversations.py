@@ -46,12 +46,11 @@ def test_one_mixture_of_rows_with_and_without_geometry(checkpoint_folders, tmp_p
     write_files(tmp_path)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
-        f"model_name_or_path: {checkpoint_folders[family]}\noutput_dir: {tmp_path / 'run'}\nnum_rooms: 4\nnum_frames: 2\n"
-        f"geometry_size: [16, 16]\nmax_steps: 2\nper_device_train_batch_size: 3\nlogging_steps: 1\nsave_strategy: 'no'\n"
-        "report_to: none\nuse_cpu: true\ngradient_checkpointing: false\ndisable_tqdm: true\nmixture_weights: uniform\n"
-        "mixture:\n  - {name: rooms}\n"
-        f"  - {{name: talk, dataset: conversations, dataset_path: {tmp_path / 'talk.json'}}}\n"
-        f"  - {{name: vsi, dataset: vsi_bench, dataset_path: {tmp_path / 'vsi.jsonl'}}}\n"
+        f"model_name_or_path: {checkpoint_folders[family]}\noutput_dir: {tmp_path / 'run'}\nnum_rooms: 4\nnum_frames: "
+        "2\ngeometry_size: [16, 16]\nmax_steps: 2\nper_device_train_batch_size: 3\nlogging_steps: 1\nsave_strategy: "
+        "'no'\nreport_to: none\nuse_cpu: true\ngradient_checkpointing: false\ndisable_tqdm: true\nmixture_weights: "
+        "uniform\nmixture:\n  - {name: rooms}\n  - {name: talk, dataset: conversations, dataset_path: "
+        f"{tmp_path / 'talk.json'}}}\n  - {{name: vsi, dataset: vsi_bench, dataset_path: {tmp_path / 'vsi.jsonl'}}}\n"
     )
     sft.main(["--config", str(recipe)])
     run = json.loads((tmp_path / "run" / "training_run.json").read_text())

@@ -1,4 +1,6 @@
-"""Boxes as text, captions and words in one run of the command; the saved model is asked and scored as it was taught."""
+"""Boxes as text, captions and words in one run of the command;
+the saved model is asked and scored as it was taught.
+"""
 
 import json
 

@@ -1,6 +1,8 @@
-"""What our trainers take from inside `transformers.Trainer` and `trl.SFTTrainer`: every name, as a release may change it.
+"""What our trainers take from inside `transformers.Trainer` and `trl.SFTTrainer`: every name,
+as a release may change it.
 
-A failure names what a new release has moved. Read its trainer, follow it in `trainers/loop/`, then correct the table here.
+A failure names what a new release has moved. Read its trainer, follow it in `trainers/loop/`, then correct the table
+here.
 """
 
 import ast
@@ -87,8 +89,8 @@ def test_nothing_else_of_theirs_is_used_and_no_name_of_ours_is_theirs():
     shared &= theirs
     listed = ATTRIBUTES | {name for _, name in METHODS if name.startswith("_")}
     assert shared == listed, (
-        f"not in the tables of this test: {sorted(shared - listed)} (used by our trainers and private to theirs, or a name of "
-        f"ours that this release has taken); listed and not used: {sorted(listed - shared)}."
+        f"not in the tables of this test: {sorted(shared - listed)} (used by our trainers and private to theirs, or a "
+        f"name of ours that this release has taken); listed and not used: {sorted(listed - shared)}."
     )
 
 

@@ -1,4 +1,6 @@
-"""Both launchers of Vid-LLM as a user types them: a new model of its parts, a saved one, and what is refused in one line."""
+"""Both launchers of Vid-LLM as a user types them: a new model of its parts, a saved one,
+and what is refused in one line.
+"""
 
 import dataclasses
 
@@ -12,7 +14,10 @@ from igep.trainers import distill, joint
 from igep.trainers.load_vid_llm import load_vid_llm
 
 
-SMALL = '{"bridge_tokens": 3, "geometry_blocks": 2, "geometry_taps": 1, "metric_taps": 2, "depth_channels": 8, "metric_channels": 8, "pooling_ratio": 2}'
+SMALL = (
+    '{"bridge_tokens": 3, "geometry_blocks": 2, "geometry_taps": 1, "metric_taps": 2, '
+    '"depth_channels": 8, "metric_channels": 8, "pooling_ratio": 2}'
+)
 ROWS = ("--num_rooms", "2", "--geometry_size", "32", "32", "--use_cpu", "--report_to", "none")
 
 

@@ -78,7 +78,8 @@ def test_the_model_of_the_paper_and_what_its_training_holds():
     adapted = get_peft_model(model, config, low_cpu_mem_usage=True)
     trained = sum(value.numel() for value in adapted.parameters() if value.requires_grad)
     held = sum(value.numel() for value in adapted.parameters())
-    # Frozen weights in bfloat16; of what trains float32 weights, gradients and AdamW's two moments. Activations come on top.
+    # Frozen weights in bfloat16; of what trains float32 weights, gradients and AdamW's two moments. Activations come
+    # on top.
     gibibytes = (2 * (held - trained) + 16 * trained) / GIBIBYTE
     print(f"{trained / BILLION:.2f} billion of {held / BILLION:.2f} billion parameters train: {gibibytes:.1f} GiB")  # noqa: T201
     assert 0.5 * BILLION < trained < 1.2 * BILLION

@@ -1,8 +1,9 @@
 """Scores for a model card, read from the results files of this package's evaluations.
 
-A file is that of one model (see `results_file`) or a comparison of `quickstart.py`, with several runs beside each other, of
-which one is the model's. Each states its protocol, which goes on the card with the scores, and the digest of the weights
-that it scored, which must be those of the model of the card. Files of older versions are read as well (`older_results`).
+A file is that of one model (see `results_file`) or a comparison of `quickstart.py`, with several runs beside each
+other, of which one is the model's. Each states its protocol, which goes on the card with the scores, and the digest of
+the weights that it scored, which must be those of the model of the card. Files of older versions are read as well
+(`older_results`).
 """
 
 import json
@@ -30,8 +31,8 @@ class Evaluation:
 
     Args:
         protocol (`dict[str, str]`): As in `BenchmarkResults`.
-        scores (`dict[str, dict[str, Figure]]`): Name to figure for every model that was evaluated; the first is the model of
-            the card.
+        scores (`dict[str, dict[str, Figure]]`): Name to figure for every model that was evaluated; the first is the
+            model of the card.
         others (`dict[str, str]`, *optional*): What each of the other models is.
     """
 
@@ -111,14 +112,15 @@ def read_results(file: Path, model_name: str, folder: Path | None = None) -> lis
     Args:
         file (`Path`): What an evaluation wrote about one model, or a `results.json` of the quickstart.
         model_name (`str`): Last name of the model's folder: which of several runs is meant.
-        folder (`Path`, *optional*): The model, whose weights must be those that were scored; not compared unless given.
+        folder (`Path`, *optional*): The model, whose weights must be those that were scored; not compared unless
+            given.
 
     Returns:
         `list[Evaluation]`: One for all benchmarks that were measured in the same way.
 
     Raises:
-        ValueError: The file is not one of these, states no protocol, or holds no run of this model; a score is impossible, or
-            is that of other weights.
+        ValueError: The file is not one of these, states no protocol, or holds no run of this model; a score is
+            impossible, or is that of other weights.
         OSError: There is no such file.
     """
     return _read_file(file, model_name, folder, None if folder is None else weights_sha256(folder))
@@ -204,14 +206,14 @@ def _named_figures(results: ModelResults, benchmarks: Sequence[str]) -> dict[str
 def _check_weights(file: Path, stated: object, folder: Path, weights: str | None) -> None:
     if not isinstance(stated, str):
         raise ValueError(  # noqa: TRY004
-            f"{file} does not say which weights it scored (`weights_sha256`), so it was written by an older version: evaluate "
-            f"{folder} again."
+            f"{file} does not say which weights it scored (`weights_sha256`), so it was written by an older version: "
+            f"evaluate {folder} again."
         )
     if stated != weights:
         own = "has none" if weights is None else f"has {weights[:12]}"
         raise ValueError(
-            f"{file} has the scores of other weights (SHA-256 {stated[:12]}) than those of {folder}, which {own}: evaluate "
-            "this model."
+            f"{file} has the scores of other weights (SHA-256 {stated[:12]}) than those of {folder}, which {own}: "
+            "evaluate this model."
         )
 
 

@@ -64,8 +64,8 @@ class Licence:
     def __post_init__(self):
         if not NAME.fullmatch(self.name):
             raise ValueError(
-                f"licence {self.name!r} is no name of a licence: use one of the Hub's, such as apache-2.0 or cc-by-nc-4.0, or "
-                "another of letters, digits, dots and dashes."
+                f"licence {self.name!r} is no name of a licence: use one of the Hub's, such as apache-2.0 or "
+                "cc-by-nc-4.0, or another of letters, digits, dots and dashes."
             )
 
     @property
@@ -169,8 +169,8 @@ def _sentence(what: str, licence: Licence | None) -> str:
         )
     if licence.key == SEVERAL:
         return (
-            f"**Maybe non-commercial:** {inside} is under several licences, which its card names and which hold for what was "
-            "made with it."
+            f"**Maybe non-commercial:** {inside} is under several licences, which its card names and which hold for "
+            "what was made with it."
         )
     if licence.is_non_commercial:
         sentence = f"**Non-commercial:** {inside} is under `{licence.name}`, which holds for what was made with it."

@@ -1,4 +1,6 @@
-"""Paths of this machine in texts that others read, whatever their root: `/nfs`, `C:\\`, `\\\\server`, `//server`, `~`, `$HOME`, `file://`."""
+"""Paths of this machine in texts that others read, whatever their root: `/nfs`, `C:\\`, `\\\\server`, `//server`, `~`,
+`$HOME`, `file://`.
+"""
 
 import re
 from pathlib import PurePath, PureWindowsPath
@@ -12,13 +14,17 @@ _ROOTS = (
 )
 _NOT_AFTER = r"(?<![\w./\\~)\]}<>%*-])"
 # What every machine has, and what documentation writes for a path of the reader's.
-_OF_NOBODY = r"(?!(?:dev/(?:null|stdin|stdout|stderr)|usr/bin/env|bin/(?:ba)?sh|path/to/[\w.@+~/-]*|your/[\w.@+~/-]*)(?![\w/-]))"
+_OF_NOBODY = (
+    r"(?!(?:dev/(?:null|stdin|stdout|stderr)|usr/bin/env|bin/(?:ba)?sh|path/to/[\w.@+~/-]*|your/[\w.@+~/-]*)"
+    r"(?![\w/-]))"
+)
 _WINDOWS_REST = r"[^\s\"'<>]*"
-# After a word, a bracket or a slash nothing is a path: `and/or`, addresses, closing tags. Nor are addresses that leave out
-# their host: in links of Markdown and HTML (unless they begin with a known root), of an API (`/v1/models`).
+# After a word, a bracket or a slash nothing is a path: `and/or`, addresses, closing tags. Nor are addresses that leave
+# out their host: in links of Markdown and HTML (unless they begin with a known root), of an API (`/v1/models`).
 LOCAL_PATH = re.compile(
     rf"file:/{{1,3}}{_PART}[^\s\"'<>)\]]*"
-    rf"|{_NOT_AFTER}(?<!\]\()(?<!href=.)(?<!src=.)/(?!(?:v\d+|api|gradio_api|\$defs)/){_OF_NOBODY}(?:{_PART}/)+(?:[\w.@+~ -]*[\w.@+~-])?"
+    rf"|{_NOT_AFTER}(?<!\]\()(?<!href=.)(?<!src=.)/(?!(?:v\d+|api|gradio_api|\$defs)/){_OF_NOBODY}"
+    rf"(?:{_PART}/)+(?:[\w.@+~ -]*[\w.@+~-])?"
     rf"|{_NOT_AFTER}/{_OF_NOBODY}(?:{_ROOTS})[0-9]{{0,2}}(?:/(?:[\w.@+~ -]*[\w.@+~-])?)*(?![\w/-])"
     # Glued to a flag of one letter, or of a compiler: `-I/nfs/a`.
     rf"|(?<![\w/.-])-(?:[A-Za-z]|isystem|include)/(?:\w[\w.@+~-]+/{_PART}|(?:{_ROOTS})(?![\w-]))(?:/{_PART})*"
@@ -28,10 +34,13 @@ LOCAL_PATH = re.compile(
     rf"[A-Za-z0-9][\w.-]+/{_PART}(?:/{_PART})*"
     rf"|(?<![\w+.-])(?:smb|nfs|cifs|afp|sftp|scp|rsync|hdfs)://{_PART}/{_PART}[^\s\"'<>)\]]*"
     # Drives; `f:\Omega \to \mathbb{{R}}` and `$f:\Omega` are none.
-    rf"|(?<![A-Za-z0-9$])(?<!\\\()[A-Za-z]:(?:\\{{1,2}}|/)(?!/)(?!\S{{0,99}}[{{^]|\S{{0,99}}\s?\\(?:to|rightarrow|mapsto)\b){_PART}{_WINDOWS_REST}"
-    # What a shell puts in: `~/x` (not `~5/6`, nor in an address), `$HOME/x`, `${VAR}/x`, `%USERPROFILE%\x`; `$RGB/D$` is a formula.
+    r"|(?<![A-Za-z0-9$])(?<!\\\()[A-Za-z]:(?:\\{1,2}|/)(?!/)"
+    rf"(?!\S{{0,99}}[{{^]|\S{{0,99}}\s?\\(?:to|rightarrow|mapsto)\b){_PART}{_WINDOWS_REST}"
+    # What a shell puts in: `~/x` (not `~5/6`, nor in an address), `$HOME/x`, `${VAR}/x`, `%USERPROFILE%\x`; `$RGB/D$`
+    # is a formula.
     rf"|(?<![\w~/])~(?![0-9]+/)[\w.-]*/{_PART}{_WINDOWS_REST}"
-    rf"|(?<![\w$\\])\$(?:[A-Z][A-Z0-9_]{{2,}}/(?![^\s\"'<>$]*\$(?![\w{{]))|\{{[A-Za-z_][\w.]*+(?::?[-=?][^}}\s$]{{0,99}})?\}}/)[\w.$~]{_WINDOWS_REST}"
+    r"|(?<![\w$\\])\$(?:[A-Z][A-Z0-9_]{2,}/(?![^\s\"'<>$]*\$(?![\w{]))"
+    rf"|\{{[A-Za-z_][\w.]*+(?::?[-=?][^}}\s$]{{0,99}})?\}}/)[\w.$~]{_WINDOWS_REST}"
     rf"|(?<![\w$])\$env:\w+[\\/]\w{_WINDOWS_REST}"
     rf"|(?<![\w%])%[A-Za-z_]\w{{2,}}%[\\/]\w{_WINDOWS_REST}"
 )

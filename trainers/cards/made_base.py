@@ -1,4 +1,6 @@
-"""A base that a command of igep makes, such as the tiny one with further words: it says so, and so do cards of what is trained on it."""
+"""A base that a command of igep makes, such as the tiny one with further words: it says so,
+and so do cards of what is trained on it.
+"""
 
 from pathlib import Path
 

@@ -53,8 +53,8 @@ def model_card(
         `str`: Markdown with its metadata.
 
     Raises:
-        ValueError: The run is not what a trainer writes; the licence is no name, or allows what the base or the teacher
-            forbids.
+        ValueError: The run is not what a trainer writes; the licence is no name, or allows what the base or the
+            teacher forbids.
     """
     try:
         return _rendered(run, repo_id, evaluations, licence)
@@ -198,7 +198,9 @@ def _dataset(part: dict[str, Any], *, linked: bool = True) -> str:
 
 
 def _base_is_elsewhere(run: dict[str, Any], reconstructs: bool) -> bool:
-    """Whether the recipe does not say where the base is; a new Vid-LLM has none, but an encoder and a language model."""
+    """Whether the recipe does not say where the base is; a new Vid-LLM has none,
+    but an encoder and a language model.
+    """
     named = run["recipe"].get("model_name_or_path")
     if run["base_model"]["on_hub"] or (reconstructs and named is None):
         return False

@@ -4,8 +4,8 @@
         NAME: {"protocol": {...}, "facts": {...}, "figures": {
             NAME: {"value": 0.71, "n": 400, "unit": "share", "lowest": 0, "highest": 1, "higher_is_better": true}}}}}
 
-Every figure states what it is counted in, the range it can lie in and which way is better, so that no reader has to guess
-it from a name.
+Every figure states what it is counted in, the range it can lie in and which way is better, so that no reader has to
+guess it from a name.
 """
 
 import json
@@ -26,8 +26,8 @@ class BenchmarkResults:
     """What a model scored on one benchmark.
 
     Args:
-        protocol (`dict[str, str]`): How it was measured, in words: `dataset` (id on the Hub or kind), `dataset_name`, `split`,
-            `inputs` (what the model saw), `questions` and `metrics`.
+        protocol (`dict[str, str]`): How it was measured, in words: `dataset` (id on the Hub or kind), `dataset_name`,
+            `split`, `inputs` (what the model saw), `questions` and `metrics`.
         figures (`dict[str, Figure]`): By their names.
         facts (`dict`, *optional*): What is no score, such as the answers per second.
 
@@ -42,8 +42,8 @@ class BenchmarkResults:
     def __post_init__(self):
         if set(PROTOCOL) - set(self.protocol or ()):
             raise ValueError(
-                f"the results do not say how they were measured (`protocol` with {', '.join(PROTOCOL)}): give the JSON file "
-                "that an evaluation of this version wrote."
+                f"the results do not say how they were measured (`protocol` with {', '.join(PROTOCOL)}): give the "
+                "JSON file that an evaluation of this version wrote."
             )
 
 
@@ -99,8 +99,8 @@ class ModelResults:
         """
         if found["results_format"] != RESULTS_FORMAT:
             raise ValueError(
-                f"the results are of format {found['results_format']!r}, this version reads {RESULTS_FORMAT} and what came "
-                "before it: update igep."
+                f"the results are of format {found['results_format']!r}, this version reads {RESULTS_FORMAT} and what "
+                "came before it: update igep."
             )
         return cls(
             found["model"],

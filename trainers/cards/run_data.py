@@ -41,8 +41,8 @@ def named_dataset(options: dict[str, Any]) -> dict[str, Any] | None:
         options (`dict`): Those of a recipe, or of an entry of its mixture over them.
 
     Returns:
-        `dict` or `None`: `kind`, `name` (id on the Hub or last name of the folder or file) and `on_hub`; `None` where the
-            rows were given in Python.
+        `dict` or `None`: `kind`, `name` (id on the Hub or last name of the folder or file) and `on_hub`; `None` where
+            the rows were given in Python.
     """
     kind, path = options.get("dataset"), options.get("dataset_path")
     if kind is None and "model_name_or_path" not in options:  # which every recipe of sft.py has

@@ -1,7 +1,7 @@
 """`training_run.json`: what a saved model was trained on and how it wants to be asked, written beside its weights.
 
-The model card is made from this file alone, and the Space reads its `usage`, so whoever publishes a folder later says the
-same as the trainer. It holds no path of this machine and no token.
+The model card is made from this file alone, and the Space reads its `usage`, so whoever publishes a folder later says
+the same as the trainer. It holds no path of this machine and no token.
 """
 
 import dataclasses
@@ -70,8 +70,10 @@ def training_run(
         samples_per_step (`int`): Samples of an optimiser step over all processes.
         losses (`dict[str, float]`): Weight of each loss by its name in words; those of weight 0 are left out.
         frames_as (`str`): `"video"` or `"images"`: how the model saw the frames.
-        pack_questions (`bool`, *optional*, defaults to `False`): The questions of a row were independent of each other.
-        teacher (`dict`, *optional*): `kind` of the teacher that was aligned with, and its `name`: id, folder or `None`.
+        pack_questions (`bool`, *optional*, defaults to `False`): The questions of a row were independent of each
+            other.
+        teacher (`dict`, *optional*): `kind` of the teacher that was aligned with, and its `name`: id, folder or
+            `None`.
         base_model (`str`): Id or folder of the model that training began with.
         steps (`int`): Optimiser steps so far.
         tags (`Sequence[str]`): Tags on the Hub.

@@ -33,12 +33,13 @@ def usage_of(dataset: torch.utils.data.Dataset, *, frames_as: str, pack_question
     Args:
         dataset (`torch.utils.data.Dataset`): What it was trained on.
         frames_as (`str`): `"video"` or `"images"`: how it saw the frames.
-        pack_questions (`bool`, *optional*, defaults to `False`): The questions of a row were independent of each other.
+        pack_questions (`bool`, *optional*, defaults to `False`): The questions of a row were independent of each
+            other.
 
     Returns:
-        `dict`: `tasks`, `num_frames`, `frames_as`, `multi_turn`, `examples`; `task_options` of the tasks whose questions are
-        written under options, and those of depth by themselves; `max_depth_metres` if farther depth was no measurement (of
-        several the largest); and `where_questions` if the data asks where things are.
+        `dict`: `tasks`, `num_frames`, `frames_as`, `multi_turn`, `examples`; `task_options` of the tasks whose
+        questions are written under options, and those of depth by themselves; `max_depth_metres` if farther depth was
+        no measurement (of several the largest); and `where_questions` if the data asks where things are.
     """
     sources = [rows.source for rows in drawn_rows(dataset, 0)]
     options = [{name: value for name, value in source.usage.items() if name != FARTHEST_DEPTH} for source in sources]
@@ -104,8 +105,8 @@ def task_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
         task (`str`): `depth`, `correspondence`, `pose` or `objects`; or `questions`.
 
     Returns:
-        `dict[str, Any]`: Those of `USAGE_FIELDS`, with `questions` `box_prompt`, that the model names; empty if it did not learn the task, or is older than
-            these notes.
+        `dict[str, Any]`: Those of `USAGE_FIELDS`, with `questions` `box_prompt`, that the model names; empty if it did
+            not learn the task, or is older than these notes.
 
     Raises:
         ValueError: They are no options of the task.

@@ -44,8 +44,8 @@ def ask(
             `igep export` wrote). Code that the model brings along is run.
         video (`str | Path`): Video file, folder of images or image; see `video_frames.read_frames`.
         question (`str`): The question.
-        num_frames (`int`, *optional*): Frames to look at, spread evenly; by default as many as the model was trained with,
-            8 where it does not say, or all where there are fewer.
+        num_frames (`int`, *optional*): Frames to look at, spread evenly; by default as many as the model was trained
+            with, 8 where it does not say, or all where there are fewer.
         max_new_tokens (`int`, *optional*, defaults to `64`): Longest answer in tokens.
         device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
         frames_as (`str`, *optional*): Whether the model sees one `"video"` or several `"images"`; by default a single
@@ -55,7 +55,8 @@ def ask(
         `str`: The answer.
 
     Raises:
-        ValueError: An empty question, one with special tokens of the model, a bad `max_new_tokens`, or a device that this machine does not have.
+        ValueError: An empty question, one with special tokens of the model, a bad `max_new_tokens`, or a device that
+            this machine does not have.
         VideoError: A video that cannot be used.
         OSError: No model at `model_dir`.
     """
@@ -139,8 +140,8 @@ def ask_depth(
     column, row = pixel
     if not (0 <= column < frame.width and 0 <= row < frame.height):
         raise ValueError(
-            f"pixel {column} {row} is outside the image of {frame.width} x {frame.height} pixels: columns go from 0 to "
-            f"{frame.width - 1}, rows from 0 to {frame.height - 1}."
+            f"pixel {column} {row} is outside the image of {frame.width} x {frame.height} pixels: columns go from 0 "
+            f"to {frame.width - 1}, rows from 0 to {frame.height - 1}."
         )
     if intrinsics is None and field_of_view_degrees is not None:
         intrinsics = intrinsics_from_field_of_view((frame.height, frame.width), field_of_view_degrees)

@@ -24,9 +24,11 @@ def ask_boxes(
     """Ask for the boxes of what is described.
 
     Args:
-        model_dir (`str | Path`): Directory or Hub id of a saved Vid-LLM with a box decoder. Code that it brings along is run.
+        model_dir (`str | Path`): Directory or Hub id of a saved Vid-LLM with a box decoder. Code that it brings along
+            is run.
         video (`str | Path`): Video file, folder of images or image; see `video_frames.read_frames`.
-        description (`str`): As the model was trained; `spatial_prompts.GROUND_ONE` holds ScanRefer's words around a description.
+        description (`str`): As the model was trained; `spatial_prompts.GROUND_ONE` holds ScanRefer's words around a
+            description.
         num_frames (`int`, *optional*): Frames to look at, see `ask`.
         device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
         frames_as (`str`, *optional*): See `ask`.
@@ -35,8 +37,8 @@ def ask_boxes(
         `RegressedBoxes`: In metres in the world of the first camera, best first.
 
     Raises:
-        ValueError: An empty description, one with special tokens, a model without a box decoder, or one whose boxes lie along the
-            axes of a scene, which RGB does not show.
+        ValueError: An empty description, one with special tokens, a model without a box decoder, or one whose boxes
+            lie along the axes of a scene, which RGB does not show.
         VideoError: A video that cannot be used.
         OSError: No model at `model_dir`.
     """
@@ -46,13 +48,14 @@ def ask_boxes(
     settings, _ = PreTrainedConfig.get_config_dict(model_dir)
     if not settings.get("box_decoder"):
         raise ValueError(
-            f"{model_dir} has no box decoder: --boxes is for a Vid-LLM that was trained with box_weight above 0. Ask a model that "
-            "writes boxes as text without --boxes."
+            f"{model_dir} has no box decoder: --boxes is for a Vid-LLM that was trained with box_weight above 0. Ask "
+            "a model that writes boxes as text without --boxes."
         )
     if settings["box_axes"] != FIRST_CAMERA:
         raise ValueError(
-            f"{model_dir} regresses boxes along the axes of a scene (box_axes={settings['box_axes']!r}), which a video does not show: "
-            f"train with box_axes: {FIRST_CAMERA}, or call ground_boxes with the pose of the first frame."
+            f"{model_dir} regresses boxes along the axes of a scene (box_axes={settings['box_axes']!r}), which a "
+            f"video does not show: train with box_axes: {FIRST_CAMERA}, or call ground_boxes with the pose of the "
+            "first frame."
         )
     frames, frames_as = read_frames_as_trained(video, read_usage(model_dir), num_frames, frames_as)
     model, processor = load_for_answers(model_dir, device)

@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = [name for name in (*SPATIAL_OPTIONS, "output") if vars(options)[name] is not None]
     if given:
         raise ValueError(
-            f"--{given[0].replace('_', '-')} is about a pixel, two images or boxes: give --pixel X Y, --second IMAGE, or a "
-            "question with <box X1 Y1 X2 Y2>."
+            f"--{given[0].replace('_', '-')} is about a pixel, two images or boxes: give --pixel X Y, --second IMAGE, "
+            "or a question with <box X1 Y1 X2 Y2>."
         )
     if options.question is None:
         raise ValueError("there is nothing to answer: give a question, or --pixel X Y.")
@@ -140,8 +140,8 @@ def _ask_spatial(options: argparse.Namespace) -> int:
     task = "objects" if options.second is None else "pose" if options.pixel is None else "correspondence"
     if task == "pose" and options.question is not None:
         raise ValueError(
-            f"a question ({options.question!r}) about two images: give --pixel X Y for where it is in the second, or neither "
-            "for the camera's motion."
+            f"a question ({options.question!r}) about two images: give --pixel X Y for where it is in the second, or "
+            "neither for the camera's motion."
         )
     changes = {"focal_pixels": options.focal, "canvas_size": options.canvas, "text_pixel_steps": options.steps}
     asking = spatial_asking(
@@ -172,9 +172,10 @@ def _ask_spatial(options: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="igep ask",
-        description="Answer a question about a video from RGB, or ask what VLM3's tasks ask: how far a pixel is, where it is in "
-        "a second image, how the camera moved between the two, or about objects in boxes. The answer alone goes to standard "
-        "output: of a pixel the metres or the pixel of the second image, of the camera a line for each quantity.",
+        description="Answer a question about a video from RGB, or ask what VLM3's tasks ask: how far a pixel is, "
+        "where it is in a second image, how the camera moved between the two, or about objects in boxes. The answer "
+        "alone goes to standard output: of a pixel the metres or the pixel of the second image, of the camera a line "
+        "for each quantity.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -193,8 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--boxes",
         action="store_true",
-        help="where what the question describes is, for a Vid-LLM with a box decoder: centre (x right, y down, z forward from the "
-        "first camera) and full sizes in metres, one box a line, best first",
+        help="where what the question describes is, for a Vid-LLM with a box decoder: centre (x right, y down, z "
+        "forward from the first camera) and full sizes in metres, one box a line, best first",
     )
     pixel = parser.add_argument_group("VLM3's tasks", "with VLM3's prompts; the model must have learned them")
     pixel.add_argument("--pixel", type=int, nargs=2, metavar=("X", "Y"), help="column and row, counted from 0")

@@ -1,4 +1,6 @@
-"""Ask a saved model what VLM3 asks besides depth: where a pixel is in a second image, how the camera moved, about objects."""
+"""Ask a saved model what VLM3 asks besides depth: where a pixel is in a second image, how the camera moved,
+about objects.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -51,7 +53,8 @@ def spatial_asking(
     Args:
         model_dir (`str | Path`): Directory or Hub id.
         task (`str`): `correspondence`, `pose` or `objects`.
-        changes (`dict`, *optional*): Options of `VLM3Options` to have instead; `focal_pixels` 0 leaves images as they are.
+        changes (`dict`, *optional*): Options of `VLM3Options` to have instead; `focal_pixels` 0 leaves images as they
+            are.
         frames_as (`str`, *optional*): `"images"` or `"video"`; by default as in training, else images.
         **camera: `intrinsics`, `field_of_view_degrees` or `calibrator`, see `AskedAsTrained`.
 
@@ -116,7 +119,8 @@ def ask_correspondence(
     place = parse_correspondence(answer, steps)
     if place is None:
         raise UnparsedAnswerError(
-            f"The model's answer is no pixel: {answer!r}. Was it trained on VLM3's correspondence prompt, with {steps} steps?"
+            f"The model's answer is no pixel: {answer!r}. Was it trained on VLM3's correspondence prompt, with "
+            f"{steps} steps?"
         )
     shown = views[1]
     written = pixels_from_text(np.array(place), (shown.frame.height, shown.frame.width), steps)
@@ -143,8 +147,8 @@ def ask_pose(
         device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
 
     Returns:
-        `dict[str, tuple[float, ...]]`: The quantities of `MOTION`: angle, yaw / pitch / roll, unit vector in the first camera's
-        axes, and metres.
+        `dict[str, tuple[float, ...]]`: The quantities of `MOTION`: angle, yaw / pitch / roll, unit vector in the first
+        camera's axes, and metres.
 
     Raises:
         UnparsedAnswerError: An answer that does not hold what was asked for.
@@ -160,7 +164,8 @@ def ask_pose(
         value = parse(answer)
         if value is None:
             raise UnparsedAnswerError(
-                f"The model's answer holds no {name.replace('_', ' ')}: {answer!r}. Was it trained on VLM3's pose prompts?"
+                f"The model's answer holds no {name.replace('_', ' ')}: {answer!r}. Was it trained on VLM3's pose "
+                "prompts?"
             )
         found[name] = value if isinstance(value, tuple) else (value,)
     return found
@@ -189,7 +194,8 @@ def ask_objects(
         `str`: The answer.
 
     Raises:
-        ValueError: A box outside the image or one that cannot be read, special tokens, or a camera, `max_new_tokens` or device that cannot be.
+        ValueError: A box outside the image or one that cannot be read, special tokens, or a camera, `max_new_tokens`
+            or device that cannot be.
         VideoError: An image that cannot be used.
         OSError: No model at `model_dir`.
     """

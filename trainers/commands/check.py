@@ -20,7 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments (`Sequence[str]`, *optional*): The command line; that of the process unless given.
 
     Returns:
-        `int`: The worst verdict of any scene: 0 ok, 1 wrong, 3 suspicious, 4 not testable (2 is a bad option or no scene).
+        `int`: The worst verdict of any scene: 0 ok, 1 wrong, 3 suspicious, 4 not testable (2 is a bad option or no
+        scene).
 
     Raises:
         ValueError: A bad option, or no scene.
@@ -28,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="igep check",
-        description="Carry depth and colour of each frame into others, near and far, and compare. Names likely mistakes in poses, "
-        "intrinsics, units, depth and colour images, lists frames whose poses do not fit, and says what a scene cannot show. Exit "
-        "code: 0 ok, 1 wrong, 2 nothing to check, 3 suspicious, 4 not testable.",
+        description="Carry depth and colour of each frame into others, near and far, and compare. Names likely "
+        "mistakes in poses, intrinsics, units, depth and colour images, lists frames whose poses do not fit, and says "
+        "what a scene cannot show. Exit code: 0 ok, 1 wrong, 2 nothing to check, 3 suspicious, 4 not testable.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -40,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--metres_per_depth_unit",
         type=float,
-        help="scannet: scale of the depth maps, as for training (default: 0.001 for whole numbers, 1 for floating-point)",
+        help="scannet: scale of the depth maps, as for training (default: 0.001 for whole numbers, 1 for "
+        "floating-point)",
     )
     parser.add_argument(
         "--depth_kind", choices=("z", "euclidean"), help="scannet: kind of depth, as for training (default: z)"

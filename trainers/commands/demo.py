@@ -49,7 +49,8 @@ def check_on_hub(model: str) -> None:
         model (`str`): What `demo_model` returned.
 
     Raises:
-        FileNotFoundError: It is neither a folder nor in the Hub's cache, and the Hub does not have it or cannot be asked.
+        FileNotFoundError: It is neither a folder nor in the Hub's cache, and the Hub does not have it or cannot be
+            asked.
     """
     if Path(model).is_dir() or isinstance(try_to_load_from_cache(model, "config.json"), str):
         return
@@ -73,8 +74,8 @@ def demo(model: str | None = None, port: int = 7860, host: str = "127.0.0.1") ->
     """Serves the Space until it is interrupted.
 
     Args:
-        model (`str`, *optional*): Folder or id on the Hub of a model that igep trained; the quickstart's unless given. Its
-            code is run.
+        model (`str`, *optional*): Folder or id on the Hub of a model that igep trained; the quickstart's unless given.
+            Its code is run.
         port (`int`, *optional*, defaults to `7860`): Port.
         host (`str`, *optional*, defaults to `"127.0.0.1"`): Address to listen at; `0.0.0.0` shows it to the network.
 

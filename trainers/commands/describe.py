@@ -1,4 +1,6 @@
-"""`igep describe`: what a 3D teacher says of the frames of some scenes, written once for every training that reads it."""
+"""`igep describe`: what a 3D teacher says of the frames of some scenes,
+written once for every training that reads it.
+"""
 
 import argparse
 import sys
@@ -67,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(f"{len(table)} scenes, {described} frames described, {found} scenes were there already.")
     print(
-        f"Train on them with teacher: precomputed, teacher_name_or_path: {options.output}, teacher_transform: {options.transform}."
+        f"Train on them with teacher: precomputed, teacher_name_or_path: {options.output}, teacher_transform: "
+        f"{options.transform}."
     )
     return 0
 
@@ -75,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="igep describe",
-        description="Run a frozen 3D teacher on every frame of some scenes and write its descriptors, which training reads with "
-        "`teacher: precomputed` and without the teacher's package. Goes on where it was interrupted.",
+        description="Run a frozen 3D teacher on every frame of some scenes and write its descriptors, which training "
+        "reads with `teacher: precomputed` and without the teacher's package. Goes on where it was interrupted.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -106,8 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         "--transform",
         choices=TRANSFORMS,
         default="resize",
-        help="what is done to frames first: whole frames are resized, or their centre square is cut out, as for a model with "
-        "centre_crop (default: resize)",
+        help="what is done to frames first: whole frames are resized, or their centre square is cut out, as for a "
+        "model with centre_crop (default: resize)",
     )
     parser.add_argument("--device", help="where the teacher runs (default: the accelerator, if there is one)")
     parser.add_argument("--output", required=True, help="folder of the descriptors")

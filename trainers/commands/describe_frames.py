@@ -36,10 +36,11 @@ class DescribePlan:
         name (`str`, *optional*): Hub id or folder.
         layer (`int`, *optional*): Its layer.
         frame_size (`list[int]`, *optional*): (H, W) of the frames that it looks at.
-        frames_per_pass (`int`, *optional*, defaults to `32`): Frames of a scene that are seen together. A multi-view teacher
-            describes a frame among those it sees with it: take as many as a sample of the training has.
+        frames_per_pass (`int`, *optional*, defaults to `32`): Frames of a scene that are seen together. A multi-view
+            teacher describes a frame among those it sees with it: take as many as a sample of the training has.
         clip_frames (`int`, *optional*): The scenes are clips of so many frames.
-        transform (`str`, *optional*, defaults to `"resize"`): `"resize"` = whole frames, `"centre_square"` = their centre.
+        transform (`str`, *optional*, defaults to `"resize"`): `"resize"` = whole frames, `"centre_square"` = their
+            centre.
 
     Raises:
         ValueError: A bad option.

@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     export_vlm(model, output, processor)
     if model.config.to_dict().get("ground_head"):  # of models from before there was one, no field
         print(
-            f"igep export: {options.model} is exported without its ground head: the plain VLM answers in words and cannot "
-            "point at boxes.",
+            f"igep export: {options.model} is exported without its ground head: the plain VLM answers in words and "
+            "cannot point at boxes.",
             file=sys.stderr,
         )
     print(output)

@@ -13,24 +13,26 @@ def export_vlm(model: PreTrainedModel, save_directory: str | Path, processor: Pr
     """Writes the base VLM inside a model, with the weights it was trained to. A ground head stays behind.
 
     Args:
-        model (`PreTrainedModel`): An `IGEPForConditionalGeneration`, of this package or loaded with the code it was saved with.
+        model (`PreTrainedModel`): An `IGEPForConditionalGeneration`, of this package or loaded with the code it was
+            saved with.
         save_directory (`str` or `Path`): Folder to write to.
         processor (`ProcessorMixin`, *optional*): The processor to write beside it, wrapped in `IGEPProcessor` or not.
 
     Raises:
-        ValueError: The model is a plain VLM already, or none is inside it: a Vid-LLM, or a model that reads 3D positions.
+        ValueError: The model is a plain VLM already, or none is inside it: a Vid-LLM, or a model that reads 3D
+            positions.
     """
     if is_vid_llm(model.config):
         raise ValueError(
-            "the model is a Vid-LLM: no plain VLM is inside it, its language model reads what it reconstructs. Use the saved model as "
-            "it is."
+            "the model is a Vid-LLM: no plain VLM is inside it, its language model reads what it reconstructs. Use "
+            "the saved model as it is."
         )
     if not is_igep(model.config):
         raise ValueError(f"the model is a plain {model.config.model_type} already: serve it as it is.")
     if reads_positions(model.config.to_dict()):
         raise ValueError(
-            "the model reads 3D positions (position_encoding), which its plain VLM would not: it would answer as nobody trained "
-            "it. Use the saved model as it is."
+            "the model reads 3D positions (position_encoding), which its plain VLM would not: it would answer as "
+            "nobody trained it. Use the saved model as it is."
         )
     vlm = model.vlm
     vlm.generation_config = model.generation_config

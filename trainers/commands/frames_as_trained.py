@@ -19,10 +19,10 @@ def read_frames_as_trained(
     Args:
         video (`str | Path`): Video file, folder of images or image; see `video_frames.read_frames`.
         usage (`dict`): What `read_usage` says of the model.
-        num_frames (`int`, *optional*): Frames to look at; by default as many as the model was trained with, or all where there
-            are fewer.
-        frames_as (`str`, *optional*): `"video"` or `"images"`; by default a single frame is an image, and more are what the
-            model was trained with, or a video.
+        num_frames (`int`, *optional*): Frames to look at; by default as many as the model was trained with, or all
+            where there are fewer.
+        frames_as (`str`, *optional*): `"video"` or `"images"`; by default a single frame is an image, and more are
+            what the model was trained with, or a video.
 
     Returns:
         `tuple[list[PIL.Image.Image], str]`: The frames, and what they are.

@@ -22,8 +22,8 @@ def merge_adapter(folder: str | Path, output: str | Path, base: str | None = Non
     Args:
         folder (`str | Path`): What a training run with `merge_adapter_at_save: false` saved.
         output (`str | Path`): New folder, for the merged model, its processor, `training_run.json` and card.
-        base (`str`, *optional*): Folder or Hub id of the base; the id (and revision) that training noted, unless given. Of
-            a local base only the last name was noted.
+        base (`str`, *optional*): Folder or Hub id of the base; the id (and revision) that training noted, unless
+            given. Of a local base only the last name was noted.
 
     Raises:
         ValueError: The folder holds no adapter alone, the output something, or the base is of another architecture.

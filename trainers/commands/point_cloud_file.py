@@ -97,9 +97,9 @@ def check_point_cloud_file(path: Path, *, overwrite: bool) -> None:
 def save_point_cloud(path: Path, cloud: PointCloud) -> None:
     """Writes points, the path of the camera, and (.glb) every camera as a small pyramid.
 
-    A .glb has the geometries `points`, `camera_path` and `cameras`, with y up as glTF has it, and colours made linear as it wants
-    them. A .ply has points alone, in the world of the first camera with colours as they are; the path is points `PATH_STEP_METRES`
-    apart after the others, in `PATH_COLOUR`. A path needs two cameras.
+    A .glb has the geometries `points`, `camera_path` and `cameras`, with y up as glTF has it, and colours made linear
+    as it wants them. A .ply has points alone, in the world of the first camera with colours as they are; the path is
+    points `PATH_STEP_METRES` apart after the others, in `PATH_COLOUR`. A path needs two cameras.
 
     Args:
         path (`Path`): Its suffix says which; its folder is made when missing, a file that is there is replaced.

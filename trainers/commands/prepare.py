@@ -109,8 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         allow_abbrev=False,
         prog="igep prepare",
-        description="Write scans as Parquet shards with frames, depth, poses, boxes and proposals in them. Interrupted, it goes "
-        "on where it stopped. Scenes that cannot be read are left out and reported.",
+        description="Write scans as Parquet shards with frames, depth, poses, boxes and proposals in them. "
+        "Interrupted, it goes on where it stopped. Scenes that cannot be read are left out and reported.",
     )
     parser.add_argument("format", choices=("scannet",), help="layout of the download")
     parser.add_argument("--root", required=True, help="folder that holds posed_images/, scans/, mask/")

@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="igep reconstruct",
-        description="Reconstruct a video from RGB alone, with a Vid-LLM model: coloured points in metres, in the world of the first "
-        "camera, and the path of the camera.",
+        description="Reconstruct a video from RGB alone, with a Vid-LLM model: coloured points in metres, in the "
+        "world of the first camera, and the path of the camera.",
         allow_abbrev=False,
     )
     parser.add_argument("--model", required=True, help="directory or Hub id of a Vid-LLM model; code it brings is run")

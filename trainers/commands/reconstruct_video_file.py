@@ -27,8 +27,8 @@ def reconstruct_video_file(
         model_dir (`str | Path`): Directory or Hub id of a Vid-LLM model. Code that it brings along is run.
         video (`str | Path`): Video file, folder of images or image; see `video_frames.read_frames`.
         output (`Path`): `.glb` or `.ply`; a file that is there is replaced.
-        num_frames (`int`, *optional*): Frames to look at, spread evenly; by default as many as the model was trained with, 8 where
-            it does not say, or all where there are fewer.
+        num_frames (`int`, *optional*): Frames to look at, spread evenly; by default as many as the model was trained
+            with, 8 where it does not say, or all where there are fewer.
         keep (`float`, *optional*, defaults to `0.7`): Share of the points that is kept, the most confident.
         most_points (`int`, *optional*, defaults to `500_000`): Most points.
         device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.

@@ -30,7 +30,8 @@ class BenchmarkQuestion:
         question_type (`str`): As the benchmark's metric takes it.
         object_ids (`tuple[int, ...]`): ScanNet's ids of the objects that are meant.
         boxes (`tuple[tuple[float, ...], ...]`): Their boxes of six numbers, where the file holds them.
-        shown_box (`tuple[float, ...]`, *optional*): The box that the question speaks of, where that is not the object's own.
+        shown_box (`tuple[float, ...]`, *optional*): The box that the question speaks of, where that is not the
+            object's own.
     """
 
     where: str
@@ -111,7 +112,8 @@ def processed_question(entry: dict[str, Any], dataset: str, where: str) -> Bench
         `BenchmarkQuestion`: Without objects.
 
     Raises:
-        SpatialDataError: A field is missing, it is of another benchmark, or it does not hold one `<image>` and one turn.
+        SpatialDataError: A field is missing, it is of another benchmark, or it does not hold one `<image>` and one
+            turn.
     """
     metadata = entry.get("metadata")
     if not isinstance(metadata, dict) or str(metadata.get("dataset")).lower() != dataset:

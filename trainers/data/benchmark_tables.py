@@ -1,4 +1,6 @@
-"""From the questions of a benchmark on ScanNet to the scenes and questions tables: its objects are looked up by their ids."""
+"""From the questions of a benchmark on ScanNet to the scenes and questions tables:
+its objects are looked up by their ids.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -27,14 +29,18 @@ class ScanNetBenchmarkOptions(DatasetPlace):
     """Options of `scanrefer`, `multi3drefer`, `scan2cap`, `scanqa` and `sqa3d`.
 
     Args:
-        annotation_file (`str`, *optional*): The benchmark's own file, or the processed one of Video-3D LLM, 3DRS and 3D-IDE.
-        object_box_file (`str`, *optional*): Objects' boxes (`scannet_train_gt_box.json`), in place of those of the meshes.
-        proposal_box_file (`str`, *optional*): Proposals' boxes (`scannet_val_pred_box.json`), in place of Mask3D's masks.
-        unusable_questions (`str`, *optional*, defaults to `"error"`): What to do about questions whose scene or object is not
-            there: `error`, or `leave_out`, which says how many and why, as scores do.
-        ground_proposals (`str`, *optional*): Boxes among which the scorer's `scanrefer` and `multi3drefer` choose: `detected` =
-            proposals, which are added to the boxes of scenes under the label `proposal`, the scorer's choice for datasets that
-            have them unless given; `objects` = the objects' own boxes, among which training always chooses.
+        annotation_file (`str`, *optional*): The benchmark's own file, or the processed one of Video-3D LLM, 3DRS and
+            3D-IDE.
+        object_box_file (`str`, *optional*): Objects' boxes (`scannet_train_gt_box.json`), in place of those of the
+            meshes.
+        proposal_box_file (`str`, *optional*): Proposals' boxes (`scannet_val_pred_box.json`), in place of Mask3D's
+            masks.
+        unusable_questions (`str`, *optional*, defaults to `"error"`): What to do about questions whose scene or object
+            is not there: `error`, or `leave_out`, which says how many and why, as scores do.
+        ground_proposals (`str`, *optional*): Boxes among which the scorer's `scanrefer` and `multi3drefer` choose:
+            `detected` = proposals, which are added to the boxes of scenes under the label `proposal`, the scorer's
+            choice for datasets that have them unless given; `objects` = the objects' own boxes, among which training
+            always chooses.
     """
 
     annotation_file: str | None = field(
@@ -50,7 +56,8 @@ class ScanNetBenchmarkOptions(DatasetPlace):
     unusable_questions: str = field(
         default="error",
         metadata={
-            "help": "ScanNet benchmarks: questions whose scene or object is missing stop it, or are left out and counted.",
+            "help": "ScanNet benchmarks: questions whose scene or object is missing stop it, or are left out and "
+            "counted.",
             "choices": ["error", "leave_out"],
         },
     )
@@ -101,8 +108,8 @@ def join_questions(
 ) -> tuple[Dataset, Dataset]:
     """Looks up the objects of questions by their ids and makes the two tables.
 
-    A box that the file holds and the scene does not know is added to the scene's boxes, and so are boxes that questions
-    show. `referred_boxes` are the objects that are meant; a shown box comes after them.
+    A box that the file holds and the scene does not know is added to the scene's boxes, and so are boxes that
+    questions show. `referred_boxes` are the objects that are meant; a shown box comes after them.
 
     Args:
         questions (`Sequence[BenchmarkQuestion]`): In order.
@@ -112,10 +119,12 @@ def join_questions(
         unusable_questions (`str`, *optional*, defaults to `"error"`): `error` or `leave_out`.
 
     Returns:
-        `tuple[Dataset, Dataset]`: Scenes that have questions, and questions, which know what was left out (see `left_out_of`).
+        `tuple[Dataset, Dataset]`: Scenes that have questions, and questions, which know what was left out (see
+        `left_out_of`).
 
     Raises:
-        SpatialDataError: An id that comes twice, a token that is no word in a text, a question that is unusable under `error`, or none that is usable.
+        SpatialDataError: An id that comes twice, a token that is no word in a text, a question that is unusable under
+            `error`, or none that is usable.
     """
     if unusable_questions not in ("error", "leave_out"):
         raise ValueError(f"unusable_questions={unusable_questions!r}: choose error or leave_out.")
@@ -123,7 +132,8 @@ def join_questions(
     for question in questions:
         if question.question_id in first_use:
             raise SpatialDataError(
-                f"{question.where}: the id {question.question_id!r} was used at {first_use[question.question_id]}. Make ids unique."
+                f"{question.where}: the id {question.question_id!r} was used at {first_use[question.question_id]}. "
+                "Make ids unique."
             )
         first_use[question.question_id] = question.where
     rows, unusable, without_boxes = [], [], 0
@@ -170,8 +180,8 @@ def _problem(question: BenchmarkQuestion, scenes: ScanNetScenes, needs_objects: 
     if unknown and (needs_objects or known):
         return (
             f"scene {question.scene_id!r} has no box of object {unknown[0]} (it has {len(known)} boxes"
-            f"{', of the ids ' + ', '.join(map(str, known[:5])) + ' ...' if known else ''}): give its mesh with aggregation in "
-            "scans/, or object_box_file"
+            f"{', of the ids ' + ', '.join(map(str, known[:5])) + ' ...' if known else ''}): give its mesh with "
+            "aggregation in scans/, or object_box_file"
         )
     return None
 
@@ -190,7 +200,9 @@ def _referred_boxes(question: BenchmarkQuestion, scenes: ScanNetScenes) -> list[
 
 
 def _place_of(shown: tuple[float, ...], own: list[int], ids: list[int], boxes: list[dict[str, Any]]) -> int:
-    """The place of a shown box among a scene's: that of the object itself if it is its box, or of a box that is added."""
+    """The place of a shown box among a scene's: that of the object itself if it is its box,
+    or of a box that is added.
+    """
     for place in (*own, *(number for number, object_id in enumerate(ids) if object_id == NO_OBJECT)):
         if (*boxes[place]["centre_metres"], *boxes[place]["size_metres"]) == shown:
             return place
@@ -202,7 +214,8 @@ def _place_of(shown: tuple[float, ...], own: list[int], ids: list[int], boxes: l
 def _left_out(unusable: list[tuple[BenchmarkQuestion, str]], total: int, policy: str) -> LeftOutQuestions:
     """Questions that cannot be used, said in the log; `SpatialDataError` where they may not be left out."""
     question, reason = unusable[0]
-    told = f"{len(unusable)} of {total} questions cannot be used. The first, {question.question_id!r} ({question.where}): {reason}"
+    first = f"{question.question_id!r} ({question.where}): {reason}"
+    told = f"{len(unusable)} of {total} questions cannot be used. The first, {first}"
     if policy == "error":
         raise SpatialDataError(f"{told}. Mend it, or set unusable_questions: leave_out.")
     found = LeftOutQuestions.counted((reason for _, reason in unusable), total)

@@ -40,8 +40,8 @@ def seen_shares(box: Sequence[float], cameras: PosedCameras) -> tuple[np.ndarray
         cameras (`PosedCameras`): The frames.
 
     Returns:
-        `tuple[np.ndarray, np.ndarray]`: (F,) shares of the box's places that lie in the image and that no measured surface in
-        front of the box hides, and (F,) shares of those in the image, hidden or not.
+        `tuple[np.ndarray, np.ndarray]`: (F,) shares of the box's places that lie in the image and that no measured
+        surface in front of the box hides, and (F,) shares of those in the image, hidden or not.
 
     Raises:
         ValueError: No box.
@@ -76,8 +76,9 @@ def best_frame(box: Sequence[float], cameras: PosedCameras) -> tuple[int, bool]:
         cameras (`PosedCameras`): At least one frame.
 
     Returns:
-        `tuple[int, bool]`: Of the frames with the largest share that is seen the one with the largest share in the image, of
-        these the one whose camera is nearest to the box, of these the first; and whether it shows the box at all.
+        `tuple[int, bool]`: Of the frames with the largest share that is seen the one with the largest share in the
+        image, of these the one whose camera is nearest to the box, of these the first; and whether it shows the box at
+        all.
 
     Raises:
         ValueError: No box.
@@ -89,7 +90,9 @@ def best_frame(box: Sequence[float], cameras: PosedCameras) -> tuple[int, bool]:
 
 
 def _entry(camera: np.ndarray, places: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Share of the way from a camera to places in a box at which the box begins, all in the box's axes; 0 within it."""
+    """Share of the way from a camera to places in a box at which the box begins, all in the box's axes;
+    0 within it.
+    """
     along = places - camera
     with np.errstate(divide="ignore"):
         walls = np.stack(

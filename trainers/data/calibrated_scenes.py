@@ -65,7 +65,8 @@ def calibrated_scenes(scenes: Dataset, calibrator: Calibrator) -> Dataset:
         return scenes
     angles = [degrees for _, degrees in estimated.values()]
     logger.warning(
-        "%d of %d scenes have no intrinsics: the calibrator estimates a horizontal field of view of %.1f to %.1f degrees.",
+        "%d of %d scenes have no intrinsics: the calibrator estimates a horizontal field of view of %.1f to %.1f "
+        "degrees.",
         *(len(estimated), len(table), min(angles), max(angles)),
     )
 

@@ -1,7 +1,7 @@
 """The centre square of frames, which is all that a model sees whose processor crops: frames, depth and cameras alike.
 
-Video-3D LLM crops; 3DRS squashes whole frames into the square, as the processor of LLaVA-OneVision does unless told otherwise:
-one of the two things in which 3DRS differs from Video-3D LLM besides its loss.
+Video-3D LLM crops; 3DRS squashes whole frames into the square, as the processor of LLaVA-OneVision does unless told
+otherwise: one of the two things in which 3DRS differs from Video-3D LLM besides its loss.
 """
 
 import dataclasses
@@ -48,8 +48,8 @@ def centre_square(example: SpatialExample) -> SpatialExample:
         example (`SpatialExample`): Whole frames and their geometry.
 
     Returns:
-        `SpatialExample`: Its centre: frames are cut at whole pixels, and so is depth, at those of its own size, which cannot
-        lie farther from the frames' edges than half of one of its pixels. Intrinsics are exact for the depth.
+        `SpatialExample`: Its centre: frames are cut at whole pixels, and so is depth, at those of its own size, which
+        cannot lie farther from the frames' edges than half of one of its pixels. Intrinsics are exact for the depth.
     """
     changed: dict = {"frames": tuple(square_image(frame) for frame in example.frames)}
     if example.depth_metres is None:

@@ -1,4 +1,5 @@
-"""Turns `SpatialExample`s into one batch: the VLM's own inputs, labels on the answers, and the geometry that supervises.
+"""Turns `SpatialExample`s into one batch: the VLM's own inputs, labels on the answers,
+and the geometry that supervises.
 
 The question is tokenised exactly as it will be when the saved model is asked: the processor writes the prompt in both
 cases. Answers and further turns are tokenised on their own and appended, so the tokens before an answer are those that
@@ -32,43 +33,47 @@ class IGEPDataCollator:
 
     Args:
         processor (`IGEPProcessor`): Processor of the model.
-        geometry_size (`tuple[int, int]`, *optional*): (H, W) of the depth targets; that of the videos' frames as the processor makes
-            them unless given. Examples of another size are resampled to it (nearest pixel), their intrinsics with them.
+        geometry_size (`tuple[int, int]`, *optional*): (H, W) of the depth targets; that of the videos' frames as the
+            processor makes them unless given. Examples of another size are resampled to it (nearest pixel), their
+            intrinsics with them.
         frames_as (`str`, *optional*, defaults to `"video"`): `"video"` = one video of F frames, `"images"` = F images.
-        max_length (`int`, *optional*): Longest sequence. A sample whose frames and first question do not fit is an error,
-            longer conversations lose their last tokens.
-        teacher_frame_size (`tuple[int, int]`, *optional*): (H, W) of the colour frames a teacher wants to look at; `None`
-            when it looks at none.
-        pack_questions (`bool`, *optional*, defaults to `False`): Turns are independent questions: each sees the frames and
-            itself only (see `question_packing`), and the frames stand in the sequence once. Those of a dialogue stay one.
-        max_packed_tokens (`int`, *optional*): With `pack_questions`: put the samples of a batch behind each other in rows of
-            at most so many tokens. One sample per row unless given.
+        max_length (`int`, *optional*): Longest sequence. A sample whose frames and first question do not fit is an
+            error, longer conversations lose their last tokens.
+        teacher_frame_size (`tuple[int, int]`, *optional*): (H, W) of the colour frames a teacher wants to look at;
+            `None` when it looks at none.
+        pack_questions (`bool`, *optional*, defaults to `False`): Turns are independent questions: each sees the frames
+            and itself only (see `question_packing`), and the frames stand in the sequence once. Those of a dialogue
+            stay one.
+        max_packed_tokens (`int`, *optional*): With `pack_questions`: put the samples of a batch behind each other in
+            rows of at most so many tokens. One sample per row unless given.
         carries_colours (`bool`, *optional*, defaults to `False`): Whether a loss wants the colours of the frames.
         unannotated_prompt (`str`, *optional*): What stands before the missing answer of a scene nobody annotated. It
             trains nothing, but the sequence needs a text.
-        position_range_metres (`Sequence[float]`, *optional*): For a model that reads 3D positions; see `geometry_batch`.
-        ground_geometry_inputs (`str`, *optional*): With a ground head: its setting (`"none"`, `"pose"` or `"depth+pose"`). Turns
-            that boxes answer then have no labels. Without, a sample with such turns is an error.
+        position_range_metres (`Sequence[float]`, *optional*): For a model that reads 3D positions; see
+            `geometry_batch`.
+        ground_geometry_inputs (`str`, *optional*): With a ground head: its setting (`"none"`, `"pose"` or
+            `"depth+pose"`). Turns that boxes answer then have no labels. Without, a sample with such turns is an
+            error.
 
     Returns (of a call):
         `dict`: everything the base model's processor returns, padded on the right, and
 
-        - with `pack_questions`, `set_index` and `block_index` (R, L) int64 as `question_packing` defines them, where R rows
-          hold the B samples in order;
+        - with `pack_questions`, `set_index` and `block_index` (R, L) int64 as `question_packing` defines them, where R
+          rows hold the B samples in order;
         - `labels` (B, L) int64: tokens of the answers with their end of turn, -100 elsewhere;
         - `depth_metres`, `intrinsics`, `world_from_camera` and `frame_mask` of `geometry_batch`;
-        - with `ground_geometry_inputs`, `grounding`: the questions that boxes answer, as `IGEPForConditionalGeneration.forward`
-          takes them, but for the geometry;
-        - `teacher_frames` (B, F, 3, h, w) uint8 if `teacher_frame_size` is given; both of the centre square alone where the
-          processor crops videos to it;
+        - with `ground_geometry_inputs`, `grounding`: the questions that boxes answer, as
+          `IGEPForConditionalGeneration.forward` takes them, but for the geometry;
+        - `teacher_frames` (B, F, 3, h, w) uint8 if `teacher_frame_size` is given; both of the centre square alone
+          where the processor crops videos to it;
         - `frame_colours` (B, F, 3, H, W) uint8 at `geometry_size` with `carries_colours`, of what the depth shows;
         - `sample_ids`, `scene_ids` (B names) and `frame_ids` (B times F names), which are for the trainer.
 
     Raises:
         ValueError: An empty batch, an unknown `frames_as`, or `max_packed_tokens` without `pack_questions`.
-        SpatialDataError: A sample without frames, with special tokens of the model in its texts, one that `max_length` would
-            cut inside its frames or question, one whose positions are to be read and are not there, or one with questions that
-            boxes answer without a ground head, or without what its setting takes.
+        SpatialDataError: A sample without frames, with special tokens of the model in its texts, one that `max_length`
+            would cut inside its frames or question, one whose positions are to be read and are not there, or one with
+            questions that boxes answer without a ground head, or without what its setting takes.
     """
 
     def __init__(
@@ -127,7 +132,8 @@ class IGEPDataCollator:
                 raise SpatialDataError(f"Sample {example.sample_id!r} has no frames: a sample needs at least one.")
             self._check_words(example)
             check_grounding(example, self.ground_geometry_inputs)
-        # Where the hidden states of questions are that boxes answer: sample by sample and turn by turn, row and column.
+        # Where the hidden states of questions are that boxes answer: sample by sample and turn by turn, row and
+        # column.
         places: list[list[tuple[int, int]]] = [[] for _ in examples]
         write = self._packed_text if self.pack_questions else self._text_and_vision
         batch = write(examples, places)
@@ -148,7 +154,9 @@ class IGEPDataCollator:
         return batch
 
     def _check_words(self, example: SpatialExample) -> None:
-        """Raises for special tokens in texts. Files are looked at before training, rows of a user's own class only here."""
+        """Raises for special tokens in texts. Files are looked at before training,
+        rows of a user's own class only here.
+        """
         for turn in example.conversation:
             for kind, text in zip(("question", "answer"), turn, strict=True):
                 token = self._special_tokens.search(text) if self._special_tokens else None
@@ -195,13 +203,15 @@ class IGEPDataCollator:
             if len(counts) == 1:
                 raise
             raise SpatialDataError(
-                f"Samples {[example.sample_id for example in examples]} have {counts} frames, and this processor cannot stack "
-                "videos of several lengths: give every sample the same number, set frames_as to images, or, in a mixture of "
-                "parts that have one number each, set mixture_one_part_per_batch to true."
+                f"Samples {[example.sample_id for example in examples]} have {counts} frames, and this processor "
+                "cannot stack videos of several lengths: give every sample the same number, set frames_as to images, "
+                "or, in a mixture of parts that have one number each, set mixture_one_part_per_batch to true."
             ) from error
 
     def _packed_text(self, examples: Sequence[SpatialExample], places: list[list[tuple[int, int]]]) -> dict:
-        """Rows of prefixes and blocks. Each prefix is processed as a text of its own: how images are cut may depend on it."""
+        """Rows of prefixes and blocks. Each prefix is processed as a text of its own:
+        how images are cut may depend on it.
+        """
         prefixes = [self._prefixes(len(example.frames)) for example in examples]
         batch = self._processed(examples, prefixes)
         real = batch.pop("attention_mask").bool()
@@ -251,13 +261,14 @@ class IGEPDataCollator:
         longest = start + max(len(ids) for ids, *_ in blocks)
         if self.max_length is not None and longest > self.max_length:
             raise SpatialDataError(
-                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and its longest question take {longest} "
-                f"tokens, more than max_length={self.max_length}. Raise max_length, or lower num_frames."
+                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and its longest question take "
+                f"{longest} tokens, more than max_length={self.max_length}. Raise max_length, or lower num_frames."
             )
         if self.max_packed_tokens is not None and length > self.max_packed_tokens:
             raise SpatialDataError(
-                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and {len(blocks)} questions take {length} "
-                f"tokens, more than max_packed_tokens={self.max_packed_tokens}. Raise it, or ask fewer questions per sample."
+                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and {len(blocks)} questions take "
+                f"{length} tokens, more than max_packed_tokens={self.max_packed_tokens}. Raise it, or ask fewer "
+                "questions per sample."
             )
 
     def _write_prefix(self, num_frames: int) -> str:
@@ -273,8 +284,8 @@ class IGEPDataCollator:
         rest = self._ids(asked[len(prefix) :])
         if not rest or self._ids(prefix) + rest != self._ids(asked):
             raise ValueError(
-                f"Question {question!r}: its tokens depend on what stands before it in {asked!r}, so it cannot be packed. Set "
-                "pack_questions to false for this base."
+                f"Question {question!r}: its tokens depend on what stands before it in {asked!r}, so it cannot be "
+                "packed. Set pack_questions to false for this base."
             )
         labels, asks = [IGNORED] * len(rest), ()
         if answer is not None:
@@ -290,9 +301,9 @@ class IGEPDataCollator:
             return length
         if prompt_length + min(1, len(tail_ids)) > self.max_length:
             raise SpatialDataError(
-                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and first question take {prompt_length} "
-                f"tokens, max_length={self.max_length} would cut them. Raise max_length (or leave it unset), or lower "
-                "num_frames."
+                f"Sample {example.sample_id!r}: its {len(example.frames)} frames and first question take "
+                f"{prompt_length} tokens, max_length={self.max_length} would cut them. Raise max_length (or leave it "
+                "unset), or lower num_frames."
             )
         if not self._warned_of_cut:
             self._warned_of_cut = True
@@ -326,8 +337,9 @@ class IGEPDataCollator:
             start = len(asked) if answered.startswith(asked) else answered.rfind(answer.strip())
             if not asked.startswith(so_far) or not answered.startswith(so_far) or start < len(so_far):
                 raise ValueError(
-                    "The chat template rewrites earlier turns when a later one is added, so answers cannot be told from "
-                    f"questions: {so_far!r} is no beginning of {answered!r}. Use another template, or one question per row."
+                    "The chat template rewrites earlier turns when a later one is added, so answers cannot be told "
+                    f"from questions: {so_far!r} is no beginning of {answered!r}. Use another template, or one "
+                    "question per row."
                 )
             if first_prompt is None:
                 first_prompt = asked

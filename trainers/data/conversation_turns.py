@@ -1,11 +1,12 @@
-"""One row of LLaVA's or ShareGPT's conversation files as turns and media: roles and placeholders understood, or refused.
+"""One row of LLaVA's or ShareGPT's conversation files as turns and media: roles and placeholders understood,
+or refused.
 
-    {"video": "scannet/scene0000_00.mp4", "conversations": [{"from": "human", "value": "<image>\\nHow many chairs are there?"},
-                                                            {"from": "gpt", "value": "4"}]}
+    {"video": "scannet/scene0000_00.mp4", "conversations": [{"from": "human", "value": "<image>\\nHow many chairs are
+                                                            there?"}, {"from": "gpt", "value": "4"}]}
 
-`messages` with `role` and `content` mean the same. Media are under `video`, `videos`, `image` or `images`: one path, or a
-list of them. Each image has an `<image>` of its own in the questions, a video one `<video>` or, as in LLaVA's files, one
-`<image>`.
+`messages` with `role` and `content` mean the same. Media are under `video`, `videos`, `image` or `images`: one path,
+or a list of them. Each image has an `<image>` of its own in the questions, a video one `<video>` or, as in LLaVA's
+files, one `<image>`.
 """
 
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ class ConversationTurns:
     """A row without its media.
 
     Args:
-        turns (`tuple[tuple[str, str], ...]`): Questions and answers, without placeholders: frames stand before the first.
-        media (`tuple[str, ...]`): Paths as the row has them: one video, or its images in the order of the placeholders.
+        turns (`tuple[tuple[str, str], ...]`): Questions and answers, without placeholders: frames stand before the
+            first.
+        media (`tuple[str, ...]`): Paths as the row has them: one video, or its images in the order of the
+            placeholders.
         is_video (`bool`): Whether `media` is a video.
         question_type (`str`, *optional*): What the row says of itself.
     """
@@ -42,21 +45,21 @@ class ConversationTurns:
 def parse_conversation(where: str, entry: dict[str, Any], images_in_text: str = "refuse") -> ConversationTurns:
     """Understands a row.
 
-    Placeholders at the beginning of the first question, and a single one anywhere in it, say what all of them mean here:
-    the frames come first. A system message is put before the first question.
+    Placeholders at the beginning of the first question, and a single one anywhere in it, say what all of them mean
+    here: the frames come first. A system message is put before the first question.
 
     Args:
         where (`str`): Place of the row, for messages.
         entry (`dict`): The row.
-        images_in_text (`str`, *optional*, defaults to `"refuse"`): What is done with placeholders between words or in a
-            later turn: `refuse`, or `number` = the text has "image 1" in its place (a video: "the video").
+        images_in_text (`str`, *optional*, defaults to `"refuse"`): What is done with placeholders between words or in
+            a later turn: `refuse`, or `number` = the text has "image 1" in its place (a video: "the video").
 
     Returns:
         `ConversationTurns`
 
     Raises:
-        SpatialDataError: No conversation or media, a role that is unknown or out of turn, an empty text, a token of a chat
-            template in a text, or placeholders that do not fit the media.
+        SpatialDataError: No conversation or media, a role that is unknown or out of turn, an empty text, a token of a
+            chat template in a text, or placeholders that do not fit the media.
     """
     media, is_video = _media(where, entry)
     system, texts = _texts(where, entry)

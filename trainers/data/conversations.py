@@ -36,7 +36,8 @@ class ConversationOptions:
 
 
 class ConversationDataset(torch.utils.data.Dataset):
-    """Rows of a conversation file. The whole file is checked at once; a row is read, with its frames alone, when it is used.
+    """Rows of a conversation file. The whole file is checked at once; a row is read, with its frames alone,
+    when it is used.
 
     Args:
         file (`str | Path`): JSON lines, or one JSON list.
@@ -46,8 +47,8 @@ class ConversationDataset(torch.utils.data.Dataset):
         images_in_text (`str`, *optional*, defaults to `"refuse"`): See `ConversationOptions`.
 
     Raises:
-        SpatialDataError: The file cannot be read or has no row, a row breaks the form, or its video or image is not there;
-            the message has file and line.
+        SpatialDataError: The file cannot be read or has no row, a row breaks the form, or its video or image is not
+            there; the message has file and line.
         ValueError: `num_frames` or `images_in_text` is out of range.
     """
 

@@ -13,8 +13,8 @@ class DatasetKind:
 
     Args:
         dataset (`str`, *optional*, defaults to `"synthetic_rooms"`): `synthetic_rooms`, `scannet`, `hub`, `depthlm`,
-            `conversations` or `vsi_bench`; or a benchmark on ScanNet: `scanrefer`, `multi3drefer`, `scan2cap`, `scanqa` or
-            `sqa3d`.
+            `conversations` or `vsi_bench`; or a benchmark on ScanNet: `scanrefer`, `multi3drefer`, `scan2cap`,
+            `scanqa` or `sqa3d`.
     """
 
     dataset: str = field(
@@ -27,12 +27,12 @@ class DatasetPlace:
     """Where a dataset lies that is not rendered.
 
     Args:
-        dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a dataset
-            with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines.
-            `conversations`: one of JSON lines or of a JSON list. `vsi_bench`: one of JSON lines or Parquet. Benchmarks on
-            ScanNet: a ScanNet download (see `scannet_tree`), or what `igep prepare scannet` made of it.
-        image_folder (`str`, *optional*): `depthlm`, `conversations`, `vsi_bench`: where the paths of images and videos start;
-            the folder of the file by default.
+        dataset_path (`str`, *optional*): `scannet`: a scene folder or a folder of them. `hub`: id or folder of a
+            dataset with the configurations `scenes` and, if it has any, `questions`. `depthlm`: a file of JSON lines.
+            `conversations`: one of JSON lines or of a JSON list. `vsi_bench`: one of JSON lines or Parquet. Benchmarks
+            on ScanNet: a ScanNet download (see `scannet_tree`), or what `igep prepare scannet` made of it.
+        image_folder (`str`, *optional*): `depthlm`, `conversations`, `vsi_bench`: where the paths of images and videos
+            start; the folder of the file by default.
     """
 
     dataset_path: str | None = field(

@@ -1,9 +1,11 @@
 """DepthLM's JSON lines: one image per line with its camera and points of known depth.
 
-    {"image": "rgb/0001.png", "intrinsics": [fx, fy, cx, cy, width, height], "pixel_coords": [[u, v], ...], "depth": [metres, ...]}
+    {"image": "rgb/0001.png", "intrinsics": [fx, fy, cx, cy, width, height], "pixel_coords": [[u, v], ...], "depth":
+    [metres, ...]}
 
-What "depth" means differs from set to set (distance to the camera in most of DepthLM's own, z in nuScenes), so it has to
-be said. `pixel_coords` are columns and rows counted from 0. fy = 0 stands for fx. With a calibrator, lines may lack `intrinsics`.
+What "depth" means differs from set to set (distance to the camera in most of DepthLM's own, z in nuScenes), so it has
+to be said. `pixel_coords` are columns and rows counted from 0. fy = 0 stands for fx. With a calibrator, lines may lack
+`intrinsics`.
 """
 
 import json
@@ -42,8 +44,8 @@ class DepthLMOptions(DatasetPlace):
     """Options of `depthlm`, besides the place of its file and of its images.
 
     Args:
-        depth_kind (`str`, *optional*): `z`, or `euclidean` for distances to the camera. `depthlm`: must be said, since its
-            sets differ.
+        depth_kind (`str`, *optional*): `z`, or `euclidean` for distances to the camera. `depthlm`: must be said, since
+            its sets differ.
     """
 
     depth_kind: str | None = depth_kind_field()
@@ -58,12 +60,12 @@ class DepthLMDataset(WrittenRows):
         depth_kind (`str`): What the file's depths are: `z`, or `euclidean` for distances to the camera.
         image_root (`str | Path`, *optional*): Folder that image paths are relative to; that of the file unless given.
         seed (`int`, *optional*, defaults to `0`): Seed of the points that are drawn.
-        calibrator (`Calibrator`, *optional*): Tells the horizontal field of view of images whose lines have no `intrinsics`,
-            now: a worker that reads rows has no model.
+        calibrator (`Calibrator`, *optional*): Tells the horizontal field of view of images whose lines have no
+            `intrinsics`, now: a worker that reads rows has no model.
 
     Raises:
-        SpatialDataError: The file is not there or has no line, or an image to calibrate cannot be read. Reading a row raises it for anything in its line that breaks
-            the format, with the number of the line.
+        SpatialDataError: The file is not there or has no line, or an image to calibrate cannot be read. Reading a row
+            raises it for anything in its line that breaks the format, with the number of the line.
         ValueError: `depth_kind` is unknown, or the task is not `depth`.
     """
 
@@ -180,8 +182,8 @@ class DepthLMDataset(WrittenRows):
         if out_of_range and not self._said:
             self._said = True
             logger.warning(
-                "%s, line %d: %d of %d points lie outside min_depth_metres=%g to max_depth_metres=%g and are not asked about. Said "
-                "once.",
+                "%s, line %d: %d of %d points lie outside min_depth_metres=%g to max_depth_metres=%g and are not "
+                "asked about. Said once.",
                 *(self.file, number, out_of_range, len(metres), nearest, farthest),
             )
         sample_id = f"{self.file.stem}/{number}"
@@ -213,8 +215,8 @@ class DepthLMDataset(WrittenRows):
                 estimated[number] = np.array(camera, dtype=np.float64)
         if estimated:
             logger.warning(
-                "%s: %d of %d lines have no intrinsics: the calibrator estimates a horizontal field of view of %.1f to %.1f "
-                "degrees.",
+                "%s: %d of %d lines have no intrinsics: the calibrator estimates a horizontal field of view of %.1f "
+                "to %.1f degrees.",
                 *(self.file, len(estimated), len(self._starts), min(angles), max(angles)),
             )
         return estimated

@@ -12,8 +12,8 @@ class DistillationDataCollator(IGEPDataCollator):
 
     Args:
         *args: As of `IGEPDataCollator`.
-        teacher_frame_sizes (`dict[str, tuple[int, int] | None]`): (H, W) by the name of the teacher; `None` for one that looks at
-            no frames.
+        teacher_frame_sizes (`dict[str, tuple[int, int] | None]`): (H, W) by the name of the teacher; `None` for one
+            that looks at no frames.
         **kwargs: As of `IGEPDataCollator`.
 
     Returns (of a call):

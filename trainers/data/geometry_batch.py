@@ -1,4 +1,6 @@
-"""The geometry of some `SpatialExample`s as tensors of one size: what supervises, and what 3D positions are computed from."""
+"""The geometry of some `SpatialExample`s as tensors of one size: what supervises,
+and what 3D positions are computed from.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,9 +25,10 @@ def geometry_batch(
         examples (`Sequence[SpatialExample]`): B samples of up to F frames.
         size (`tuple[int, int]`): (H, W) of the depth. Depth of another size is resampled to it (nearest pixel), the
             intrinsics with it.
-        position_range_metres (`Sequence[float]`, *optional*): For a model that reads 3D positions (x, y, z from minus to
-            plus as much): poses stay in the scene's own world, and every sample must have depth, intrinsics and poses.
-            Otherwise the world's origin moves to a camera of the sample, which float32 wants where the origin is far away.
+        position_range_metres (`Sequence[float]`, *optional*): For a model that reads 3D positions (x, y, z from minus
+            to plus as much): poses stay in the scene's own world, and every sample must have depth, intrinsics and
+            poses. Otherwise the world's origin moves to a camera of the sample, which float32 wants where the origin
+            is far away.
 
     Returns:
         `dict`: `depth_metres` (B, F, H, W) float32, 0 = invalid; `intrinsics` (B, F, 3, 3) float32 in pixels of it and
@@ -98,16 +101,17 @@ def _check_positions(example: SpatialExample, position_range_metres: Sequence[fl
         missing = ["measured depth"]
     if missing:
         raise SpatialDataError(
-            f"{where} has no {' and no '.join(missing)}, from which the 3D positions of its visual tokens are computed: give "
-            "posed RGB-D, leave the scene out, or set position_encoding to none."
+            f"{where} has no {' and no '.join(missing)}, from which the 3D positions of its visual tokens are "
+            "computed: give posed RGB-D, leave the scene out, or set position_encoding to none."
         )
     centres = example.world_from_camera[:, :3, 3]
     centres = centres[np.isfinite(centres).all(1)]
     outside = (np.abs(centres) > np.asarray(position_range_metres)).any(1)
     if outside.any():
         raise SpatialDataError(
-            f"{where}: a camera is at {np.round(centres[outside.argmax()], 2).tolist()} m, outside of position_range_metres="
-            f"{list(position_range_metres)}: raise that, or move the origin of the scene's world into the scene."
+            f"{where}: a camera is at {np.round(centres[outside.argmax()], 2).tolist()} m, outside of "
+            f"position_range_metres={list(position_range_metres)}: raise that, or move the origin of the scene's "
+            "world into the scene."
         )
 
 

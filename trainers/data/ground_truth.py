@@ -1,7 +1,9 @@
-"""Questions that are answered by boxes: from the boxes of a scene to proposals, and from `referred_boxes` to those that are meant.
+"""Questions that are answered by boxes: from the boxes of a scene to proposals,
+and from `referred_boxes` to those that are meant.
 
-A row of the questions table whose first answer is `<ground>` is such a question, whatever dataset it comes from. Its proposals
-are the scene's boxes but for those of the label `proposal`, which a detector found: training chooses among true objects.
+A row of the questions table whose first answer is `<ground>` is such a question, whatever dataset it comes from. Its
+proposals are the scene's boxes but for those of the label `proposal`, which a detector found: training chooses among
+true objects.
 """
 
 import logging
@@ -35,7 +37,8 @@ def ground_truth(
         questions (`Sequence[dict]`): Rows of the questions table, the turns in order.
 
     Returns:
-        `tuple`: `proposals` and `ground_targets` of `SpatialExample`; `None` and nothing where no question is answered by boxes.
+        `tuple`: `proposals` and `ground_targets` of `SpatialExample`; `None` and nothing where no question is answered
+        by boxes.
 
     Raises:
         SpatialDataError: A box that is none, or a question that means a box of a detector.
@@ -53,8 +56,8 @@ def ground_truth(
         unknown = [box for box in meant if box not in places]
         if unknown:
             raise SpatialDataError(
-                f"Question {question['question_id']!r} about scene {scene_id!r}: `referred_boxes` names box {unknown[0]}, which "
-                f"is no object but a {PROPOSAL_LABEL}: name objects."
+                f"Question {question['question_id']!r} about scene {scene_id!r}: `referred_boxes` names box "
+                f"{unknown[0]}, which is no object but a {PROPOSAL_LABEL}: name objects."
             )
         targets.append(tuple(places[box] for box in meant))
     return axis_aligned_boxes(scene_id, boxes, objects), tuple(targets)
@@ -69,8 +72,8 @@ def axis_aligned_boxes(scene_id: str, boxes: Sequence[Mapping[str, Any]], number
         numbers (`Sequence[int]`): Those that are wanted.
 
     Returns:
-        `np.ndarray`: (P, 6) float64: centre and full sizes along the axes of the world, in metres. Of a turned box, those of
-        the smallest such box around it.
+        `np.ndarray`: (P, 6) float64: centre and full sizes along the axes of the world, in metres. Of a turned box,
+        those of the smallest such box around it.
 
     Raises:
         SpatialDataError: A box that is none; the message has scene, number and value.
@@ -81,8 +84,8 @@ def axis_aligned_boxes(scene_id: str, boxes: Sequence[Mapping[str, Any]], number
         values = [*(box["centre_metres"] or ()), *(box["size_metres"] or ()), box["yaw_radians"] or 0.0]
         if len(values) != 7 or not np.isfinite(np.array(values, dtype=np.float64)).all() or min(values[3:6]) < 0:
             raise SpatialDataError(
-                f"Scene {scene_id!r}: `boxes[{number}]` is no box: {dict(box)}. Give three finite numbers as `centre_metres` and "
-                "three as `size_metres`, no size negative."
+                f"Scene {scene_id!r}: `boxes[{number}]` is no box: {dict(box)}. Give three finite numbers as "
+                "`centre_metres` and three as `size_metres`, no size negative."
             )
         cosine, sine = abs(np.cos(values[6])), abs(np.sin(values[6]))
         width, height = values[3:5]
@@ -104,8 +107,8 @@ def warn_of_empty_proposals(questions: Dataset, scenes: SceneTable) -> None:
     count = sum(name in bare for name in asked)
     if count:
         logger.warning(
-            "%d of %d questions that boxes answer are about %d scenes without boxes: all that can be said there is none, which "
-            "teaches nothing.",
+            "%d of %d questions that boxes answer are about %d scenes without boxes: all that can be said there is "
+            "none, which teaches nothing.",
             count,
             len(asked),
             len(bare),

@@ -1,4 +1,6 @@
-"""The part of a batch that a ground head trains on: proposals, the places of the questions about them, and those that are meant."""
+"""The part of a batch that a ground head trains on: proposals, the places of the questions about them,
+and those that are meant.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +22,8 @@ def check_grounding(example: SpatialExample, geometry_inputs: str | None) -> Non
         geometry_inputs (`str`, *optional*): Setting of the head; `None` = there is no head.
 
     Raises:
-        SpatialDataError: Boxes answer one of its questions and there is no head, no proposals, or not the geometry of the
-            setting: for a model that grounds by its own reconstruction, a finite pose of the first frame.
+        SpatialDataError: Boxes answer one of its questions and there is no head, no proposals, or not the geometry of
+            the setting: for a model that grounds by its own reconstruction, a finite pose of the first frame.
     """
     targets = example.ground_targets or (None,) * len(example.conversation)
     grounded = [answer == GROUND_TOKEN for _, answer in example.conversation]
@@ -29,13 +31,14 @@ def check_grounding(example: SpatialExample, geometry_inputs: str | None) -> Non
     if geometry_inputs is None:
         if any(target is not None for target in targets):
             raise SpatialDataError(
-                f"{where}: boxes answer its question, and no ground head is trained: set ground_weight above 0 (1.0 is usual)."
+                f"{where}: boxes answer its question, and no ground head is trained: set ground_weight above 0 (1.0 "
+                "is usual)."
             )
         return
     if grounded != [target is not None for target in targets]:
         raise SpatialDataError(
-            f"{where}: {sum(grounded)} of its answers are {GROUND_TOKEN} and its ground_targets are {targets}: give the "
-            "proposals that such a turn means, and None for turns in words."
+            f"{where}: {sum(grounded)} of its answers are {GROUND_TOKEN} and its ground_targets are {targets}: give "
+            "the proposals that such a turn means, and None for turns in words."
         )
     if not any(grounded):
         return
@@ -46,7 +49,8 @@ def check_grounding(example: SpatialExample, geometry_inputs: str | None) -> Non
     outside = [place for target in targets if target for place in target if not 0 <= place < len(example.proposals)]
     if outside:
         raise SpatialDataError(
-            f"{where}: ground_targets name proposal {outside[0]}, there are {len(example.proposals)}: use indices from 0."
+            f"{where}: ground_targets name proposal {outside[0]}, there are {len(example.proposals)}: use indices "
+            "from 0."
         )
     if not np.isfinite(example.proposals).all() or (example.proposals[:, 3:] < 0).any():
         raise SpatialDataError(f"{where}: `proposals` hold a box that is not finite or has a negative size: mend it.")
@@ -54,13 +58,13 @@ def check_grounding(example: SpatialExample, geometry_inputs: str | None) -> Non
     missing = [name for name in GEOMETRY_OF[geometry_inputs] if values[name] is None]
     if missing:
         raise SpatialDataError(
-            f"{where}: the scene has no {missing[0]}, which ground_geometry_inputs={geometry_inputs!r} takes: give it, or choose "
-            "another setting."
+            f"{where}: the scene has no {missing[0]}, which ground_geometry_inputs={geometry_inputs!r} takes: give "
+            "it, or choose another setting."
         )
     if geometry_inputs == PREDICTED and not np.isfinite(example.world_from_camera[0]).all():
         raise SpatialDataError(
-            f"{where} of scene {example.scene_id!r}: the pose of its first frame {example.frame_ids[0]!r} is not finite, so boxes of "
-            "the scene cannot be placed: leave the frame out."
+            f"{where} of scene {example.scene_id!r}: the pose of its first frame {example.frame_ids[0]!r} is not "
+            "finite, so boxes of the scene cannot be placed: leave the frame out."
         )
 
 
@@ -71,14 +75,14 @@ def grounding_batch(
 
     Args:
         examples (`Sequence[SpatialExample]`): B samples.
-        places (`Sequence[Sequence[tuple[int, int]]]`): For each, row and column of the hidden state that asks, for each of its
-            grounded turns that were not cut off.
-        keeps_world (`bool`, *optional*, defaults to `False`): The poses of the batch are in the scene's own world, as a model
-            that reads 3D positions has them, and not moved to a camera (see `geometry_batch`).
+        places (`Sequence[Sequence[tuple[int, int]]]`): For each, row and column of the hidden state that asks, for
+            each of its grounded turns that were not cut off.
+        keeps_world (`bool`, *optional*, defaults to `False`): The poses of the batch are in the scene's own world, as
+            a model that reads 3D positions has them, and not moved to a camera (see `geometry_batch`).
 
     Returns:
-        `dict`: `boxes` (B tensors of (P, 6) float32), `origin` (B, 3) float32, `sample`, `row` and `column` (G,) int64, `meant`
-        (G tensors of (P + 1,) bool).
+        `dict`: `boxes` (B tensors of (P, 6) float32), `origin` (B, 3) float32, `sample`, `row` and `column` (G,)
+        int64, `meant` (G tensors of (P + 1,) bool).
     """
     boxes, origins, rows, meant = [], [], [], []
     for number, example in enumerate(examples):

@@ -14,8 +14,8 @@ from igep.trainers.data.spatial_dataset import build_example
 class HeldOutFrames(torch.utils.data.Dataset):
     """Clips of neighbouring frames that together show each frame of their scenes.
 
-    Clips follow each other; the last one of a scene reaches back to be as long as the others, and what it shows again has no
-    depth there, so that every frame counts once. Questions are left out: they were trained on.
+    Clips follow each other; the last one of a scene reaches back to be as long as the others, and what it shows again
+    has no depth there, so that every frame counts once. Questions are left out: they were trained on.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`, of held-out frames alone.
@@ -24,7 +24,8 @@ class HeldOutFrames(torch.utils.data.Dataset):
         max_depth_metres (`float`, *optional*): Farther depth is no measurement.
 
     Raises:
-        SpatialDataError: A scene has fewer frames than a row. Reading a row raises it for anything that breaks the contract.
+        SpatialDataError: A scene has fewer frames than a row. Reading a row raises it for anything that breaks the
+            contract.
     """
 
     def __init__(
@@ -44,8 +45,8 @@ class HeldOutFrames(torch.utils.data.Dataset):
             usable = self.scene_table.usable_frames(number).tolist()
             if len(usable) < num_frames:
                 raise SpatialDataError(
-                    f"Scene {scene_id!r}: {len(usable)} of its frames are held out, fewer than the {num_frames} of a row. Raise "
-                    "eval_frame_fraction, lower num_frames, or hold out whole scenes with eval_scenes."
+                    f"Scene {scene_id!r}: {len(usable)} of its frames are held out, fewer than the {num_frames} of a "
+                    "row. Raise eval_frame_fraction, lower num_frames, or hold out whole scenes with eval_scenes."
                 )
             for start in range(0, len(usable), num_frames):
                 first = min(start, len(usable) - num_frames)

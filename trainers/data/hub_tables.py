@@ -28,7 +28,8 @@ class HubOptions(DatasetPlace):
 
 
 def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset | None]:
-    """Reads the configurations `scenes` and `questions` of a dataset. The log says how many frames have lost their pose.
+    """Reads the configurations `scenes` and `questions` of a dataset.
+    The log says how many frames have lost their pose.
 
     Args:
         path (`str`): Id on the Hub, or a folder.
@@ -43,7 +44,8 @@ def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset |
     """
     if not Path(path).exists() and (Path(path).is_absolute() or len(Path(path).parts) != 2):
         raise SpatialDataError(
-            f"{path}: no such folder. Give a folder with the tables scenes and questions, or `user/name` of a Hub dataset."
+            f"{path}: no such folder. Give a folder with the tables scenes and questions, or `user/name` of a Hub "
+            "dataset."
         )
     names = get_dataset_config_names(path)
     if "scenes" not in names:
@@ -72,8 +74,8 @@ def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset |
 def read_table(path: str, name: str, split: str) -> Dataset:
     """Reads one configuration of a dataset.
 
-    `datasets` caches a folder by its last name and the patterns in its card alone: another folder of the same name, or the same
-    one written anew, would silently be read as the first. So every state of a folder gets a cache of its own.
+    `datasets` caches a folder by its last name and the patterns in its card alone: another folder of the same name, or
+    the same one written anew, would silently be read as the first. So every state of a folder gets a cache of its own.
 
     Args:
         path (`str`): Id on the Hub, or a folder.

@@ -1,4 +1,6 @@
-"""The objects of a file of JSON lines, or of one JSON list, read one by one: only where they begin is held in memory."""
+"""The objects of a file of JSON lines, or of one JSON list, read one by one:
+only where they begin is held in memory.
+"""
 
 import json
 from array import array
@@ -17,16 +19,17 @@ CUT_OFF = " The file ends within it: it may have been cut off."
 
 
 class JSONEntries:
-    """A file of many JSON objects: one per line, or all in one list. It is read once, whole, to check it; then by entry.
+    """A file of many JSON objects: one per line, or all in one list. It is read once, whole, to check it;
+    then by entry.
 
     Args:
         file (`str | Path`): UTF-8.
-        check (`Callable`, *optional*): Called with the place and the value of each object (`str`, `dict`) when the file is
-            read; it raises for one that cannot be used.
+        check (`Callable`, *optional*): Called with the place and the value of each object (`str`, `dict`) when the
+            file is read; it raises for one that cannot be used.
 
     Raises:
-        SpatialDataError: The file cannot be read, has no entry, or an entry is no JSON object, cut off at the end of the file
-            included; the message has the file and the line.
+        SpatialDataError: The file cannot be read, has no entry, or an entry is no JSON object, cut off at the end of
+            the file included; the message has the file and the line.
     """
 
     def __init__(self, file: str | Path, check: Callable[[str, dict], None] | None = None):
@@ -85,7 +88,8 @@ class JSONEntries:
                 entry = json.loads(stream.read(self._ends[row] - self._starts[row]))
         except (OSError, ValueError) as error:
             raise SpatialDataError(
-                f"{self.where(row)}: not as it was when the file was opened ({error}). Leave the file alone while it is used."
+                f"{self.where(row)}: not as it was when the file was opened ({error}). Leave the file alone while it "
+                "is used."
             ) from error
         return entry
 
@@ -163,7 +167,9 @@ class _ListText:
         return self._window[self._place : self._place + 1]
 
     def skip(self, characters: str) -> bool:
-        """Goes on behind the next character if it is one of these, or behind all whitespace; says whether it was there."""
+        """Goes on behind the next character if it is one of these, or behind all whitespace;
+        says whether it was there.
+        """
         found = False
         while (not found or characters == WHITESPACE) and (character := self.peek()) and character in characters:
             self._move(self._place + 1)

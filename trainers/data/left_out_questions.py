@@ -1,7 +1,7 @@
 """How many questions of a benchmark's file a table of questions leaves out, and why; the table carries it along.
 
-It is written as JSON into the table's description, which `select` and the like keep, so that whoever holds the table can say
-what is missing from it.
+It is written as JSON into the table's description, which `select` and the like keep, so that whoever holds the table
+can say what is missing from it.
 """
 
 import json

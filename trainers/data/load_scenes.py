@@ -51,10 +51,10 @@ class HeldOutOptions:
 
     Args:
         eval_scenes (`list[str]`, *optional*): Ids of scenes that are held out, with their questions.
-        eval_frame_fraction (`float`, *optional*): Hold out this share of every scene's frames, the last ones: a block of time,
-            of which every frame is evaluated once.
-        eval_margin_fraction (`float`, *optional*, defaults to `0.05`): With `eval_frame_fraction`: share of the frames before
-            that block that is neither trained on nor evaluated, because these are its near-copies.
+        eval_frame_fraction (`float`, *optional*): Hold out this share of every scene's frames, the last ones: a block
+            of time, of which every frame is evaluated once.
+        eval_margin_fraction (`float`, *optional*, defaults to `0.05`): With `eval_frame_fraction`: share of the frames
+            before that block that is neither trained on nor evaluated, because these are its near-copies.
     """
 
     eval_scenes: list[str] | None = field(

@@ -1,6 +1,8 @@
-"""Several datasets as one, in an order that is a pure function of a seed (`mixture_order`), read row by row when drawn.
+"""Several datasets as one, in an order that is a pure function of a seed (`mixture_order`),
+read row by row when drawn.
 
-The same samples come on any number of ranks and after a resume: a run that stopped after n samples goes on with sample n.
+The same samples come on any number of ranks and after a resume: a run that stopped after n samples goes on with sample
+n.
 """
 
 import dataclasses
@@ -28,8 +30,8 @@ class MixturePart:
         dataset (`RowSource`): Its rows.
         weight (`float`, *optional*): Share in a mixture with custom weights, relative to the others.
         max_samples (`int`, *optional*): Use at most so many of the rows, drawn with the seed.
-        percent (`float`, *optional*, defaults to `100.0`): Use so many of a hundred rows, drawn with the seed. A smaller
-            percentage is a part of a larger one.
+        percent (`float`, *optional*, defaults to `100.0`): Use so many of a hundred rows, drawn with the seed. A
+            smaller percentage is a part of a larger one.
 
     Raises:
         ValueError: A value outside its range, or nothing left of the dataset.
@@ -72,16 +74,16 @@ def mixture_shares(parts: Sequence[MixturePart], weighting: str = "size", temper
 
     Args:
         parts (`Sequence[MixturePart]`): D parts.
-        weighting (`str`, *optional*, defaults to `"size"`): `uniform`; `size` = rows in use; `temperature` = rows in use to
-            the power of 1 / temperature (T5, section 3.5.2, after its cap); `custom` = each part's `weight`.
+        weighting (`str`, *optional*, defaults to `"size"`): `uniform`; `size` = rows in use; `temperature` = rows in
+            use to the power of 1 / temperature (T5, section 3.5.2, after its cap); `custom` = each part's `weight`.
         temperature (`float`, *optional*, defaults to `2.0`): 1 is `size`, and the larger, the closer to `uniform`.
 
     Returns:
         `np.ndarray`: (D,) float64, sums to 1.
 
     Raises:
-        ValueError: No part, a name that comes twice, an unknown weighting, a temperature below 1, weights that are missing,
-            all 0, or given where they would not be used.
+        ValueError: No part, a name that comes twice, an unknown weighting, a temperature below 1, weights that are
+            missing, all 0, or given where they would not be used.
     """
     if not parts:
         raise ValueError("mixture is empty: give at least one part.")
@@ -96,8 +98,8 @@ def mixture_shares(parts: Sequence[MixturePart], weighting: str = "size", temper
     for part in parts:
         if (part.weight is None) == (weighting == "custom"):
             raise ValueError(
-                f"Mixture part {part.name!r}: weight={part.weight} with mixture_weights={weighting!r}. Give every part a "
-                "weight and set mixture_weights to custom, or give none."
+                f"Mixture part {part.name!r}: weight={part.weight} with mixture_weights={weighting!r}. Give every "
+                "part a weight and set mixture_weights to custom, or give none."
             )
     sizes = np.array([part.num_rows for part in parts], dtype=np.float64)
     if weighting == "uniform":
@@ -124,10 +126,10 @@ class MixtureDataset(torch.utils.data.Dataset):
         weighting (`str`, *optional*, defaults to `"size"`): See `mixture_shares`.
         temperature (`float`, *optional*, defaults to `2.0`): See `mixture_shares`.
         samples_per_epoch (`int`, *optional*): Length; the number of all rows in use unless given.
-        samples_per_step (`int`, *optional*, defaults to `1`): The length is rounded up to a multiple of it. With the global
-            batch size, no epoch ends within a step, and every number of ranks sees the same samples.
-        group_size (`int`, *optional*, defaults to `1`): Samples that follow each other and are of one part. With the batch size
-            of a process, every batch is of one part.
+        samples_per_step (`int`, *optional*, defaults to `1`): The length is rounded up to a multiple of it. With the
+            global batch size, no epoch ends within a step, and every number of ranks sees the same samples.
+        group_size (`int`, *optional*, defaults to `1`): Samples that follow each other and are of one part. With the
+            batch size of a process, every batch is of one part.
         seed (`int`, *optional*, defaults to `0`): Seed of the order.
 
     Raises:
@@ -211,7 +213,8 @@ class MixtureDataset(torch.utils.data.Dataset):
 
         Args:
             steps (`int`): Steps since the start of the run.
-            samples_per_step (`int`): Global batch size. The last step of an epoch has fewer where it does not divide it.
+            samples_per_step (`int`): Global batch size. The last step of an epoch has fewer where it does not divide
+                it.
 
         Returns:
             `int`
@@ -286,7 +289,8 @@ def drawn_rows(dataset: torch.utils.data.Dataset, samples: int) -> list[DrawnRow
         samples (`int`): From the start of the run.
 
     Returns:
-        `list[DrawnRows]`: The parts of a mixture in their order; one of the name "training rows" for any other dataset.
+        `list[DrawnRows]`: The parts of a mixture in their order; one of the name "training rows" for any other
+        dataset.
     """
     if not isinstance(dataset, MixtureDataset):
         return [DrawnRows("training rows", as_row_source(dataset), len(dataset), samples)]

@@ -19,16 +19,17 @@ class MixtureOptions:
     """How several datasets become one.
 
     Args:
-        mixture (`list[str]`, *optional*): One entry per dataset, a YAML mapping of the options in `MixtureEntry`. What an
-            entry leaves out has the recipe's own value. `None` trains on the one dataset that the recipe names.
+        mixture (`list[str]`, *optional*): One entry per dataset, a YAML mapping of the options in `MixtureEntry`. What
+            an entry leaves out has the recipe's own value. `None` trains on the one dataset that the recipe names.
         mixture_weights (`str`, *optional*, defaults to `"size"`): `uniform`, `size`, `temperature` or `custom`; see
             `mixture_shares`.
-        mixture_temperature (`float`, *optional*, defaults to `2.0`): `temperature`: 1 is `size`, larger is more uniform.
-        mixture_samples_per_epoch (`int`, *optional*): Samples of an epoch, rounded up to whole steps; all rows in use unless
-            given. Epochs of the mixture's parts do not depend on it.
-        mixture_one_part_per_batch (`bool`, *optional*, defaults to `False`): Every batch of a process is drawn from one part.
-            LLaVA-OneVision's processor cannot stack videos of several lengths, such as clips and single frames. A step has
-            rows of several parts through `gradient_accumulation_steps` and several processes.
+        mixture_temperature (`float`, *optional*, defaults to `2.0`): `temperature`: 1 is `size`, larger is more
+            uniform.
+        mixture_samples_per_epoch (`int`, *optional*): Samples of an epoch, rounded up to whole steps; all rows in use
+            unless given. Epochs of the mixture's parts do not depend on it.
+        mixture_one_part_per_batch (`bool`, *optional*, defaults to `False`): Every batch of a process is drawn from
+            one part. LLaVA-OneVision's processor cannot stack videos of several lengths, such as clips and single
+            frames. A step has rows of several parts through `gradient_accumulation_steps` and several processes.
     """
 
     mixture: list[str] | None = field(

@@ -1,7 +1,7 @@
 """The order of a mixture, without its data: which sample of a run is which row of which part.
 
-It is a pure function of the seed, so it is the same on any number of ranks and after a resume. Each part goes through its
-own shuffled epochs; the shares say how the parts are interleaved.
+It is a pure function of the seed, so it is the same on any number of ranks and after a resume. Each part goes through
+its own shuffled epochs; the shares say how the parts are interleaved.
 """
 
 import math
@@ -28,8 +28,8 @@ class MixtureOrder:
     """The order of a mixture, without its data.
 
     In each block of 64 samples the parts come in a random order, as often as their shares say: rounded up or down, and
-    rounded so that the errors of the blocks cancel out (systematic sampling whose offsets follow the golden ratio). Where
-    samples come in groups of one part, all this holds of groups.
+    rounded so that the errors of the blocks cancel out (systematic sampling whose offsets follow the golden ratio).
+    Where samples come in groups of one part, all this holds of groups.
 
     Args:
         names (`Sequence[str]`): D names; a part's own order depends on its name, not on the other parts.

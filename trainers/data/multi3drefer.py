@@ -36,12 +36,12 @@ def read_multi3drefer(path: str | None) -> list[BenchmarkQuestion]:
     """Read descriptions as questions.
 
     Args:
-        path (`str`): `multi3drefer_{train,val}.json`, or `multi3drefer_{train,val}_llava_style.json`. Ids are places in the
-            file in both.
+        path (`str`): `multi3drefer_{train,val}.json`, or `multi3drefer_{train,val}_llava_style.json`. Ids are places
+            in the file in both.
 
     Returns:
-        `list[BenchmarkQuestion]`: Of type `zt_wo_d`, `zt_w_d` (no target, without and with distractors), `st_wo_d`, `st_w_d`
-        (one) or `mt` (several).
+        `list[BenchmarkQuestion]`: Of type `zt_wo_d`, `zt_w_d` (no target, without and with distractors), `st_wo_d`,
+        `st_w_d` (one) or `mt` (several).
 
     Raises:
         SpatialDataError: A file or entry that is malformed, or a type that its number of objects contradicts.
@@ -53,14 +53,15 @@ def read_multi3drefer(path: str | None) -> list[BenchmarkQuestion]:
         kind, count = question.question_type[:2], len(question.object_ids)
         if question.question_type not in QUESTION_TYPES or {"zt": count != 0, "st": count != 1, "mt": count < 2}[kind]:
             raise SpatialDataError(
-                f"{question.where}: type {question.question_type!r} with {count} objects. Types are {', '.join(QUESTION_TYPES)}: no, "
-                "one and several objects."
+                f"{question.where}: type {question.question_type!r} with {count} objects. Types are "
+                f"{', '.join(QUESTION_TYPES)}: no, one and several objects."
             )
     return questions
 
 
 def load_multi3drefer(options: Multi3DReferOptions) -> tuple[Dataset, Dataset]:
-    """Scenes and questions, whose `referred_boxes` hold the objects that are meant, none included (see `join_questions`).
+    """Scenes and questions, whose `referred_boxes` hold the objects that are meant,
+    none included (see `join_questions`).
 
     Args:
         options (`Multi3DReferOptions`): Files and choices.

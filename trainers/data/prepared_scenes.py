@@ -1,4 +1,5 @@
-"""A ScanNet download written as Parquet shards, one after the other, so that an interrupted run goes on where it stopped.
+"""A ScanNet download written as Parquet shards, one after the other,
+so that an interrupted run goes on where it stopped.
 
 OUT/scenes/train-00000-of-00379.parquet   `SCENE_FEATURES`, images inside
 OUT/objects/train-00000-of-00379.parquet  `OBJECT_FEATURES`
@@ -45,8 +46,8 @@ class PreparePlan:
         object_box_file (`str`, *optional*): See `ScanNetTree`.
         proposal_box_file (`str`, *optional*): See `ScanNetTree`.
         num_frames (`int`, *optional*): Frames to keep of each scene; all by default.
-        frame_sampling (`str`, *optional*, defaults to `"uniform"`): `uniform` = evenly by count; `coverage` = those that
-            together see most surfaces.
+        frame_sampling (`str`, *optional*, defaults to `"uniform"`): `uniform` = evenly by count; `coverage` = those
+            that together see most surfaces.
         scenes_per_shard (`int`, *optional*, defaults to `4`): Scenes of a file; as many are held in memory.
 
     Raises:
@@ -111,8 +112,8 @@ def prepare_scannet(
 ) -> Iterator[list[SceneReport]]:
     """Write the shards that are not there yet. Nothing is done before the first report is asked for.
 
-    A shard appears under its name only whole; its record is written after it, and a shard without a record is written again.
-    A scene that cannot be read is left out and reported.
+    A shard appears under its name only whole; its record is written after it, and a shard without a record is written
+    again. A scene that cannot be read is left out and reported.
 
     Args:
         plan (`PreparePlan`): What to write.
@@ -159,8 +160,8 @@ def _check_folder(plan: PreparePlan, out: Path) -> None:
         changed = [name for name, value in asdict(plan).items() if earlier.get(name) != value]
         if changed:
             raise SpatialDataError(
-                f"{out}: an earlier run wrote here with another {', '.join(changed)}. Give the same options to go on with it, or "
-                "another folder."
+                f"{out}: an earlier run wrote here with another {', '.join(changed)}. Give the same options to go on "
+                "with it, or another folder."
             )
     elif out.exists() and not out.is_dir():
         raise SpatialDataError(f"{out}: a file. Give a new or empty folder.")
@@ -223,8 +224,8 @@ def _voxels(row: dict[str, Any]) -> list[np.ndarray]:
     """Voxels that each frame sees; none where it has no depth."""
     if not row["depth"] or not row["world_from_camera"]:
         raise SpatialDataError(
-            f"Scene {row['scene_id']!r} has no {'poses' if row['depth'] else 'depth'}, from which coverage follows. Export them, or "
-            "sample its frames uniformly."
+            f"Scene {row['scene_id']!r} has no {'poses' if row['depth'] else 'depth'}, from which coverage follows. "
+            "Export them, or sample its frames uniformly."
         )
     colour_from_depth = np.array(row["colour_from_depth"]) if row["colour_from_depth"] else np.eye(4)
     seen = []
@@ -275,8 +276,8 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(
-            f"{out}: cannot be written to ({error}). Make room or give another folder; what is whole there is kept, and the "
-            "same command goes on after it."
+            f"{out}: cannot be written to ({error}). Make room or give another folder; what is whole there is kept, "
+            "and the same command goes on after it."
         ) from error
 
 
@@ -285,6 +286,6 @@ def _card() -> str:
         f"- config_name: {name}\n  data_files:\n  - split: train\n    path: {name}/train-*\n" for name in TABLES
     )
     return (
-        f"---\nconfigs:\n{configs}---\n\nScenes of ScanNet, written by `igep prepare scannet`. ScanNet's terms of use hold: do not "
-        "pass them on.\n"
+        f"---\nconfigs:\n{configs}---\n\nScenes of ScanNet, written by `igep prepare scannet`. ScanNet's terms of use "
+        "hold: do not pass them on.\n"
     )

@@ -1,8 +1,8 @@
 """Questions about scenes in a JSON lines file: one object per line.
 
 `{"question": "...", "answers": ["..."]}` is enough in a scene's own folder. Further keys: `scene_id` (needed in a file
-about several scenes), `answer` (in place of `answers`), `question_id`, `question_type`. `<image>` or `<video>` before a
-question says, as in LLaVA's files, that the frames come first, which they do.
+about several scenes), `answer` (in place of `answers`), `question_id`, `question_type`. `<image>` or `<video>` before
+a question says, as in LLaVA's files, that the frames come first, which they do.
 """
 
 import json
@@ -28,8 +28,9 @@ def read_questions(path: str | Path, scene_ids: Sequence[str]) -> list[dict[str,
         `list[dict]`: Rows of `spatial_example.QUESTION_FEATURES`.
 
     Raises:
-        SpatialDataError: Missing file, no question in it, a line that is not JSON, a missing or unknown key, a value of
-            the wrong type, a placeholder between words or a token of chat templates, a scene that is not there, an id used twice: the message has file and line number.
+        SpatialDataError: Missing file, no question in it, a line that is not JSON, a missing or unknown key, a value
+            of the wrong type, a placeholder between words or a token of chat templates, a scene that is not there, an
+            id used twice: the message has file and line number.
     """
     path = Path(path)
     try:
@@ -45,8 +46,8 @@ def read_questions(path: str | Path, scene_ids: Sequence[str]) -> list[dict[str,
         row = _parse_line(f"{path}, line {number}", line, number, scene_ids)
         if row["question_id"] in line_of:
             raise SpatialDataError(
-                f"{path}, line {number}: question_id {row['question_id']!r} was used in line {line_of[row['question_id']]}: "
-                "make it unique."
+                f"{path}, line {number}: question_id {row['question_id']!r} was used in line "
+                f"{line_of[row['question_id']]}: make it unique."
             )
         line_of[row["question_id"]] = number
         rows.append(row)
@@ -78,13 +79,14 @@ def _parse_line(where: str, line: str, number: int, scene_ids: Sequence[str]) ->
         is_list = isinstance(answers, list) and len(answers) > 0
         if not is_list or not all(isinstance(text, str) and text.strip() for text in answers):
             raise SpatialDataError(
-                f"{where}: 'answers' is {answers!r}. Give a list of texts in quotes, the first is trained on; or one 'answer'."
+                f"{where}: 'answers' is {answers!r}. Give a list of texts in quotes, the first is trained on; or one "
+                "'answer'."
             )
     scene_id = record.get("scene_id", scene_ids[0] if len(scene_ids) == 1 else None)
     if scene_id not in scene_ids:
         raise SpatialDataError(
-            f"{where}: 'scene_id' is {scene_id!r}, which is none of the {len(scene_ids)} scenes ({scene_ids[0]!r}, ...): "
-            "correct it, or add it where it is missing."
+            f"{where}: 'scene_id' is {scene_id!r}, which is none of the {len(scene_ids)} scenes ({scene_ids[0]!r}, "
+            "...): correct it, or add it where it is missing."
         )
     return {
         "question_id": _text(where, record, "question_id", f"{scene_id}:{number}"),

@@ -1,4 +1,6 @@
-"""What rows to train on tell of themselves, whichever class they are of: their names, their task, how it wants to be asked."""
+"""What rows to train on tell of themselves, whichever class they are of: their names, their task,
+how it wants to be asked.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ FARTHEST_DEPTH = "max_depth_metres"  # in `usage`: depth beyond it was no measur
 
 @runtime_checkable
 class RowSource(Protocol):
-    """Rows to train on, as a mixture reads them and as cards report them. A dataset class of one's own needs these and no base."""
+    """Rows to train on, as a mixture reads them and as cards report them.
+    A dataset class of one's own needs these and no base.
+    """
 
     @property
     def sample_ids(self) -> Sequence[str]:
@@ -23,13 +27,15 @@ class RowSource(Protocol):
 
     @property
     def task(self) -> str:
-        """What the rows ask, in a word or two: `questions` for those of people, or a task of VLM3, or words of one's own."""
+        """What the rows ask, in a word or two: `questions` for those of people, or a task of VLM3,
+        or words of one's own.
+        """
 
     @property
     def usage(self) -> dict[str, Any]:
-        """The options under which the questions of the task were written, without which a model would be asked differently
-        than it was taught (see `VLM3Options.usage`), and `FARTHEST_DEPTH` of the depth that was read; empty where the
-        questions are plain words and depth is as it was measured."""
+        """The options under which the questions of the task were written, without which a model would be asked
+        differently than it was taught (see `VLM3Options.usage`), and `FARTHEST_DEPTH` of the depth that was read;
+        empty where the questions are plain words and depth is as it was measured."""
 
     def __len__(self) -> int: ...
 
@@ -54,7 +60,9 @@ class RowText:
 
 @runtime_checkable
 class TextSource(Protocol):
-    """Rows whose texts are known without reading frames: they are looked at before training. A class of one's own may be one."""
+    """Rows whose texts are known without reading frames: they are looked at before training.
+    A class of one's own may be one.
+    """
 
     def texts(self) -> Iterator[RowText]:
         """Every text of the rows."""
@@ -68,7 +76,8 @@ class SceneRows(Protocol):
 
 
 class MapStyleRows:
-    """A map-style dataset of `SpatialExample` that tells nothing of itself, as a row source: its questions are plain words.
+    """A map-style dataset of `SpatialExample` that tells nothing of itself, as a row source:
+    its questions are plain words.
 
     Args:
         dataset (`torch.utils.data.Dataset`): The dataset.
@@ -110,7 +119,7 @@ def as_row_source(dataset: torch.utils.data.Dataset) -> RowSource:
     missing = [name for name in ("sample_ids", "task", "usage") if name not in dir(dataset)]
     if missing and "example" in dir(dataset):  # a card would call its task that of any dataset
         raise TypeError(
-            f"{type(dataset).__name__} has `example` but not {', '.join(f'`{name}`' for name in missing)}: define what "
-            "`RowSource` lists, or take `example` away to train on it as a plain dataset."
+            f"{type(dataset).__name__} has `example` but not {', '.join(f'`{name}`' for name in missing)}: define "
+            "what `RowSource` lists, or take `example` away to train on it as a plain dataset."
         )
     return MapStyleRows(dataset)

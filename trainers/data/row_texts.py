@@ -1,4 +1,6 @@
-"""The texts of rows, read before training and without their frames: what the model of a run cannot take is found at once."""
+"""The texts of rows, read before training and without their frames:
+what the model of a run cannot take is found at once.
+"""
 
 import logging
 from collections import Counter
@@ -52,8 +54,8 @@ def row_texts(dataset: torch.utils.data.Dataset) -> Iterator[RowText]:
         dataset (`torch.utils.data.Dataset`): What is trained on: a mixture, a row source, or any map-style dataset.
 
     Yields:
-        `RowText`: Every text of a `TextSource`; of VLM3's questions, which are written when a row is read, those of the first
-        row; of a class of the user's that tells no texts, none.
+        `RowText`: Every text of a `TextSource`; of VLM3's questions, which are written when a row is read, those of
+        the first row; of a class of the user's that tells no texts, none.
     """
     if isinstance(dataset, MixtureDataset):
         for part in dataset.parts:
@@ -68,15 +70,16 @@ def row_texts(dataset: torch.utils.data.Dataset) -> Iterator[RowText]:
 
 
 def check_texts(texts: Iterable[RowText], tokenizer: PreTrainedTokenizerBase) -> None:
-    """Makes sure that a model can take the texts of its rows: no special token in them, and words that its tokenizer knows.
+    """Makes sure that a model can take the texts of its rows: no special token in them,
+    and words that its tokenizer knows.
 
     Args:
         texts (`Iterable[RowText]`): The texts.
         tokenizer (`PreTrainedTokenizerBase`): The tokenizer of the model.
 
     Raises:
-        SpatialDataError: A text holds a special token, has no token at all, or has words that a tokenizer of whole words does
-            not know. Other tokenizers only warn of those, which are single rare characters.
+        SpatialDataError: A text holds a special token, has no token at all, or has words that a tokenizer of whole
+            words does not know. Other tokenizers only warn of those, which are single rare characters.
     """
     pattern = special_token_pattern(tokenizer)
     knows_all = knows_every_word(tokenizer)
@@ -93,13 +96,13 @@ def check_texts(texts: Iterable[RowText], tokenizer: PreTrainedTokenizerBase) ->
     if unknown is None:
         return
     told = (
-        f"The tokenizer of the model does not know {unknown.words}, which {unknown.texts} of {len(kept)} questions and answers "
-        f"hold (the first: {unknown.where}). It reads {tokenizer.unk_token!r} in their place"
+        f"The tokenizer of the model does not know {unknown.words}, which {unknown.texts} of {len(kept)} questions "
+        f"and answers hold (the first: {unknown.where}). It reads {tokenizer.unk_token!r} in their place"
     )
     if isinstance(tokenizer.backend_tokenizer.model, models.WordLevel):
         raise SpatialDataError(
-            f"{told}, and cannot say them. It knows {len(tokenizer)} words: set add_unknown_words to true, which adds them, or "
-            "take another base."
+            f"{told}, and cannot say them. It knows {len(tokenizer)} words: set add_unknown_words to true, which adds "
+            "them, or take another base."
         )
     logger.warning("%s.", told)
 
@@ -107,8 +110,9 @@ def check_texts(texts: Iterable[RowText], tokenizer: PreTrainedTokenizerBase) ->
 def _check_has_tokens(text: RowText, tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer(text.text, add_special_tokens=False).input_ids:
         raise SpatialDataError(
-            f"{text.where}: the tokenizer makes no token of the {text.kind} {text.text!r}. Its class ({type(tokenizer).__name__}) "
-            "cannot be that of its vocabulary: load the processor that was saved with the model."
+            f"{text.where}: the tokenizer makes no token of the {text.kind} {text.text!r}. Its class "
+            f"({type(tokenizer).__name__}) cannot be that of its vocabulary: load the processor that was saved with "
+            "the model."
         )
 
 
@@ -179,8 +183,8 @@ def add_words(tokenizer: PreTrainedTokenizerBase, words: Iterable[str]) -> None:
     backend = tokenizer.backend_tokenizer
     if not isinstance(backend.model, models.WordLevel):
         raise ValueError(  # noqa: TRY004 - an option that does not fit, not an argument of the wrong type
-            "add_unknown_words is for tokenizers of whole words, as the tiny base has one. This one knows pieces of words: "
-            "leave the option out."
+            "add_unknown_words is for tokenizers of whole words, as the tiny base has one. This one knows pieces of "
+            "words: leave the option out."
         )
     vocabulary = tokenizer.get_vocab()
     for word in words:

@@ -20,8 +20,9 @@ def rows_fingerprint(dataset: torch.utils.data.Dataset) -> dict[str, str]:
         dataset (`torch.utils.data.Dataset`): What is trained on: a mixture, a row source, or any map-style dataset.
 
     Returns:
-        `dict[str, str]`: Per part (one of the name "training rows" outside mixtures) its rows with the SHA-256 of their names,
-        that of their texts where they are known without reading frames, and that of their scenes (`scenes_digest`).
+        `dict[str, str]`: Per part (one of the name "training rows" outside mixtures) its rows with the SHA-256 of
+        their names, that of their texts where they are known without reading frames, and that of their scenes
+        (`scenes_digest`).
     """
     found = {}
     for part in drawn_rows(dataset, 0):

@@ -32,21 +32,23 @@ NO_BOX = "an unknown place"
 
 @dataclass
 class Scan2CapOptions(ScanQAOptions, ScanReferOptions):
-    """Options of `scan2cap`, beside `one_answer_per_row` (see `ScanQAOptions`) and `label_file` (see `ScanReferOptions`).
+    """Options of `scan2cap`, beside `one_answer_per_row` (see `ScanQAOptions`) and `label_file`
+    (see `ScanReferOptions`).
 
     Args:
-        shown_boxes (`str`, *optional*): Of the benchmark's own file: `objects` = the question shows the object's true box, as
-            in training unless given; `proposals` = the proposal that overlaps it most, at least by half, as the benchmark is
-            scored unless given. Processed files have decided it.
-        box_prompt (`str`, *optional*, defaults to `"centre"`): How a question shows a box: `centre` = its centre in metres as
-            text, in the scan's aligned world, which RGB does not tell; `frame` = as a box in the camera of a frame (see
-            `shown_box_dataset`); `token` = `<coord>`, for a model that reads the box of that token.
+        shown_boxes (`str`, *optional*): Of the benchmark's own file: `objects` = the question shows the object's true
+            box, as in training unless given; `proposals` = the proposal that overlaps it most, at least by half, as
+            the benchmark is scored unless given. Processed files have decided it.
+        box_prompt (`str`, *optional*, defaults to `"centre"`): How a question shows a box: `centre` = its centre in
+            metres as text, in the scan's aligned world, which RGB does not tell; `frame` = as a box in the camera of a
+            frame (see `shown_box_dataset`); `token` = `<coord>`, for a model that reads the box of that token.
     """
 
     shown_boxes: str | None = field(
         default=None,
         metadata={
-            "help": "scan2cap: show the objects' own boxes (training unless given), or proposals (scoring unless given).",
+            "help": "scan2cap: show the objects' own boxes (training unless given), or proposals (scoring unless "
+            "given).",
             "choices": list(SHOWN_BOXES),
         },
     )
@@ -65,11 +67,11 @@ def read_scan2cap(
     """Read objects with their descriptions, `<coord>` where a box is shown.
 
     Args:
-        path (`str`): `ScanRefer_filtered_{train,val}.json`, or `scan2cap_{train,val}_llava_style.json`. Ids are places of
-            sentences in ScanRefer's file in both.
+        path (`str`): `ScanRefer_filtered_{train,val}.json`, or `scan2cap_{train,val}_llava_style.json`. Ids are places
+            of sentences in ScanRefer's file in both.
         label_file (`str | Path`, *optional*): See `ScanReferOptions`; needed for the former.
-        one_answer_per_row (`bool`, *optional*, defaults to `False`): Of ScanRefer's file: a row for each sentence; otherwise
-            one for each object, of the id of its first sentence.
+        one_answer_per_row (`bool`, *optional*, defaults to `False`): Of ScanRefer's file: a row for each sentence;
+            otherwise one for each object, of the id of its first sentence.
 
     Returns:
         `list[BenchmarkQuestion]`: Of type `unique` or `multiple`.
@@ -100,8 +102,8 @@ def read_scan2cap(
 def load_scan2cap(options: Scan2CapOptions) -> tuple[Dataset, Dataset]:
     """Scenes and questions (see `join_questions`).
 
-    The first of a question's `referred_boxes` is the object, the last is the box that the question shows; where there is but
-    one, no box is shown, and the caption counts for nothing.
+    The first of a question's `referred_boxes` is the object, the last is the box that the question shows; where there
+    is but one, no box is shown, and the caption counts for nothing.
 
     Args:
         options (`Scan2CapOptions`): Files and choices.
@@ -143,7 +145,8 @@ def scan2cap_references(questions: Dataset) -> list[dict[str, Any]]:
 
 
 def shown_box_ious(scenes: Dataset, questions: Dataset) -> dict[str, float]:
-    """The `iou` of each prediction for `metrics/caption_at_iou.py`: of the box that a question shows with its object's.
+    """The `iou` of each prediction for `metrics/caption_at_iou.py`:
+    of the box that a question shows with its object's.
 
     Args:
         scenes (`Dataset`): Scenes table of `load_scan2cap`.
@@ -162,7 +165,9 @@ def shown_box_ious(scenes: Dataset, questions: Dataset) -> dict[str, float]:
 def _with_shown_boxes(
     questions: Sequence[BenchmarkQuestion], scenes: ScanNetScenes, shown_boxes: str
 ) -> list[BenchmarkQuestion]:
-    """Questions with the box that each shows; those whose object is unknown stay as they are, for `join_questions` to tell."""
+    """Questions with the box that each shows; those whose object is unknown stay as they are,
+    for `join_questions` to tell.
+    """
     shown = []
     for question in questions:
         ids = scenes.object_ids.get(question.scene_id, [])
@@ -185,7 +190,9 @@ def _best_proposal(box: Sequence[float], proposals: Sequence[Sequence[float]]) -
 
 
 def _in_words(question: BenchmarkQuestion, centres: bool) -> str:
-    """The question with words in place of `<coord>` where no box is shown, and otherwise with its box's centre if wanted."""
+    """The question with words in place of `<coord>` where no box is shown,
+    and otherwise with its box's centre if wanted.
+    """
     if question.shown_box is None:
         return question.question.replace(COORD_TOKEN, NO_BOX)
     if not centres:

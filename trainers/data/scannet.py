@@ -1,11 +1,12 @@
 """ScanNet-like folders as scenes: the exporter's layout, and frames, depth and poses in one folder.
 
 Exported layout: `color/*.jpg`, `depth/*.png`, `pose/*.txt` (4x4 camera to world) of the same names,
-`intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and `intrinsic/extrinsic_{color,depth}.txt`;
-the folders' names in either case.
-One folder: `00000.jpg`, `00000.png`, `00000.txt`, ..., `intrinsic.txt`, and where present `depth_intrinsic.txt`. Intrinsics are
-3x3 or 4x4, fy = 0 stands for fx; where a calibrator estimates them they may be missing. Depth is whole numbers of millimetres or floating-point metres unless said otherwise, in any of `DEPTH_SUFFIXES`;
-matrices may be `.npy`; suffixes of either case.
+`intrinsic/intrinsic_color.txt`, and where present `intrinsic/intrinsic_depth.txt` and
+`intrinsic/extrinsic_{color,depth}.txt`; the folders' names in either case.
+One folder: `00000.jpg`, `00000.png`, `00000.txt`, ..., `intrinsic.txt`, and where present `depth_intrinsic.txt`.
+Intrinsics are 3x3 or 4x4, fy = 0 stands for fx; where a calibrator estimates them they may be missing. Depth is whole
+numbers of millimetres or floating-point metres unless said otherwise, in any of `DEPTH_SUFFIXES`; matrices may be
+`.npy`; suffixes of either case.
 """
 
 import logging
@@ -48,8 +49,8 @@ class ScanNetOptions(DatasetPlace):
         metres_per_depth_unit (`float`, *optional*): `scannet`: scale of the depth maps. By default whole numbers are
             millimetres (0.001) and floating-point numbers metres (1).
         depth_kind (`str`, *optional*): `z`, or `euclidean` for distances to the camera; `scannet`: `z` by default.
-        scene_boxes (`bool`, *optional*, defaults to `False`): `scannet`: read the boxes of objects, from `boxes.json` or ScanNet's
-            own files (see `trainers/data/scene_boxes.py`). Task `objects` reads them anyway.
+        scene_boxes (`bool`, *optional*, defaults to `False`): `scannet`: read the boxes of objects, from `boxes.json`
+            or ScanNet's own files (see `trainers/data/scene_boxes.py`). Task `objects` reads them anyway.
     """
 
     question_file: str | None = field(
@@ -80,19 +81,19 @@ def load_scannet(
 ) -> tuple[Dataset, Dataset | None]:
     """Read one scene folder, or every scene folder in a folder. Images stay files: none is decoded here.
 
-    Frames without a pose that is one (tracking failed: see `lost_poses`) are left out. Frames without a depth map stay, and so does a scene
-    without any depth or poses. The log says each of it.
+    Frames without a pose that is one (tracking failed: see `lost_poses`) are left out. Frames without a depth map
+    stay, and so does a scene without any depth or poses. The log says each of it.
 
     Args:
         root (`str | Path`): A scene folder, or a folder of them. The folder's name is the scene's.
         questions (`str | Path`, *optional*): Question file about these scenes (see `question_file`). By default each
             scene's own `questions.jsonl`, where there is one.
         frame_stride (`int`, *optional*, defaults to `1`): Keep every n-th frame.
-        metres_per_depth_unit (`float`, *optional*): Scale of the depth maps. By default whole numbers are millimetres and
-            floating-point numbers metres.
+        metres_per_depth_unit (`float`, *optional*): Scale of the depth maps. By default whole numbers are millimetres
+            and floating-point numbers metres.
         depth_kind (`str`, *optional*, defaults to `"z"`): `"z"`, or `"euclidean"` for distances to the camera.
-        may_lack_intrinsics (`bool`, *optional*, defaults to `False`): Read scenes without intrinsics too: a calibrator will
-            estimate them. In one folder, `.jpg` images then make a scene.
+        may_lack_intrinsics (`bool`, *optional*, defaults to `False`): Read scenes without intrinsics too: a calibrator
+            will estimate them. In one folder, `.jpg` images then make a scene.
         with_boxes (`bool`, *optional*, defaults to `False`): Read the boxes of objects too (see `scene_boxes`).
 
     Returns:
@@ -146,8 +147,8 @@ def scene_folders(root: str | Path, may_lack_intrinsics: bool = False) -> list[P
         return [root]
     if not scenes:
         raise SpatialDataError(
-            f"{root}: no scene here. A scene folder has color/, depth/, pose/ and intrinsic/, or 00000.jpg, 00000.png, "
-            "00000.txt, ... and intrinsic.txt (not needed with a calibrator)."
+            f"{root}: no scene here. A scene folder has color/, depth/, pose/ and intrinsic/, or 00000.jpg, "
+            "00000.png, 00000.txt, ... and intrinsic.txt (not needed with a calibrator)."
         )
     if len(scenes) < len(folders):
         others = [folder.name for folder in folders if folder not in scenes]
@@ -240,8 +241,8 @@ def read_scene_folder(
         lost = lost_poses(poses)
         if lost.all():
             raise SpatialDataError(
-                f"{folder}: none of its {len(poses)} poses is one: they are not finite, zero, one number throughout, or empty "
-                "files. Remove this scene or its poses."
+                f"{folder}: none of its {len(poses)} poses is one: they are not finite, zero, one number throughout, "
+                "or empty files. Remove this scene or its poses."
             )
         if lost.any():
             logger.warning("%s: %d of %d frames have no valid pose and are left out.", folder, lost.sum(), len(lost))
@@ -266,8 +267,8 @@ def read_scene_folder(
     colour_intrinsics_file = find_matrix_file(camera_folder, colour_camera)
     if colour_intrinsics_file is None and not may_lack_intrinsics:
         raise SpatialDataError(
-            f"{camera_folder / colour_camera}.txt: no such file. Export it, or set calibrator to a depth model that estimates "
-            f"the field of view, such as {EXAMPLE}."
+            f"{camera_folder / colour_camera}.txt: no such file. Export it, or set calibrator to a depth model that "
+            f"estimates the field of view, such as {EXAMPLE}."
         )
     intrinsics = [] if colour_intrinsics_file is None else [_read_intrinsics(colour_intrinsics_file)]
     row = {
@@ -329,8 +330,8 @@ def _usual_unit(depth_files: dict[str, Path]) -> float:
             raise SpatialDataError(f"{path}: not a readable depth map ({error}). Export this file again.") from error
     if len(set(floating.values())) > 1:
         raise SpatialDataError(
-            f"{next(iter(floating)).parent}: depth in whole numbers and in floating-point numbers, which have two units. Convert "
-            "one to the other."
+            f"{next(iter(floating)).parent}: depth in whole numbers and in floating-point numbers, which have two "
+            "units. Convert one to the other."
         )
     if not any(floating.values()):
         return METRES_PER_DEPTH_UNIT
@@ -354,8 +355,8 @@ def _read_poses(colour_files: Sequence[Path], names: Sequence[str], folder: Path
         return None
     if None in files:
         raise SpatialDataError(
-            f"{folder / colour_files[files.index(None)].stem}.txt: no such pose file, though {len(present)} of {len(files)} "
-            "frames have one. Export it, or remove the frame."
+            f"{folder / colour_files[files.index(None)].stem}.txt: no such pose file, though {len(present)} of "
+            f"{len(files)} frames have one. Export it, or remove the frame."
         )
     return read_matrices(present, ((4, 4),), lost_where_empty=True)
 

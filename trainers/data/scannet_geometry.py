@@ -1,7 +1,7 @@
 """Geometry of ScanNet scans from ScanNet's own files: axis alignment, boxes of annotated objects, boxes of proposals.
 
-Boxes are six numbers, centre and size in metres, with the axes of the scan's aligned world. Objects are known by ScanNet's
-`objectId`, whatever numbers it leaves out.
+Boxes are six numbers, centre and size in metres, with the axes of the scan's aligned world. Objects are known by
+ScanNet's `objectId`, whatever numbers it leaves out.
 """
 
 import zipfile
@@ -62,8 +62,8 @@ def read_axis_alignment(path: str | Path) -> np.ndarray | None:
             raise SpatialDataError(f"{path}: axisAlignment is not numbers ({error}). Download it again.") from error
         if matrix.size != 16 or not np.isfinite(matrix).all():
             raise SpatialDataError(
-                f"{path}: axisAlignment has {matrix.size} numbers, of which {np.isfinite(matrix).sum()} are finite, not 16. "
-                "Download it again."
+                f"{path}: axisAlignment has {matrix.size} numbers, of which {np.isfinite(matrix).sum()} are finite, "
+                "not 16. Download it again."
             )
         return matrix.reshape(4, 4)
     return None
@@ -173,7 +173,8 @@ def mask_proposals(
 
 
 class SceneBoxFile:
-    """Boxes per scene from one of the metadata files of Video-3D LLM: `{"scannet/<scan>": [[x, y, z, dx, dy, dz], ...]}`.
+    """Boxes per scene from one of the metadata files of Video-3D LLM:
+    `{"scannet/<scan>": [[x, y, z, dx, dy, dz], ...]}`.
 
     In `scannet_train_gt_box.json` a box's place in its list is its object's id.
 

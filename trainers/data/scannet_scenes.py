@@ -1,4 +1,6 @@
-"""The scenes that a benchmark on ScanNet asks about, from a ScanNet download or from what `igep prepare scannet` wrote."""
+"""The scenes that a benchmark on ScanNet asks about, from a ScanNet download or from what
+`igep prepare scannet` wrote.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -65,8 +67,8 @@ def load_scannet_scenes(
     """Read some scenes.
 
     Args:
-        path (`str`): Root of a ScanNet download (see `scannet_tree`), or a folder or Hub dataset that `igep prepare scannet`
-            made.
+        path (`str`): Root of a ScanNet download (see `scannet_tree`), or a folder or Hub dataset that
+            `igep prepare scannet` made.
         scene_ids (`Sequence[str]`): Scenes that are wanted.
         split (`str`, *optional*, defaults to `"train"`): Of a prepared dataset.
         object_box_file (`str`, *optional*): See `ScanNetTree`.
@@ -80,7 +82,8 @@ def load_scannet_scenes(
     """
     if not Path(path).exists() and (Path(path).is_absolute() or len(Path(path).parts) != 2):
         raise SpatialDataError(
-            f"{path}: no such folder. Give the root of a ScanNet download, a prepared folder, or `user/name` of a Hub dataset."
+            f"{path}: no such folder. Give the root of a ScanNet download, a prepared folder, or `user/name` of a Hub "
+            "dataset."
         )
     wanted = list(dict.fromkeys(scene_ids))
     if (Path(path) / PREPARE_FOLDER).is_dir() and not (Path(path) / "README.md").is_file():
@@ -90,13 +93,14 @@ def load_scannet_scenes(
     else:
         if object_box_file is not None or proposal_box_file is not None:
             raise SpatialDataError(
-                f"{path} holds prepared scenes, whose boxes are in their tables: give object_box_file and proposal_box_file to "
-                "`igep prepare scannet`, or dataset_path: the ScanNet download."
+                f"{path} holds prepared scenes, whose boxes are in their tables: give object_box_file and "
+                "proposal_box_file to `igep prepare scannet`, or dataset_path: the ScanNet download."
             )
         loaded = _from_tables(path, split, wanted)
     if not loaded.object_ids:
         raise SpatialDataError(
-            f"{path}: none of the {len(wanted)} scenes of the questions is there. The first, {wanted[0]!r}: {loaded.missing[wanted[0]]}"
+            f"{path}: none of the {len(wanted)} scenes of the questions is there. The first, {wanted[0]!r}: "
+            f"{loaded.missing[wanted[0]]}"
         )
     return loaded
 
@@ -155,7 +159,8 @@ def _from_tables(path: str, split: str, wanted: list[str]) -> ScanNetScenes:
     for scene_id in present:
         if scene_id in objects and len(ids[scene_id]) != len(boxes[scene_id]):
             raise SpatialDataError(
-                f"{path}: scene {scene_id!r} has {len(boxes[scene_id])} boxes and {len(ids[scene_id])} object ids. Prepare it again."
+                f"{path}: scene {scene_id!r} has {len(boxes[scene_id])} boxes and {len(ids[scene_id])} object ids. "
+                "Prepare it again."
             )
         # Boxes that have no id keep their places, and no question can mean them.
         ids[scene_id] = list(ids[scene_id]) or [NO_OBJECT] * len(boxes[scene_id])

@@ -1,4 +1,5 @@
-"""A ScanNet download as scenes with objects and proposals, without EmbodiedScan's file: the folders that peers prepare.
+"""A ScanNet download as scenes with objects and proposals, without EmbodiedScan's file:
+the folders that peers prepare.
 
     ROOT/posed_images/<scan>/      00000.jpg, 00000.png, 00000.txt, ..., intrinsic.txt, depth_intrinsic.txt
     ROOT/scans/<scan>/             <scan>.txt, <scan>_vh_clean_2.ply, <scan>_vh_clean_2.0.010000.segs.json,
@@ -60,10 +61,10 @@ class ScanNetTree:
 
     Args:
         root (`str | Path`): ROOT of the layout above.
-        object_box_file (`str | Path`, *optional*): Objects' boxes, in place of those of the meshes. By default the meshes',
-            and `scannet_train_gt_box.json` for scans without one.
-        proposal_box_file (`str | Path`, *optional*): Proposals' boxes, in place of Mask3D's masks. By default the masks, and
-            `scannet_val_pred_box.json` for scans without one.
+        object_box_file (`str | Path`, *optional*): Objects' boxes, in place of those of the meshes. By default the
+            meshes', and `scannet_train_gt_box.json` for scans without one.
+        proposal_box_file (`str | Path`, *optional*): Proposals' boxes, in place of Mask3D's masks. By default the
+            masks, and `scannet_val_pred_box.json` for scans without one.
 
     Raises:
         SpatialDataError: No such folder, or a box file that cannot be read.
@@ -96,8 +97,8 @@ class ScanNetTree:
         }
         if not names:
             raise SpatialDataError(
-                f"{self.root}: no scan with frames. They are looked for in posed_images/<scan>/ (00000.jpg, ..., intrinsic.txt) and "
-                "in scans/<scan>/ (color/, depth/, pose/, intrinsic/)."
+                f"{self.root}: no scan with frames. They are looked for in posed_images/<scan>/ (00000.jpg, ..., "
+                "intrinsic.txt) and in scans/<scan>/ (color/, depth/, pose/, intrinsic/)."
             )
         return sorted(names, key=natural_order)
 

@@ -25,8 +25,9 @@ class ScanQAOptions(ScanNetBenchmarkOptions):
     """Options of `scanqa`.
 
     Args:
-        one_answer_per_row (`bool`, *optional*, defaults to `False`): A row for each answer (`scanqa`) or each description
-            (`scan2cap`), as the peers train; otherwise one row with all of them, of which the first is trained on.
+        one_answer_per_row (`bool`, *optional*, defaults to `False`): A row for each answer (`scanqa`) or each
+            description (`scan2cap`), as the peers train; otherwise one row with all of them, of which the first is
+            trained on.
     """
 
     one_answer_per_row: bool = field(
@@ -41,16 +42,17 @@ def read_scanqa(path: str | None, *, one_answer_per_row: bool = False) -> list[B
     """Read questions.
 
     Args:
-        path (`str`): `ScanQA_v1.0_{train,val}.json`, or `scanqa_{train,val}_llava_style.json`, whose training split has a row
-            per answer and whose ids are kept as they are.
-        one_answer_per_row (`bool`, *optional*, defaults to `False`): Of the benchmark's own file: a row per answer, named
-            `<question_id>_<number>`.
+        path (`str`): `ScanQA_v1.0_{train,val}.json`, or `scanqa_{train,val}_llava_style.json`, whose training split
+            has a row per answer and whose ids are kept as they are.
+        one_answer_per_row (`bool`, *optional*, defaults to `False`): Of the benchmark's own file: a row per answer,
+            named `<question_id>_<number>`.
 
     Returns:
         `list[BenchmarkQuestion]`
 
     Raises:
-        SpatialDataError: A file or entry that is malformed, or without answers (those of the test splits are not public).
+        SpatialDataError: A file or entry that is malformed, or without answers (those of the test splits are not
+            public).
     """
     entries = read_entries(path, DATASET)
     read = _processed if is_processed(entries) else _original
@@ -65,7 +67,8 @@ def read_scanqa(path: str | None, *, one_answer_per_row: bool = False) -> list[B
 
 
 def load_scanqa(options: ScanQAOptions) -> tuple[Dataset, Dataset]:
-    """Scenes and questions (see `join_questions`); where scenes have boxes, `referred_boxes` are the objects of the answer.
+    """Scenes and questions (see `join_questions`); where scenes have boxes,
+    `referred_boxes` are the objects of the answer.
 
     Args:
         options (`ScanQAOptions`): Files and choices.

@@ -39,8 +39,8 @@ class ScanReferOptions(ScanNetBenchmarkOptions):
     """Options of `scanrefer`.
 
     Args:
-        label_file (`str`, *optional*): ScanNet's `scannetv2-labels.combined.tsv`, from which "unique" and "multiple" follow; by
-            default that beside the annotation file or in `dataset_path`. Processed files need none.
+        label_file (`str`, *optional*): ScanNet's `scannetv2-labels.combined.tsv`, from which "unique" and "multiple"
+            follow; by default that beside the annotation file or in `dataset_path`. Processed files need none.
     """
 
     label_file: str | None = field(
@@ -53,8 +53,8 @@ def read_scanrefer(path: str | None, label_file: str | Path | None = None) -> li
     """Read descriptions as questions.
 
     Args:
-        path (`str`): `ScanRefer_filtered_{train,val}.json`, or `scanrefer_vg_{train,val}_llava_style.json`. Ids are places in
-            the file in both.
+        path (`str`): `ScanRefer_filtered_{train,val}.json`, or `scanrefer_vg_{train,val}_llava_style.json`. Ids are
+            places in the file in both.
         label_file (`str | Path`, *optional*): See `ScanReferOptions`; needed for the former.
 
     Returns:
@@ -122,8 +122,8 @@ def scanrefer_references(scenes: Dataset, questions: Dataset) -> list[dict[str, 
 def uniqueness(entries: Sequence[dict[str, Any]], path: str, label_file: str | Path | None) -> list[str]:
     """Whether each described object is the only one of its class, as Video-3D LLM's `process_scanrefer.py` counts.
 
-    Counted are the objects of a scan that the file describes, by NYU40 class. (The benchmark's own server counts all of the
-    scan's objects, so that its shares differ.)
+    Counted are the objects of a scan that the file describes, by NYU40 class. (The benchmark's own server counts all
+    of the scan's objects, so that its shares differ.)
 
     Args:
         entries (`Sequence[dict]`): Of ScanRefer's own file: `scene_id`, `object_id`, `object_name`.
@@ -170,8 +170,8 @@ def _nyu40_classes(path: str | Path | None) -> dict[str, int]:
     """NYU40 class by ScanNet's raw category."""
     if path is None:
         raise SpatialDataError(
-            f"ScanRefer's own file does not say which objects are unique: give label_file, ScanNet's {LABEL_FILE}, or put it "
-            "beside the annotation file."
+            f"ScanRefer's own file does not say which objects are unique: give label_file, ScanNet's {LABEL_FILE}, or "
+            "put it beside the annotation file."
         )
     try:
         with open(path, encoding="utf-8", newline="") as file:

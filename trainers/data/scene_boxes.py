@@ -1,10 +1,12 @@
-"""Boxes of the objects of a scene folder: a `boxes.json` of one's own, or ScanNet's mesh with its segments and aggregation.
+"""Boxes of the objects of a scene folder: a `boxes.json` of one's own,
+or ScanNet's mesh with its segments and aggregation.
 
     boxes.json: [{"label": "chair", "centre_metres": [x, y, z], "size_metres": [w, d, h], "yaw_radians": 0.3}, ...]
 
-Boxes are in the world of the scene's poses, whose z points up; yaw turns about it and is 0 unless given. ScanNet's files are
-those of a download, `<scan>.aggregation.json`, `<scan>_vh_clean_2.ply`, `<scan>_vh_clean_2.0.010000.segs.json` and, for the
-directions of the walls, `<scan>.txt`: in the scene folder, or in `scans/<scan>/` beside `posed_images/<scan>/`.
+Boxes are in the world of the scene's poses, whose z points up; yaw turns about it and is 0 unless given. ScanNet's
+files are those of a download, `<scan>.aggregation.json`, `<scan>_vh_clean_2.ply`,
+`<scan>_vh_clean_2.0.010000.segs.json` and, for the directions of the walls, `<scan>.txt`: in the scene folder, or in
+`scans/<scan>/` beside `posed_images/<scan>/`.
 """
 
 import logging
@@ -32,8 +34,8 @@ def scene_boxes(folder: Path) -> list[dict[str, Any]]:
         folder (`Path`): The folder; its name is the scene's.
 
     Returns:
-        `list[dict]`: Boxes of the row schema, in the world of the folder's poses; none where there are neither files, which the
-        log says.
+        `list[dict]`: Boxes of the row schema, in the world of the folder's poses; none where there are neither files,
+        which the log says.
 
     Raises:
         SpatialDataError: A file is malformed, or ScanNet's are there in part.

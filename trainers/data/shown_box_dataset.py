@@ -1,7 +1,8 @@
 """Questions that show a box in the camera of a frame, in the words in which boxes are answered (`text_boxes`).
 
-A question holds `<coord>` where a box is shown, the last of its `referred_boxes`. Which frame is named depends on the frames
-that are sampled, so it is written when the row is read: that which has most of the box in its image, hidden or not.
+A question holds `<coord>` where a box is shown, the last of its `referred_boxes`. Which frame is named depends on the
+frames that are sampled, so it is written when the row is read: that which has most of the box in its image, hidden or
+not.
 """
 
 import dataclasses
@@ -30,8 +31,8 @@ class ShownBoxDataset(SpatialDataset):
             return example
         if example.world_from_camera is None or example.intrinsics is None:
             raise SpatialDataError(
-                f"Scene {scene.scene_id!r}: a box is shown in a camera, which needs `world_from_camera` and `intrinsics`. Add "
-                "them, or set box_prompt: centre."
+                f"Scene {scene.scene_id!r}: a box is shown in a camera, which needs `world_from_camera` and "
+                "`intrinsics`. Add them, or set box_prompt: centre."
             )
         cameras = PosedCameras(example.world_from_camera, example.intrinsics, self.geometry_size)
         turns = tuple(

@@ -1,8 +1,8 @@
 """Scenes and questions joined when a row is read: a map-style dataset of `SpatialExample`.
 
 A row is a group of questions about one scene, or a scene alone: posed RGB-D that nobody annotated still trains the
-encoder through the geometry losses. Neither table is copied, whatever the number of rows, and of a scene only the frames
-that a row samples are read.
+encoder through the geometry losses. Neither table is copied, whatever the number of rows, and of a scene only the
+frames that a row samples are read.
 """
 
 import logging
@@ -73,8 +73,8 @@ def _sampled_frames(scene_id: str, usable: np.ndarray, num_stored: int, num_fram
         return usable[uniform_frame_indices(len(usable), num_frames)]
     except ValueError as error:
         raise SpatialDataError(
-            f"Scene {scene_id!r}: {len(usable)} of its {num_stored} frames are valid (finite pose), {num_frames} are asked "
-            "for: lower num_frames, or leave this scene out of the table."
+            f"Scene {scene_id!r}: {len(usable)} of its {num_stored} frames are valid (finite pose), {num_frames} are "
+            "asked for: lower num_frames, or leave this scene out of the table."
         ) from error
 
 
@@ -133,7 +133,8 @@ def example_of(
 class SpatialDataset(torch.utils.data.Dataset):
     """Questions and posed RGB-D scenes as training samples; nothing is stored twice.
 
-    A question whose answer is `<ground>` is answered by its `referred_boxes`: it brings the scene's objects as `proposals`.
+    A question whose answer is `<ground>` is answered by its `referred_boxes`: it brings the scene's objects as
+    `proposals`.
 
     Rows are the questions of each scene in table order, `questions_per_row` at a time, and among them scene-only rows:
     scenes without questions first, then the others, again from the start when more are needed. Where the ratio leaves
@@ -146,15 +147,16 @@ class SpatialDataset(torch.utils.data.Dataset):
         num_frames (`int`): Frames of a sample.
         geometry_size (`tuple[int, int]`): (H, W) of depth and intrinsics.
         questions_per_row (`int`, *optional*, defaults to `1`): Questions of one scene that share a row, as turns.
-        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the rows that are scene-only, in [0, 1).
+        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the rows that are scene-only, in [0,
+            1).
         seed (`int`, *optional*, defaults to `0`): Seed of the order of scene-only rows.
         max_depth_metres (`float`, *optional*): Farther depth is no measurement.
 
     Raises:
         SpatialDataError: An empty table, a missing column, a scene or question named twice, a question about a scene
-            that is not there, a text with a placeholder or a token of chat templates, a scene of a row with fewer valid frames
-            than the row has. Reading a row raises it for anything that breaks the contract in the frames that are sampled:
-            no others are read (`igep check` reads all).
+            that is not there, a text with a placeholder or a token of chat templates, a scene of a row with fewer
+            valid frames than the row has. Reading a row raises it for anything that breaks the contract in the frames
+            that are sampled: no others are read (`igep check` reads all).
     """
 
     def __init__(
@@ -177,7 +179,8 @@ class SpatialDataset(torch.utils.data.Dataset):
             raise ValueError(f"geometry_size={geometry_size}: give a positive (height, width).")
         if not 0 <= geometry_only_ratio < 1:
             raise ValueError(
-                f"geometry_only_ratio={geometry_only_ratio}: give a fraction in [0, 1). For scenes alone, pass no questions."
+                f"geometry_only_ratio={geometry_only_ratio}: give a fraction in [0, 1). For scenes alone, pass no "
+                "questions."
             )
         self.num_frames = num_frames
         self.geometry_size = (int(geometry_size[0]), int(geometry_size[1]))
@@ -194,8 +197,8 @@ class SpatialDataset(torch.utils.data.Dataset):
             for number, scene_id in enumerate(column_values(questions, "scene_id")):
                 if scene_id not in scene_numbers:
                     raise SpatialDataError(
-                        f"Question {question_ids[number]!r} (row {number}) is about scene {scene_id!r}, which is not in "
-                        "the scenes table: add the scene or filter the question out."
+                        f"Question {question_ids[number]!r} (row {number}) is about scene {scene_id!r}, which is not "
+                        "in the scenes table: add the scene or filter the question out."
                     )
                 groups[scene_numbers[scene_id]].append(number)
             warn_of_empty_proposals(questions, self.scene_table)
@@ -218,7 +221,8 @@ class SpatialDataset(torch.utils.data.Dataset):
         num_unused = len(scene_ids) - len({scene_number for scene_number, _ in self._rows})
         if num_unused:
             logger.warning(
-                "%d of %d scenes are in no row: they have no question, and geometry_only_ratio=%s leaves no more room.",
+                "%d of %d scenes are in no row: they have no question, and geometry_only_ratio=%s leaves no more "
+                "room.",
                 num_unused,
                 len(scene_ids),
                 geometry_only_ratio,
@@ -232,9 +236,9 @@ class SpatialDataset(torch.utils.data.Dataset):
         if few:
             first = few[0]
             raise SpatialDataError(
-                f"Scene {self.scene_table.scene_ids[first]!r}: {usable[first]} of its {self.scene_table.num_frames(first)} frames "
-                f"are valid (finite pose), {self.num_frames} are asked for, and so in {len(few)} of {len(numbers)} scenes: lower "
-                "num_frames, or leave them out."
+                f"Scene {self.scene_table.scene_ids[first]!r}: {usable[first]} of its "
+                f"{self.scene_table.num_frames(first)} frames are valid (finite pose), {self.num_frames} are asked "
+                f"for, and so in {len(few)} of {len(numbers)} scenes: lower num_frames, or leave them out."
             )
 
     def __len__(self) -> int:

@@ -1,4 +1,6 @@
-"""SQA3D (Ma et al., 2023): questions to someone who stands in a scan, with one short answer; the benchmark is its test split."""
+"""SQA3D (Ma et al., 2023): questions to someone who stands in a scan, with one short answer;
+the benchmark is its test split.
+"""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,10 +31,10 @@ class SQA3DOptions(ScanNetBenchmarkOptions):
     """Options of `sqa3d`.
 
     Args:
-        answer_file (`str`, *optional*): Answers to the benchmark's own file of questions; by default the file beside it that
-            SQA3D names alike (`v1_balanced_sqa_annotations_...`).
-        alternative_situations (`bool`, *optional*, defaults to `False`): Of the benchmark's own file: a row for each wording of
-            a situation, as the peers train; otherwise the original one alone.
+        answer_file (`str`, *optional*): Answers to the benchmark's own file of questions; by default the file beside
+            it that SQA3D names alike (`v1_balanced_sqa_annotations_...`).
+        alternative_situations (`bool`, *optional*, defaults to `False`): Of the benchmark's own file: a row for each
+            wording of a situation, as the peers train; otherwise the original one alone.
     """
 
     answer_file: str | None = field(
@@ -63,7 +65,8 @@ def read_sqa3d(
     """Read questions.
 
     Args:
-        path (`str`): `v1_balanced_questions_{train,val,test}_scannetv2.json`, or `sqa3d_{train,val,test}_llava_style.json`.
+        path (`str`): `v1_balanced_questions_{train,val,test}_scannetv2.json`, or
+            `sqa3d_{train,val,test}_llava_style.json`.
         answer_file (`str`, *optional*): Answers to the former; by default the file beside it that SQA3D names alike.
         alternative_situations (`bool`, *optional*, defaults to `False`): A row for each wording of a situation. Ids of
             further wordings end in `#2`, `#3`, ...; so do those of the processed training split, which repeats ids.
@@ -72,7 +75,8 @@ def read_sqa3d(
         `list[BenchmarkQuestion]`
 
     Raises:
-        SpatialDataError: A file or entry that is malformed, a question without its one answer, or an id that comes twice.
+        SpatialDataError: A file or entry that is malformed, a question without its one answer, or an id that comes
+            twice.
     """
     if path is None:
         raise ValueError(f"dataset={DATASET!r} needs annotation_file: give the benchmark's file of questions.")

@@ -1,7 +1,9 @@
-"""Questions about objects of posed scenes, answered with 3D boxes as text: rows like those of other questions, other answers.
+"""Questions about objects of posed scenes, answered with 3D boxes as text: rows like those of other questions,
+other answers.
 
-The objects that a question means are its `referred_boxes`. Each is written in the camera of the sampled frame that shows most
-of it (`box_visibility.best_frame`), described by those of its axes that lie nearest to the camera's (`nearest_axes_box`).
+The objects that a question means are its `referred_boxes`. Each is written in the camera of the sampled frame that
+shows most of it (`box_visibility.best_frame`), described by those of its axes that lie nearest to the camera's
+(`nearest_axes_box`).
 """
 
 import dataclasses
@@ -34,8 +36,9 @@ class TextBoxOptions:
     """Options of `task: text_boxes`.
 
     Args:
-        boxes_per_answer (`str`, *optional*): `one` = a question means one object, and its answer is one box; `any` = none, one
-            or several, and the answer is a list. By default `any` for `multi3drefer` and `one` for all others.
+        boxes_per_answer (`str`, *optional*): `one` = a question means one object, and its answer is one box; `any` =
+            none, one or several, and the answer is a list. By default `any` for `multi3drefer` and `one` for all
+            others.
     """
 
     boxes_per_answer: str | None = field(
@@ -67,7 +70,8 @@ def asks_for_any_number(options: TextBoxOptions, dataset: str) -> bool:
 
 
 class TextBoxDataset(SpatialDataset):
-    """As `SpatialDataset`, where every question asks for the boxes of its `referred_boxes` and is answered with them as text.
+    """As `SpatialDataset`, where every question asks for the boxes of its `referred_boxes` and is answered with them
+    as text.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`; scenes with questions need poses and intrinsics.
@@ -76,8 +80,8 @@ class TextBoxDataset(SpatialDataset):
         **rows: As `SpatialDataset` takes them.
 
     Raises:
-        SpatialDataError: As `SpatialDataset`; a scene with questions that has no poses or intrinsics, or a question that does
-            not mean one object where `any_number` is not set.
+        SpatialDataError: As `SpatialDataset`; a scene with questions that has no poses or intrinsics, or a question
+            that does not mean one object where `any_number` is not set.
     """
 
     def __init__(self, scenes: Dataset, questions: Dataset | None, *, any_number: bool, **rows: Any):
@@ -109,8 +113,8 @@ class TextBoxDataset(SpatialDataset):
             if unseen and not self._said:
                 self._said = True
                 logger.warning(
-                    "No sampled frame shows an object of question %r: its box is outside the image or hidden in every frame, "
-                    "and is written in the nearest. Said once; more num_frames see more.",
+                    "No sampled frame shows an object of question %r: its box is outside the image or hidden in every "
+                    "frame, and is written in the nearest. Said once; more num_frames see more.",
                     row["question_id"],
                 )
             turns.append((box_question(row["question"], self.any_number), box_answer(written, self.any_number)))
@@ -146,8 +150,9 @@ def check_referred_boxes(questions: Dataset, any_number: bool) -> None:
     wrong = [row for row in columns if len(row["referred_boxes"] or ()) != 1]
     if wrong:
         raise SpatialDataError(
-            f"{len(wrong)} of {len(questions)} questions do not mean one object; the first, {wrong[0]['question_id']!r}, has "
-            f"`referred_boxes` {wrong[0]['referred_boxes']}. Set boxes_per_answer: any, or leave them out."
+            f"{len(wrong)} of {len(questions)} questions do not mean one object; the first, "
+            f"{wrong[0]['question_id']!r}, has `referred_boxes` {wrong[0]['referred_boxes']}. Set boxes_per_answer: "
+            "any, or leave them out."
         )
 
 
@@ -175,7 +180,8 @@ def text_boxes_of(boxes: Sequence[Sequence[float]], cameras: PosedCameras) -> tu
         cameras (`PosedCameras`): The frames that are shown.
 
     Returns:
-        `tuple[list[TextBox], int]`: Sorted by frame, in a frame from left to right; and how many of them no frame shows.
+        `tuple[list[TextBox], int]`: Sorted by frame, in a frame from left to right; and how many of them no frame
+        shows.
 
     Raises:
         ValueError: No box.

@@ -34,15 +34,16 @@ class RowOptions(SceneSource, VSIBenchOptions, ConversationOptions, TextBoxOptio
     """Which scenes to train on (see `SceneSource`), what to ask about them, and how that becomes rows.
 
     Args:
-        task (`str`, *optional*, defaults to `"questions"`): `questions` = those that come with the scenes; `text_boxes` = the
-            same, where each asks for the objects that it means and is answered with their boxes (see `TextBoxOptions`);
-            `depth`, `correspondence`, `pose` or `objects` = questions of VLM3, written from the geometry (see `VLM3Options`).
-        num_frames (`int`, *optional*, defaults to `2`): `questions`, `text_boxes`: frames of a row, sampled uniformly from its scene or
-            video. A shorter video shows all it has.
-        questions_per_row (`int`, *optional*, defaults to `1`): `questions`: questions of one scene that share a row, as turns.
-            Rows of `conversations` and `vsi_bench` are as their file has them.
-        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): `questions`: fraction of the training rows that are a
-            scene alone.
+        task (`str`, *optional*, defaults to `"questions"`): `questions` = those that come with the scenes;
+            `text_boxes` = the same, where each asks for the objects that it means and is answered with their boxes
+            (see `TextBoxOptions`); `depth`, `correspondence`, `pose` or `objects` = questions of VLM3, written from
+            the geometry (see `VLM3Options`).
+        num_frames (`int`, *optional*, defaults to `2`): `questions`, `text_boxes`: frames of a row, sampled uniformly
+            from its scene or video. A shorter video shows all it has.
+        questions_per_row (`int`, *optional*, defaults to `1`): `questions`: questions of one scene that share a row,
+            as turns. Rows of `conversations` and `vsi_bench` are as their file has them.
+        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): `questions`: fraction of the training rows that
+            are a scene alone.
 
     Raises:
         ValueError: An option of VLM3's tasks is out of range, or the task is unknown.
@@ -120,7 +121,8 @@ class SceneTableCache:
     def load(
         self, source: SceneSource, max_depth_metres: float | None = None
     ) -> tuple[SceneTables, SceneTables | None]:
-        """As `load_train_and_held_out`, once for equal options; warns of depth that is hardly a distance, and of posed scenes without any.
+        """As `load_train_and_held_out`, once for equal options; warns of depth that is hardly a distance,
+        and of posed scenes without any.
 
         Args:
             source (`SceneSource`): The options.
@@ -163,8 +165,8 @@ def load_rows(
         return _recorded_rows(options), None
     if options.task not in VLM3_TASKS and options.clip_frames is not None and options.clip_frames < options.num_frames:
         raise ValueError(
-            f"clip_frames={options.clip_frames} is fewer than num_frames={options.num_frames}, the frames of a row: raise "
-            "clip_frames, or lower num_frames."
+            f"clip_frames={options.clip_frames} is fewer than num_frames={options.num_frames}, the frames of a row: "
+            "raise clip_frames, or lower num_frames."
         )
     train, held_out = tables.load(options.scene_source(), options.depth_range[1])
     if options.task in VLM3_TASKS:
@@ -219,7 +221,8 @@ def _refuse_held_out(options: RowOptions) -> None:
     for name in ("eval_rooms", "eval_scenes", "eval_frame_fraction"):
         if vars(options)[name]:
             raise ValueError(
-                f"{name}={vars(options)[name]} cannot hold out rows of a {options.dataset} file: split the file, or unset it."
+                f"{name}={vars(options)[name]} cannot hold out rows of a {options.dataset} file: split the file, or "
+                "unset it."
             )
 
 
@@ -228,7 +231,8 @@ def _depthlm_rows(options: RowOptions, seed: int) -> DepthLMDataset:
         raise ValueError("dataset='depthlm' needs dataset_path: give the file of JSON lines.")
     if options.depth_kind is None:
         raise ValueError(
-            "dataset='depthlm' needs depth_kind: say whether the file's depths are z (along the optical axis) or euclidean."
+            "dataset='depthlm' needs depth_kind: say whether the file's depths are z (along the optical axis) or "
+            "euclidean."
         )
     _refuse_held_out(options)
     return DepthLMDataset(

@@ -1,6 +1,7 @@
 """VSI-Bench: questions about indoor videos, asked in the words of the benchmark, with what its metric needs.
 
-`dataset_path` is its file of JSON lines or Parquet, or one of the same columns; videos lie beside it, or in `image_folder`:
+`dataset_path` is its file of JSON lines or Parquet, or one of the same columns; videos lie beside it, or in
+`image_folder`:
 
     scannet/scene0015_00.mp4      scannetpp/<scene>.mp4      arkitscenes/<scene>.mp4
 
@@ -44,8 +45,8 @@ class VSIBenchOptions:
     """Options of `vsi_bench`, besides the place of its file and of its videos (see `DatasetPlace`).
 
     Args:
-        vsi_bench_prompt (`str`, *optional*, defaults to `"official"`): How training asks. `official` = as evaluation does;
-            `bare` = without the sentences around the question and its options.
+        vsi_bench_prompt (`str`, *optional*, defaults to `"official"`): How training asks. `official` = as evaluation
+            does; `bare` = without the sentences around the question and its options.
     """
 
     vsi_bench_prompt: str = field(
@@ -79,12 +80,12 @@ class VSIBenchDataset(torch.utils.data.Dataset):
         num_frames (`int`): Frames of a video, spread evenly over it; of a shorter one, all.
         video_root (`str | Path`, *optional*): Folder with the videos; that of the file unless given.
         prompt (`str`, *optional*, defaults to `"official"`): See `VSIBenchOptions`.
-        questions_per_row (`int`, *optional*, defaults to `1`): Questions about one video that share a row, as turns. With
-            more than one, those of a video stand together, where its first one stands in the file.
+        questions_per_row (`int`, *optional*, defaults to `1`): Questions about one video that share a row, as turns.
+            With more than one, those of a video stand together, where its first one stands in the file.
 
     Raises:
-        SpatialDataError: The file cannot be read or has no question, one breaks the form or bears the id of another, or its
-            video is not there.
+        SpatialDataError: The file cannot be read or has no question, one breaks the form or bears the id of another,
+            or its video is not there.
         ValueError: `num_frames`, `prompt` or `questions_per_row` is out of range.
     """
 

@@ -4,8 +4,8 @@ Questions about the same frames share one encoding of them and one prefix in the
 Samples of one question each are generated together, in padded batches. Either way an answer is that of
 `generate(do_sample=False)` to its question alone.
 
-The stream is read as it is answered, at most a batch ahead, and one sample does not depend on another: which samples are
-left after an interruption, and which are a process's own, is for the caller to choose.
+The stream is read as it is answered, at most a batch ahead, and one sample does not depend on another: which samples
+are left after an interruption, and which are a process's own, is for the caller to choose.
 """
 
 import warnings
@@ -25,15 +25,17 @@ from igep.trainers.evaluation.load_vlm import reads_positions, vlm_of
 
 @dataclass(frozen=True)
 class Sample:
-    """Some frames and what is asked about them. A caller that wants more back with the answers adds fields in a subclass.
+    """Some frames and what is asked about them. A caller that wants more back with the answers adds fields in
+    a subclass.
 
     Args:
         sample_id (`str`): Names the sample in errors and beside its answers.
         frames (`Sequence[PIL.Image.Image]`): F RGB frames, in order; already sampled.
         questions (`Sequence[str]`): Independent questions: none sees another, or its answer.
-        frames_as (`str`, *optional*, defaults to `"video"`): Show the frames as one `"video"` or as `"images"`, as in training.
-        geometry (`dict[str, torch.Tensor]`, *optional*): Depth and cameras of the frames, a batch of one, for a model that
-            reads 3D positions; see `geometry_batch`.
+        frames_as (`str`, *optional*, defaults to `"video"`): Show the frames as one `"video"` or as `"images"`, as in
+            training.
+        geometry (`dict[str, torch.Tensor]`, *optional*): Depth and cameras of the frames, a batch of one, for a model
+            that reads 3D positions; see `geometry_batch`.
 
     Raises:
         ValueError: There are no frames or no questions.
@@ -58,10 +60,10 @@ class AnsweringOptions:
     Args:
         max_new_tokens (`int`, *optional*, defaults to `64`): Longest answer.
         batch_size (`int`, *optional*, defaults to `8`): Most samples of one question that are generated together.
-        questions_per_pass (`int`, *optional*, defaults to `64`): Most questions of one sample that share a pass over its
-            frames: attention takes memory by the square of their tokens.
-        share_prefix (`bool`, *optional*, defaults to `True`): Answer the questions of a sample from one encoding of its
-            frames. Needs `sdpa` or `eager` attention.
+        questions_per_pass (`int`, *optional*, defaults to `64`): Most questions of one sample that share a pass over
+            its frames: attention takes memory by the square of their tokens.
+        share_prefix (`bool`, *optional*, defaults to `True`): Answer the questions of a sample from one encoding of
+            its frames. Needs `sdpa` or `eager` attention.
 
     Raises:
         ValueError: A number below 1.
@@ -101,8 +103,8 @@ def answer_samples(
         `tuple[Sample, list[str]]`: Every sample, in the order of the stream, and one answer per question.
 
     Raises:
-        ValueError: The model's attention or chat template does not let questions share a prefix, or it reads 3D positions and
-            a sample has no geometry; the message says what to do.
+        ValueError: The model's attention or chat template does not let questions share a prefix, or it reads 3D
+            positions and a sample has no geometry; the message says what to do.
     """
     options = AnsweringOptions() if options is None else options
     vlm = vlm_of(model)
@@ -136,8 +138,9 @@ class _Look:
         for sample in samples:
             if sample.geometry is None:
                 raise ValueError(
-                    f"sample {sample.sample_id!r}: this model reads 3D positions (position_encoding) and cannot answer from RGB "
-                    "alone. Ask it about posed RGB-D scenes with `igep score`, or train with position_encoding: none."
+                    f"sample {sample.sample_id!r}: this model reads 3D positions (position_encoding) and cannot "
+                    "answer from RGB alone. Ask it about posed RGB-D scenes with `igep score`, or train with "
+                    "position_encoding: none."
                 )
         for name in samples[0].geometry:
             geometry[name] = torch.cat([sample.geometry[name] for sample in samples]).to(self.vlm.device)

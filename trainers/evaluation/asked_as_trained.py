@@ -1,4 +1,6 @@
-"""Questions of other programs, asked as a model was trained: its number of frames, one focal length, pixels as text, its prompts."""
+"""Questions of other programs, asked as a model was trained: its number of frames, one focal length, pixels as text,
+its prompts.
+"""
 
 import re
 from collections.abc import Sequence
@@ -40,12 +42,12 @@ class AskedAsTrained:
     Args:
         num_frames (`int`): Most frames of a video; they are spread evenly over it.
         video_frames_as (`str`): Show the frames of a video as one `"video"` or as `"images"`.
-        vlm3 (`VLM3Options`, *optional*): Ask as VLM3 does: every image at one focal length, pixels as text. `None` = images
-            and questions stay as they are.
+        vlm3 (`VLM3Options`, *optional*): Ask as VLM3 does: every image at one focal length, pixels as text. `None` =
+            images and questions stay as they are.
         field_of_view_degrees (`float`, *optional*): Horizontal, of every image. VLM3's tasks alone need it.
         intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of the images, which one camera took.
-        calibrator (`str`, *optional*): Id of a depth model that estimates what neither of them tells; a default with a warning
-            unless given.
+        calibrator (`str`, *optional*): Id of a depth model that estimates what neither of them tells; a default with a
+            warning unless given.
     """
 
     num_frames: int
@@ -74,9 +76,10 @@ class AskedAsTrained:
     ) -> tuple[list[Image.Image], list[str]]:
         """Frames and questions about them as the model is shown them.
 
-        With a task of VLM3, `<pixel 120.5 80.5>` in a question, x and y in pixels of the first frame with pixel centres at
-        +0.5, becomes the two numbers of its text pixels. A question that is nothing else is asked in the task's own words.
-        `<box 10 20 110 220>`, left, top, right and bottom edge, becomes a region as questions about objects name it.
+        With a task of VLM3, `<pixel 120.5 80.5>` in a question, x and y in pixels of the first frame with pixel
+        centres at +0.5, becomes the two numbers of its text pixels. A question that is nothing else is asked in the
+        task's own words. `<box 10 20 110 220>`, left, top, right and bottom edge, becomes a region as questions about
+        objects name it.
 
         Args:
             frames (`Sequence[PIL.Image.Image]`): RGB images.
@@ -87,15 +90,15 @@ class AskedAsTrained:
             `tuple[list[PIL.Image.Image], list[str]]`: Images of the size that the encoder sees, and texts.
 
         Raises:
-            ValueError: A pixel outside what the first image shows, a pixel or box that cannot be read, one where the model knows
-                no text pixels, or a processor that would resize unified images.
+            ValueError: A pixel outside what the first image shows, a pixel or box that cannot be read, one where the
+                model knows no text pixels, or a processor that would resize unified images.
         """
         if self.vlm3 is None:
             named = [question for question in questions if PIXEL.search(question) or BOX.search(question)]
             if named:
                 raise ValueError(
-                    f"{named[0]!r} names a pixel or a box, which only VLM3's tasks write as text: give task={VLM3_TASKS[0]} or another "
-                    f"of {', '.join(VLM3_TASKS)}."
+                    f"{named[0]!r} names a pixel or a box, which only VLM3's tasks write as text: give "
+                    f"task={VLM3_TASKS[0]} or another of {', '.join(VLM3_TASKS)}."
                 )
             return list(frames), list(questions)
         views = self.views(frames, processor)
@@ -138,8 +141,8 @@ class AskedAsTrained:
         for place in PLACE.findall(question):
             if not (PIXEL.fullmatch(place) or BOX.fullmatch(place)):
                 raise ValueError(
-                    f"{place!r} cannot be read: write <box LEFT TOP RIGHT BOTTOM> or <pixel X Y>, numbers from 0 on in pixels of the "
-                    "image with one space between them."
+                    f"{place!r} cannot be read: write <box LEFT TOP RIGHT BOTTOM> or <pixel X Y>, numbers from 0 on "
+                    "in pixels of the image with one space between them."
                 )
         alone = PIXEL.fullmatch(question.strip())
         if alone is None:
@@ -183,18 +186,19 @@ def asked_as_trained(
 
     Args:
         model (`str` or `Path`): Folder or Hub id. Of a plain VLM, which says nothing, the defaults are taken.
-        task (`str`, *optional*): `questions`, or a task of VLM3; by default `questions` if the model learned them or does not
-            say, else the one task that it learned.
+        task (`str`, *optional*): `questions`, or a task of VLM3; by default `questions` if the model learned them or
+            does not say, else the one task that it learned.
         num_frames (`int`, *optional*): Most frames of a video; by default as many as it was trained with, else 8.
-        frames_as (`str`, *optional*): Show the frames of a video as `"video"` or `"images"`; by default as in training, else
-            as a video.
+        frames_as (`str`, *optional*): Show the frames of a video as `"video"` or `"images"`; by default as in
+            training, else as a video.
         field_of_view_degrees (`float`, *optional*): Horizontal, of every image.
 
     Returns:
         `AskedAsTrained`
 
     Raises:
-        ValueError: An unknown value, a model of several tasks without a choice, or one that says what cannot be of itself.
+        ValueError: An unknown value, a model of several tasks without a choice, or one that says what cannot be of
+            itself.
     """
     usage = read_usage(model)
     learned = usage.get("tasks", [])

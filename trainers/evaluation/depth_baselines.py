@@ -1,7 +1,8 @@
 """What depth figures are worth that look at no pixel: without them a small error on near-copies looks like a result.
 
-`copied frame`: the depth map of the training frame of the same scene that was taken from the nearest view. `constant depth`: the
-median depth of the training frames of the same scene, or of all where it was not trained on. A model that learned to see depth is better than both.
+`copied frame`: the depth map of the training frame of the same scene that was taken from the nearest view.
+`constant depth`: the median depth of the training frames of the same scene, or of all where it was not trained on. A
+model that learned to see depth is better than both.
 """
 
 from collections.abc import Iterable
@@ -51,8 +52,8 @@ def depth_baselines(
         max_depth_metres (`float`): Farther depth is no measurement.
 
     Returns:
-        `dict[str, dict[str, float]]`: By baseline `depth_abs_rel` and `depth_delta_1`, as the trainer logs them; without
-        `copied frame` where no held-out scene was trained on, and empty without measured depth.
+        `dict[str, dict[str, float]]`: By baseline `depth_abs_rel` and `depth_delta_1`, as the trainer logs them;
+        without `copied frame` where no held-out scene was trained on, and empty without measured depth.
     """
     seen = {scene_id: _frames_of(train, scene_id) for scene_id in held_out.scene_ids}
     everywhere = [(number, frame) for number in range(len(train)) for frame in train.usable_frames(number).tolist()]
@@ -120,7 +121,9 @@ def _median_depth(
 
 
 def _nearest_view(table: SceneTable, frames: list[tuple[int, int]], pose: np.ndarray | None) -> int:
-    """Place of the frame that was taken from the nearest view; without poses the last one, which is the nearest in time."""
+    """Place of the frame that was taken from the nearest view; without poses the last one,
+    which is the nearest in time.
+    """
     if pose is None:
         return len(frames) - 1
     poses = np.array([table.row(number, [frame])["world_from_camera"][0] for number, frame in frames])

@@ -1,4 +1,5 @@
-"""How much depth can be read linearly from a vision encoder: ridge regression from its tokens to the depth beneath them.
+"""How much depth can be read linearly from a vision encoder: ridge regression from its tokens to the depth
+beneath them.
 
 The probe is fitted on the *saved* model, after training, so it measures what geometry supervision left in the encoder
 and not what a trained head can decode. Log depth is regressed: a relative error then weighs the same near and far.
@@ -107,9 +108,9 @@ def score_relative_depth(
         seed (`int`, *optional*, defaults to `0`): Draws them.
 
     Returns:
-        `dict[str, float]`: `within_frame_r2` of log depth, each frame's mean taken out of both; `order`, the share of pairs
-        whose nearer token is told, among those whose depths are at least 5 % apart (a tie of the prediction counts half; chance
-        is .5); and `pairs`, how many these are.
+        `dict[str, float]`: `within_frame_r2` of log depth, each frame's mean taken out of both; `order`, the share of
+        pairs whose nearer token is told, among those whose depths are at least 5 % apart (a tie of the prediction
+        counts half; chance is .5); and `pairs`, how many these are.
 
     Raises:
         ValueError: There is no frame with two tokens of known depth.

@@ -2,8 +2,9 @@
 
     python -m lmms_eval --model igep --model_args pretrained=outputs/my_model --tasks vsibench --output_path logs
 
-lmms-eval finds it where both packages are installed, and `av` is igep's again, which lmms-eval takes back to 15. Without it lmms-eval scores what `igep export` writes, with its own
-class for the base, its own prompt and its own resizing.
+lmms-eval finds it where both packages are installed, and `av` is igep's again, which lmms-eval takes back to 15.
+Without it lmms-eval scores what `igep export` writes, with its own class for the base, its own prompt and its own
+resizing.
 
 Questions about the same video share one encoding of its frames and one prefix, as in `score.py`.
 """
@@ -43,7 +44,8 @@ class ChatQuestion(NamedTuple):
 
     Args:
         text (`str`): The question.
-        images (`list[PIL.Image.Image | str]`): What it is about, images or their files; none where it is about a video.
+        images (`list[PIL.Image.Image | str]`): What it is about, images or their files; none where it is about a
+            video.
         video (`str`, *optional*): Video file.
     """
 
@@ -57,7 +59,8 @@ class IGEPModel(lmms):
 
     Args:
         pretrained (`str`): Folder or Hub id. Code that the model brings along is run.
-        batch_size (`int`, *optional*, defaults to `1`): Most questions about different frames that are generated together.
+        batch_size (`int`, *optional*, defaults to `1`): Most questions about different frames that are generated
+            together.
         device (`str`, *optional*): Torch device; that of the process unless given.
         task (`str`, *optional*): See `asked_as_trained`, as the next three.
         num_frames (`int`, *optional*): Most frames of a video.
@@ -177,7 +180,8 @@ def question_of(messages: Sequence[dict[str, Any]], name: str) -> ChatQuestion:
         `ChatQuestion`
 
     Raises:
-        ValueError: Several turns, text before what is shown, nothing that is shown, several videos, a part of a video, or sound.
+        ValueError: Several turns, text before what is shown, nothing that is shown, several videos, a part of a video,
+            or sound.
     """
     where = f"{name}: igep is asked as it was trained, one question behind its images or its video"
     if [message["role"] for message in messages] != ["user"]:

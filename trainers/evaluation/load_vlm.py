@@ -49,8 +49,8 @@ def load_vlm(
         wrapped (`bool`, *optional*, defaults to `False`): Return an `IGEPForConditionalGeneration` of this package, to
             train or to merge into: a plain VLM is wrapped. Otherwise a plain VLM stays what it is.
         revision (`str`, *optional*): Branch, tag or commit on the Hub.
-        trust_remote_code (`bool`, *optional*, defaults to `False`): Run the code that the model brings along. A saved IGEP
-            model that is not `wrapped` then runs its own copy of it, as a stranger would, else this package's.
+        trust_remote_code (`bool`, *optional*, defaults to `False`): Run the code that the model brings along. A saved
+            IGEP model that is not `wrapped` then runs its own copy of it, as a stranger would, else this package's.
         **options: Further arguments of `from_pretrained`, such as `dtype` and `attn_implementation`.
 
     Returns:
@@ -85,8 +85,8 @@ def load_for_answers(name: str | Path, device: str | None = None) -> tuple[PreTr
     """Loads a model and its processor to ask it questions.
 
     Args:
-        name (`str` or `Path`): Folder or Hub id of a saved model (IGEP, Vid-LLM) or of a plain VLM. Code that it brings along is
-            run.
+        name (`str` or `Path`): Folder or Hub id of a saved model (IGEP, Vid-LLM) or of a plain VLM. Code that it
+            brings along is run.
         device (`str`, *optional*): Torch device; by default `cuda` where there is one, else `cpu`.
 
     Returns:

@@ -34,7 +34,8 @@ def check_verifier(model_type: str | None, checkpoint: Path) -> None:
         raise ValueError(f"this model is {kind}: leave --checkpoint out, or give a model that `igep sft` trained.")
     if not (checkpoint / HEADS_FILE).is_file():
         raise ValueError(
-            f"checkpoint={str(checkpoint)!r} has no {HEADS_FILE}: give a checkpoint-N folder of a run with geometry losses."
+            f"checkpoint={str(checkpoint)!r} has no {HEADS_FILE}: give a checkpoint-N folder of a run with geometry "
+            "losses."
         )
 
 
@@ -46,15 +47,16 @@ def load_verifier(model: PreTrainedModel, checkpoint: Path) -> None:
         checkpoint (`Path`): Trainer checkpoint of the same run.
 
     Raises:
-        ValueError: Another kind of model, or a checkpoint without heads, with other heads, or with none that predicts depth.
+        ValueError: Another kind of model, or a checkpoint without heads, with other heads, or with none that predicts
+            depth.
     """
     check_verifier(model.config.model_type, checkpoint)
     model.add_training_heads(igep_objective)
     load_heads(model.training_heads, checkpoint)
     if model.depth_verifier is None:
         raise ValueError(
-            f"checkpoint={str(checkpoint)!r} holds no depth verifier: the run had no weight on a depth loss, so there is no depth to "
-            "compare."
+            f"checkpoint={str(checkpoint)!r} holds no depth verifier: the run had no weight on a depth loss, so there "
+            "is no depth to compare."
         )
 
 

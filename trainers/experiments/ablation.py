@@ -4,8 +4,8 @@
     igep ablation losses.yaml --output outputs/losses --table   # what is finished so far
     igep ablation pressure.yaml --output outputs/pressure --reuse outputs/losses   # takes the runs that both have
 
-A study names arms (what each changes in a recipe), seeds and figures. Runs go two at a time, one core each; finished ones are
-not done again. What a study chooses, it chooses on rooms of a seed of their own, before the comparison.
+A study names arms (what each changes in a recipe), seeds and figures. Runs go two at a time, one core each; finished
+ones are not done again. What a study chooses, it chooses on rooms of a seed of their own, before the comparison.
 """
 
 import argparse
@@ -98,7 +98,8 @@ def _notes(plan: StudyPlan, runs: dict[tuple[str, int], Run]) -> list[str]:
             steps = f"{recipe['max_steps']} steps" if "max_steps" in recipe else "a run"
             changed = ", ".join(f"{name} {value}" for name, value in arm.pretrain.items() if name != "max_steps")
             notes.append(
-                f"{arm.name}: its heads were trained before, on top of the budget of the others: {steps} with {changed}."
+                f"{arm.name}: its heads were trained before, on top of the budget of the others: {steps} with "
+                f"{changed}."
             )
     return notes
 
@@ -115,8 +116,8 @@ def report(results: dict[str, Any]) -> str:
     seeds = len(results["seeds"])
     rooms = "held-out" if results["room_split"] == "held_out" else "validation"
     head = (
-        f"{results['title']}: {results['held_out_rooms']} {rooms} rooms, {seeds} seed{'s' if seeds > 1 else ''}; mean ± standard "
-        "deviation over seeds, and the difference to the first arm, paired by seed, ± its standard error"
+        f"{results['title']}: {results['held_out_rooms']} {rooms} rooms, {seeds} seed{'s' if seeds > 1 else ''}; mean "
+        "± standard deviation over seeds, and the difference to the first arm, paired by seed, ± its standard error"
     )
     notes = "\n".join(f"- {note}" for note in results["notes"])
     return "\n\n".join(part for part in (head, results["choosing"], results["table"], notes) if part)
@@ -161,7 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (output / "results.md").write_text(text + "\n", encoding="utf-8")
     if results["reused"]:
         print(
-            f"\n{len(results['reused'])} of {len(results['scores'])} runs are those of other studies: see results.json."
+            f"\n{len(results['reused'])} of {len(results['scores'])} runs are those of other studies: see "
+            "results.json."
         )
     print(f"\n{results['seconds']:.0f} s in this call. In {output}: results.json, results.md, results.png, runs/")
     if results["failed"]:

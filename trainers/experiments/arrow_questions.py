@@ -10,8 +10,8 @@ from igep.trainers.data.scenes.spatial_example import SpatialExample
 
 ARROW_PIXELS = 5
 ARROW_QUESTION = (
-    "Given this image, how far is the point pointed by the red arrow from the camera? Output the thinking process in <think> "
-    "</think> and final answer (the meter number only, without the unit) in <answer> </answer> tags."
+    "Given this image, how far is the point pointed by the red arrow from the camera? Output the thinking process in "
+    "<think> </think> and final answer (the meter number only, without the unit) in <answer> </answer> tags."
 )
 RED = (255, 0, 0)
 

@@ -1,7 +1,7 @@
 """Intervals of a figure over blocks of frames that were scored together: a percentile bootstrap over the blocks.
 
-Frames of a block resemble each other, so blocks are drawn, not frames. With few blocks such an interval is too narrow: it knows
-no block but those that there are.
+Frames of a block resemble each other, so blocks are drawn, not frames. With few blocks such an interval is too narrow:
+it knows no block but those that there are.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,8 @@ def interval(
     Args:
         figure (`Callable`): (..., K) sums over blocks -> (...) the figure.
         sums (`np.ndarray`): (N, K) what each block adds to them.
-        others (`np.ndarray`, *optional*): (N, K) the same of the arm that is taken off; resampled together with the first.
+        others (`np.ndarray`, *optional*): (N, K) the same of the arm that is taken off; resampled together with the
+            first.
         level (`float`, *optional*, defaults to `0.95`): Share of the resamples inside.
         draws (`int`, *optional*, defaults to `10000`): Resamples.
         seed (`int`, *optional*, defaults to `0`): Draws them.

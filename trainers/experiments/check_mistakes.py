@@ -1,11 +1,13 @@
-"""Does `igep check` know a mistake when it sees one? Sixty deliberate ones, made on right scenes, and what it says of each.
+"""Does `igep check` know a mistake when it sees one? Sixty deliberate ones, made on right scenes,
+and what it says of each.
 
     igep check-mistakes                          # on rendered rooms
     igep check-mistakes --scenes path/to/scenes  # on scenes of your own that are right
 
 A mistake is *named* where the check gives its cause, *suspicious* where it says that something is wrong but not what,
-*not testable* where it says that this scene cannot show mistakes of this kind, *missed* where it says none of these, and
-*wrong cause* where it blames something else. Scenes as they are come first: anything but ok or not testable is a false alarm.
+*not testable* where it says that this scene cannot show mistakes of this kind, *missed* where it says none of these,
+and *wrong cause* where it blames something else. Scenes as they are come first: anything but ok or not testable is a
+false alarm.
 """
 
 import argparse

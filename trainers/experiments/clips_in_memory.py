@@ -15,7 +15,8 @@ class ClipsInMemory(SpatialDataset):
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
-        frame_size (`tuple[int, int]`, *optional*): (H, W) of the frames that are kept; as they are stored unless given.
+        frame_size (`tuple[int, int]`, *optional*): (H, W) of the frames that are kept; as they are stored unless
+            given.
         **rows: Options of `SpatialDataset`.
     """
 

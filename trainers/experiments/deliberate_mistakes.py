@@ -27,7 +27,8 @@ class DeliberateMistake:
         kind (`str`): The kind of mistake in the check's words, one of `MISTAKE_KINDS` there.
         cause (`str`): Regular expression that finds the cause in a report that names it.
         make (`Callable`): A right row to the spoiled row; `None` where it would change nothing.
-        also (`str`, *optional*, defaults to `"$^"`): Regular expression of what may be said besides, as it is true as well.
+        also (`str`, *optional*, defaults to `"$^"`): Regular expression of what may be said besides, as it is true as
+            well.
     """
 
     name: str

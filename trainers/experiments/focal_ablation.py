@@ -1,14 +1,16 @@
-"""Does focal unification help? The tiny base learns metric depth from cameras of many focal lengths, with and without it.
+"""Does focal unification help? The tiny base learns metric depth from cameras of many focal lengths,
+with and without it.
 
     igep focal-ablation --output outputs/focal_ablation     # as `igep vlm3-rooms --ablation focal` runs it
 
-Both arms train on the same rooms in the same order for the same number of steps, and are asked about the same points. The
-plain arm sees each 128 px image shrunk to the encoder's 64 px. The unified arm sees it at one focal length, in the middle of
-the training cameras', on a canvas of 64 px: of a wide camera the centre in finer detail, of a narrow one the whole within a
-black border. Questions are about points that both arms see, at pixels that the plain arm's coordinates name exactly.
+Both arms train on the same rooms in the same order for the same number of steps, and are asked about the same points.
+The plain arm sees each 128 px image shrunk to the encoder's 64 px. The unified arm sees it at one focal length, in the
+middle of the training cameras', on a canvas of 64 px: of a wide camera the centre in finer detail, of a narrow one the
+whole within a black border. Questions are about points that both arms see, at pixels that the plain arm's coordinates
+name exactly.
 
-A seed draws the new words of the base, the order of the rooms and the points. Interrupted, the command goes on where it
-stopped: finished runs are not done again.
+A seed draws the new words of the base, the order of the rooms and the points. Interrupted, the command goes on where
+it stopped: finished runs are not done again.
 """
 
 import argparse
@@ -127,7 +129,9 @@ def save_base(folder: Path, seed: int) -> None:
 
 
 def as_tables(scores: dict) -> str:
-    """Both arms as Markdown tables, one for each figure: mean and spread over seeds, and the difference paired by seed."""
+    """Both arms as Markdown tables, one for each figure: mean and spread over seeds,
+    and the difference paired by seed.
+    """
     tables = []
     for title, key in FIGURES.items():
         cells = {

@@ -1,7 +1,7 @@
 """Questions from depth and pose alone: coloured marks on surfaces of a frame, which of two is closer, how far one is.
 
-The marked frame is the first of a clip of two neighbours; the second is as it was taken. Marks are what people point at, and
-what words can name: which mark is meant is told by its colour, and no coordinates have to be learned first.
+The marked frame is the first of a clip of two neighbours; the second is as it was taken. Marks are what people point
+at, and what words can name: which mark is meant is told by its colour, and no coordinates have to be learned first.
 """
 
 from collections.abc import Sequence
@@ -76,8 +76,8 @@ def surface(depth_metres: np.ndarray) -> np.ndarray:
         depth_metres (`np.ndarray`): (H, W); 0 = not measured.
 
     Returns:
-        `np.ndarray`: (H, W) bool: measured, as are the eight around, and none of these differs by more than `FLAT`. The rim of
-        the map is none.
+        `np.ndarray`: (H, W) bool: measured, as are the eight around, and none of these differs by more than `FLAT`.
+        The rim of the map is none.
     """
     least, most = ndimage.minimum_filter(depth_metres, 3), ndimage.maximum_filter(depth_metres, 3)
     inner = np.zeros(depth_metres.shape, dtype=bool)
@@ -130,8 +130,9 @@ def ask(
         questions_per_kind (`int`): At most so many of each kind; an odd one asks for one pair less.
 
     Returns:
-        `list[PointQuestion]`: Pairs whose depths are within `LEAST_RATIO` of each other are not asked. Of the others the lower
-        point is the closer one as often as it is not, so that who always names the lower one is right in half of them.
+        `list[PointQuestion]`: Pairs whose depths are within `LEAST_RATIO` of each other are not asked. Of the others
+        the lower point is the closer one as often as it is not, so that who always names the lower one is right in
+        half of them.
     """
     pairs: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
     for number in rng.permutation(len(PAIRS)):

@@ -1,8 +1,10 @@
-"""Does colour hold depth where none is measured? Trains on posed scenes whose depth is hidden, and compares with that depth.
+"""Does colour hold depth where none is measured? Trains on posed scenes whose depth is hidden,
+and compares with that depth.
 
     igep posed-rgb --scenes path/to/scenes   # with depth: what is hidden in training is what is compared with
 
-The recipe is `igep_posed_rgb.yaml`: no loss but the photometric one, and the answers to questions if the scenes have any.
+The recipe is `igep_posed_rgb.yaml`: no loss but the photometric one, and the answers to questions if the scenes have
+any.
 """
 
 import argparse
@@ -51,9 +53,9 @@ def depth_figures(predicted_depth_metres: np.ndarray, depth_metres: np.ndarray) 
         depth_metres (`np.ndarray`): (F, H, W); 0 = not measured.
 
     Returns:
-        `dict[str, float]`: `median_metres`; `abs_rel`; `scaled_abs_rel`, the same after one factor for the scene that brings the
-        median of predicted over measured to 1; and `spread`, the standard deviation of log depth within a frame, mean over
-        the frames: 0 is flat.
+        `dict[str, float]`: `median_metres`; `abs_rel`; `scaled_abs_rel`, the same after one factor for the scene that
+        brings the median of predicted over measured to 1; and `spread`, the standard deviation of log depth within a
+        frame, mean over the frames: 0 is flat.
 
     Raises:
         SpatialDataError: Nothing is measured.

@@ -1,4 +1,5 @@
-"""Teaches the tiny base VLM 2D: colours, shapes, counts and where things are in the image. No depth, no pose, no metres.
+"""Teaches the tiny base VLM 2D: colours, shapes, counts and where things are in the image. No depth, no pose,
+no metres.
 
     igep pretrain-tiny --output trainers/tiny_base
 
@@ -35,8 +36,8 @@ class PlanarRooms:
 
     Args:
         pixels (`torch.Tensor`): (R, F, 3, H, W) uint8.
-        colour_fractions (`torch.Tensor`): (R, F * h * w, colours + 1) share of each colour under each visual token; the
-            last column is "no object".
+        colour_fractions (`torch.Tensor`): (R, F * h * w, colours + 1) share of each colour under each visual token;
+            the last column is "no object".
         shape_fractions (`torch.Tensor`): (R, F * h * w, shapes + 1), likewise.
         tokens (`torch.Tensor`): (R, Q, BLOCK) question and answer tokens, padded on the right.
         is_answer (`torch.Tensor`): (R, Q, BLOCK) bool.
@@ -143,8 +144,8 @@ def naming_loss(
 ):
     """Cross-entropy between each visual token's likeness to some words and the share of them truly under it.
 
-    The last word stands for "no object". Most tokens show none, so the words among themselves count a second time, over
-    the object pixels alone.
+    The last word stands for "no object". Most tokens show none, so the words among themselves count a second time,
+    over the object pixels alone.
     """
     words = model.get_input_embeddings().weight[word_ids]
     scores = vision.pooler_output[:, :-1] @ words.T / words.shape[1] ** 0.5
@@ -217,7 +218,8 @@ def pretrain(
     learning_rate: float,
     seed: int,
 ) -> tuple[LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor, dict[str, float]]:
-    """Trains the tiny base from scratch, first the encoder alone, briefly, to name what it sees, then the whole to answer.
+    """Trains the tiny base from scratch, first the encoder alone, briefly, to name what it sees,
+    then the whole to answer.
 
     Args:
         rooms (`int`): Training rooms.

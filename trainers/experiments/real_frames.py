@@ -1,10 +1,12 @@
-"""Does geometry help on photographs? Trains a small base of published models on a real walk, with and without it, and compares.
+"""Does geometry help on photographs? Trains a small base of published models on a real walk, with and without it,
+and compares.
 
-    igep real-frames --scenes scans/office scans/kitchen scans/shelf   # the first is trained on; the same command goes on
+    igep real-frames --scenes scans/office scans/kitchen scans/shelf   # the first is trained on; the same command goes
+    on
 
-Blocks of the walk are held out, with frames that nobody sees on either side, other blocks for every seed; the other scenes are
-tested on alone. Questions come from depth and pose alone: which of two marked points is closer, and how far one is. Both arms
-see the same clips of two neighbouring frames in the same order; only the loss weights differ.
+Blocks of the walk are held out, with frames that nobody sees on either side, other blocks for every seed; the other
+scenes are tested on alone. Questions come from depth and pose alone: which of two marked points is closer, and how far
+one is. Both arms see the same clips of two neighbouring frames in the same order; only the loss weights differ.
 """
 
 import argparse
@@ -235,7 +237,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit("\n".join(f"no table without {name}: see {log}" for name, log in results["failed"].items()))
     (options.output / "results.md").write_text(results["table"] + "\n", encoding="utf-8")
     print(
-        f"\n{len(options.seeds)} seeds, RGB only; in brackets 95 % intervals of a bootstrap over the blocks, differences paired\n"
+        f"\n{len(options.seeds)} seeds, RGB only; in brackets 95 % intervals of a bootstrap over the blocks, "
+        "differences paired\n"
     )
     print(results["table"])
     print(f"\n{results['seconds']:.0f} s in this call. In {options.output}: results.json, results.md, results.png")

@@ -1,6 +1,7 @@
 """Scores a model of `igep real-frames` on held-out blocks of its walk and on other scenes, block by block.
 
-    python -m igep.trainers.experiments.real_frames_scores --model DIR --base DIR --tables DIR --output FILE --scenes WALK ...
+    python -m igep.trainers.experiments.real_frames_scores --model DIR --base DIR --tables DIR --output FILE --scenes
+    WALK ...
 
 What is written are sums over each block, from which `real_frames` makes figures and resamples them.
 """
@@ -51,9 +52,9 @@ def probe_sums(probe: DepthProbe, features: np.ndarray, depth_metres: np.ndarray
         depth_metres (`np.ndarray`): (F, h, w); NaN is left out.
 
     Returns:
-        `dict[str, list[float]]`: `absolute` (tokens, sum of log depth, sum of its square, squared error), `delta_1` (tokens
-        within, tokens), `within_frame` (squared error and spread, each frame's mean taken out), `order` (pairs told, pairs).
-        Empty where the block has no frame with two depths.
+        `dict[str, list[float]]`: `absolute` (tokens, sum of log depth, sum of its square, squared error), `delta_1`
+        (tokens within, tokens), `within_frame` (squared error and spread, each frame's mean taken out), `order` (pairs
+        told, pairs). Empty where the block has no frame with two depths.
     """
     predicted = probe.predict_metres(features.astype(np.float64))
     try:
@@ -77,8 +78,8 @@ def probe_sums(probe: DepthProbe, features: np.ndarray, depth_metres: np.ndarray
 def fit_probe(features: np.ndarray, depth_metres: np.ndarray, frames: Sequence[int]) -> DepthProbe:
     """A depth probe whose penalty is chosen among `PENALTIES` on the frames that it is fitted on.
 
-    Each stretch of them is predicted by a probe of the others: a hundred near-copies do not tell hundreds of weights apart, and
-    what fits the neighbours best fits other blocks badly.
+    Each stretch of them is predicted by a probe of the others: a hundred near-copies do not tell hundreds of weights
+    apart, and what fits the neighbours best fits other blocks badly.
 
     Args:
         features (`np.ndarray`): (F, h, w, C).
@@ -127,8 +128,8 @@ def question_sums(rows: Sequence[dict[str, Any]], commonest: str) -> dict[str, l
         commonest (`str`): The distance that is answered most often in training.
 
     Returns:
-        `dict[str, list[int]]`: Right answers and questions, by kind; `blind_` the same of answers without looking; under
-        `neither`, answers that name none of the two points they were asked about, and questions.
+        `dict[str, list[int]]`: Right answers and questions, by kind; `blind_` the same of answers without looking;
+        under `neither`, answers that name none of the two points they were asked about, and questions.
     """
     sums = {}
     for kind in (CLOSER, DISTANCE):
@@ -192,8 +193,8 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
         options (`argparse.Namespace`): As `write_scores` reads them.
 
     Returns:
-        `dict`: `blocks`, each with `split`, `scene`, `block`, its sums by name, and those of the base before training and of
-        the places alone; `questions`, each with its prediction; `markings_without_questions`.
+        `dict`: `blocks`, each with `split`, `scene`, `block`, its sums by name, and those of the base before training
+        and of the places alone; `questions`, each with its prediction; `markings_without_questions`.
     """
     model, processor = load_for_answers(options.model, "cpu")
     base = load_vlm(options.base, wrapped=True).eval()

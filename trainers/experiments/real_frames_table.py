@@ -1,4 +1,6 @@
-"""Figures of `igep real-frames` from the sums of its blocks: both arms, their difference, what needs no training, intervals."""
+"""Figures of `igep real-frames` from the sums of its blocks: both arms, their difference, what needs no training,
+intervals.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,8 +57,8 @@ class Line:
         where (`str`): Which blocks.
         figure (`str`): Its name.
         blocks (`int`): How many.
-        without_looking (`float`), before_training (`float`, *optional*): What knows the places alone reaches, and the encoder of
-            the base; `None` where a base answers no questions.
+        without_looking (`float`), before_training (`float`, *optional*): What knows the places alone reaches, and the
+            encoder of the base; `None` where a base answers no questions.
         arms (`dict[str, tuple[float, tuple[float, float] | None]]`): Value and interval by arm.
         by_seed (`dict[str, list[float]]`): The value of each seed that was scored on such blocks, by arm.
         difference (`tuple[float, tuple[float, float] | None]`): Of the second arm to the first, paired over blocks.

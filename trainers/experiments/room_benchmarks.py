@@ -2,9 +2,10 @@
 
     igep room-benchmarks --output outputs/room_benchmarks   # the table of docs/scoring.md
 
-Rooms are written as a ScanNet download with the annotation files of the benchmarks, `igep prepare scannet` makes tables of them,
-`sft.py` trains the tiny base on all tasks at once, and `score.py` scores the saved model on held-out rooms. Beside it stand
-answers that look at no image: to each question the typical answer to the training questions of its form.
+Rooms are written as a ScanNet download with the annotation files of the benchmarks, `igep prepare scannet` makes
+tables of them, `sft.py` trains the tiny base on all tasks at once, and `score.py` scores the saved model on held-out
+rooms. Beside it stand answers that look at no image: to each question the typical answer to the training questions of
+its form.
 """
 
 import argparse
@@ -67,7 +68,8 @@ class RoomTask:
     Args:
         benchmark (`str`): As `score.py` calls it.
         options (`dict[str, Any]`): Options of scenes and questions.
-        training (`dict[str, Any]`): What else its entry in the mixture says: its share of the rows, the questions of a row.
+        training (`dict[str, Any]`): What else its entry in the mixture says: its share of the rows, the questions of a
+            row.
         scoring (`dict[str, Any]`): What else is said when it is scored.
     """
 
@@ -201,7 +203,8 @@ def blind_proposals(held_out: RoomTask) -> list[dict[str, str]]:
 
 
 def blind_answers(train: RoomTask, held_out: RoomTask) -> list[dict[str, str]]:
-    """Answers that look at no image: the typical one to the training questions of the same form, else of the same type.
+    """Answers that look at no image: the typical one to the training questions of the same form,
+    else of the same type.
 
     Args:
         train (`RoomTask`): Questions to count.
@@ -305,7 +308,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (output / "results.json").write_text(json.dumps({**results, "seconds": seconds}, indent=2) + "\n")
     (output / "results.md").write_text(table + "\n")
     print(
-        f"\n{options.held_out_rooms} held-out rooms, saved model, RGB (and poses for proposals); blind: the most frequent answer\n"
+        f"\n{options.held_out_rooms} held-out rooms, saved model, RGB (and poses for proposals); blind: the most "
+        "frequent answer\n"
     )
     print(table)
     print(f"\n{seconds:.0f} s in all. In {options.output}: results.json, results.md, every prediction in *.jsonl")

@@ -38,7 +38,8 @@ def reconstructed(
         at_once (`int`, *optional*, defaults to `32`): Rows of a batch.
 
     Yields:
-        `tuple[dict, Reconstruction]`: A batch of `IGEPDataCollator`, for what is true of it, and what the model made of its frames.
+        `tuple[dict, Reconstruction]`: A batch of `IGEPDataCollator`, for what is true of it, and what the model made
+        of its frames.
     """
     collator = IGEPDataCollator(processor, None)
     for start in range(0, len(rooms), at_once):

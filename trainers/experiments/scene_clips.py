@@ -9,7 +9,8 @@ from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES, SpatialDat
 
 
 def cut_clips(table: SceneTable, blocks: Sequence[range], clip_frames: int) -> Dataset:
-    """Cuts blocks into clips of neighbouring frames, each a scene of its own, which begins at the last frame of the one before it.
+    """Cuts blocks into clips of neighbouring frames, each a scene of its own,
+    which begins at the last frame of the one before it.
 
     So the cameras of a block's clips join to one path. Last frames of a block that fill no clip are left out.
 
@@ -19,7 +20,8 @@ def cut_clips(table: SceneTable, blocks: Sequence[range], clip_frames: int) -> D
         clip_frames (`int`): Frames of a clip, 2 or more.
 
     Returns:
-        `datasets.Dataset`: Table with `SCENE_FEATURES`, block after block; a clip is named `<scene_id>@<its first frame_id>`.
+        `datasets.Dataset`: Table with `SCENE_FEATURES`, block after block; a clip is named
+        `<scene_id>@<its first frame_id>`.
 
     Raises:
         SpatialDataError: A list of the scene has another length than its frames.
@@ -56,7 +58,7 @@ def only_scene(scenes: Dataset) -> SceneTable:
     for field in ("world_from_camera", "depth", "intrinsics"):
         if table.lacks(0, field):
             raise SpatialDataError(
-                f"Scene {table.scene_ids[0]!r} has no `{field}`: what is reconstructed is compared with measured depth and known "
-                "cameras. Give a posed RGB-D scene; `igep check` says what one has."
+                f"Scene {table.scene_ids[0]!r} has no `{field}`: what is reconstructed is compared with measured "
+                "depth and known cameras. Give a posed RGB-D scene; `igep check` says what one has."
             )
     return table

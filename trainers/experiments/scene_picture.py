@@ -25,13 +25,14 @@ def draw_scene(
 ) -> None:
     """Saves the picture.
 
-    The path is seen along the direction in which the cameras spread least. What is predicted begins at the true first camera of
-    every trained block, and each clip where one before it ends, so that errors add up along a block.
+    The path is seen along the direction in which the cameras spread least. What is predicted begins at the true first
+    camera of every trained block, and each clip where one before it ends, so that errors add up along a block.
 
     Args:
         path (`Path`): PNG to write; its folder is made when missing.
         clips (`Mapping[str, ClipGeometry]`): By part, the one that was trained on first.
-        frames (`Mapping[str, Sequence[PIL.Image.Image]]`): Of each part, the first frames of the clips that `shown` names.
+        frames (`Mapping[str, Sequence[PIL.Image.Image]]`): Of each part, the first frames of the clips that `shown`
+            names.
         clips_of_blocks (`Sequence[int]`): Number of clips of every trained block.
     """
     figure = Figure(figsize=(11.0, 1.7 * SHOWN * len(clips) + 0.4), layout="constrained")

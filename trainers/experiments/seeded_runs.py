@@ -1,4 +1,6 @@
-"""The arms of a toy-scale comparison with several seeds: every run in a process of its own, finished ones never again."""
+"""The arms of a toy-scale comparison with several seeds: every run in a process of its own,
+finished ones never again.
+"""
 
 import argparse
 import json
@@ -57,8 +59,8 @@ def read_scores(output: Path, arm: str, seed: int, options: dict[str, Any]) -> d
     found = json.loads(path.read_text())
     if found["options"] != json.loads(json.dumps(options)):
         raise ValueError(
-            f"{path} is of a run with other options ({found['options']} instead of {options}): delete it, or give another "
-            "--output."
+            f"{path} is of a run with other options ({found['options']} instead of {options}): delete it, or give "
+            "another --output."
         )
     return found["scores"]
 
@@ -111,8 +113,8 @@ def figure_by_seed(scores: dict[int, dict[str, Any]], part: str, figure: str) ->
         figure (`str`): Key of a figure in that part.
 
     Returns:
-        `dict[int, float | None]`: Seed to value; `None` where there is none, such as an error of answers none of which can be
-        read.
+        `dict[int, float | None]`: Seed to value; `None` where there is none, such as an error of answers none of which
+        can be read.
     """
     values = {seed: found[part][figure] for seed, found in scores.items()}
     return {seed: None if math.isnan(value) else value for seed, value in values.items()}
@@ -138,4 +140,7 @@ def in_words(seeds: Sequence[int]) -> str:
     """What the figures of the tables are."""
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
-    return f"{len(seeds)} seeds: mean ± standard deviation, and the difference to the first arm paired by seed ± its standard error"
+    return (
+        f"{len(seeds)} seeds: mean ± standard deviation, "
+        "and the difference to the first arm paired by seed ± its standard error"
+    )

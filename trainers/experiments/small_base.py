@@ -1,7 +1,9 @@
-"""A small base from two published models: a LLaVA-OneVision of a DINOv2 encoder and the first layers of a language model.
+"""A small base from two published models: a LLaVA-OneVision of a DINOv2 encoder and the first layers of a
+language model.
 
-The projector is new. LLaVA-OneVision's own encoder is SigLIP; this one is small, and its licence and size let two processor
-cores train on photographs. The encoder keeps the first of its layers alone, the last of which feeds the projector.
+The projector is new. LLaVA-OneVision's own encoder is SigLIP; this one is small, and its licence and size let two
+processor cores train on photographs. The encoder keeps the first of its layers alone, the last of which feeds the
+projector.
 """
 
 from collections.abc import Sequence
@@ -52,11 +54,12 @@ def assemble_base(
 
     Args:
         vision (`str`): Hub id or folder of a DINOv2 encoder without registers.
-        language (`str`): Hub id or folder of a causal language model whose tokenizer knows `<|im_start|>` and `<|im_end|>`.
-        frames (`Sequence[PIL.Image.Image]`): Some frames, by which the projector's scale is set: what it makes of them is as
-            large as the word embeddings.
-        frame_pixels (`int`): Side of the square frames; a multiple of the encoder's patches. Its position embeddings are
-            resampled.
+        language (`str`): Hub id or folder of a causal language model whose tokenizer knows `<|im_start|>` and
+            `<|im_end|>`.
+        frames (`Sequence[PIL.Image.Image]`): Some frames, by which the projector's scale is set: what it makes of them
+            is as large as the word embeddings.
+        frame_pixels (`int`): Side of the square frames; a multiple of the encoder's patches. Its position embeddings
+            are resampled.
         vision_layers (`int`): Encoder layers to keep.
         language_layers (`int`): Layers of the language model to keep.
         seed (`int`): Draws the projector and the embeddings of new tokens.
@@ -166,8 +169,8 @@ def _tokenizer(language: str) -> PreTrainedTokenizerBase:
     unknown = [word for word in ("<|im_start|>", "<|im_end|>") if word not in tokenizer.get_vocab()]
     if unknown:
         raise ValueError(
-            f"language={language!r}: its tokenizer has no {unknown[0]}, with which chats are written here. Give a model that was "
-            "taught to chat with it, such as HuggingFaceTB/SmolLM2-135M-Instruct."
+            f"language={language!r}: its tokenizer has no {unknown[0]}, with which chats are written here. Give a "
+            "model that was taught to chat with it, such as HuggingFaceTB/SmolLM2-135M-Instruct."
         )
     tokenizer.add_special_tokens({"extra_special_tokens": list(IMAGE_TOKENS)})
     tokenizer.image_token, tokenizer.video_token = IMAGE_TOKENS
@@ -200,7 +203,8 @@ def _processor(tokenizer: PreTrainedTokenizerBase, frame_pixels: int, side: int)
 def _scale_projector(
     model: LlavaOnevisionForConditionalGeneration, processor: LlavaOnevisionProcessor, frames: Sequence[Image.Image]
 ) -> None:
-    """Draws the projector so that it standardises the encoder's channels and its outputs are as large as word embeddings.
+    """Draws the projector so that it standardises the encoder's channels and its outputs are as large as
+    word embeddings.
 
     Left as it is drawn by the class, visual tokens are hundreds of times louder than words, and nearly alike.
     """

@@ -31,8 +31,8 @@ class Arm:
         name (`str`): What the table calls it.
         recipe (`Path`): Recipe of `sft.py` that it changes.
         options (`dict`): What it changes, the options of all arms among them.
-        pretrain (`dict`, *optional*): What a run changes further that comes before its own and trains its heads; of that run
-            nothing but the heads is kept. `None` = its heads begin at random.
+        pretrain (`dict`, *optional*): What a run changes further that comes before its own and trains its heads; of
+            that run nothing but the heads is kept. `None` = its heads begin at random.
     """
 
     name: str
@@ -60,8 +60,8 @@ class Tuning:
         benchmark (`str`): Benchmark of the figure that decides.
         figure (`str`): That figure; the highest wins, the earlier value where two are equal.
         seed (`int`, *optional*, defaults to `1000`): Seed of the runs that choose: none of the comparison's.
-        arms (`list[str]`, *optional*): Arms that choose for themselves. The others take what the first arm chose, which is
-            the only one to choose unless given.
+        arms (`list[str]`, *optional*): Arms that choose for themselves. The others take what the first arm chose,
+            which is the only one to choose unless given.
     """
 
     option: str
@@ -83,10 +83,10 @@ class StudyPlan:
         figures (`list[tuple[str, str]]`): Benchmark and figure of each column.
         benchmarks (`list[str]`): What is scored.
         held_out_rooms (`int`): Rooms that are scored on.
-        room_split (`str`, *optional*, defaults to `"held_out"`): Those that are reported, or `"validation"`: those on which
-            settings are chosen.
-        base (`str`, *optional*): A base that is made before the first run, in place of the recipe's: `"tiny_vlm3"` = the tiny
-            base with the words of VLM3.
+        room_split (`str`, *optional*, defaults to `"held_out"`): Those that are reported, or `"validation"`: those on
+            which settings are chosen.
+        base (`str`, *optional*): A base that is made before the first run, in place of the recipe's: `"tiny_vlm3"` =
+            the tiny base with the words of VLM3.
         tune (`Tuning`, *optional*): What is chosen first.
     """
 
@@ -102,7 +102,9 @@ class StudyPlan:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which no key stands twice: of two, the first would be lost in silence. What `<<` brings may be written over."""
+    """YAML in which no key stands twice: of two, the first would be lost in silence.
+    What `<<` brings may be written over.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value if key.tag != MERGE]
@@ -227,7 +229,8 @@ def _arm(where: str, entry: Any, recipe: Any, common: dict[str, Any], overrides:
 def _figure(where: str, entry: Any, benchmarks: Sequence[str]) -> tuple[str, str]:
     if not isinstance(entry, dict) or len(entry) != 1 or not set(entry) <= set(benchmarks):
         raise ValueError(
-            f"{where}figures: {entry!r}: write `- rooms: exact match, mean`, a benchmark of {', '.join(benchmarks)} and its figure."
+            f"{where}figures: {entry!r}: write `- rooms: exact match, mean`, a benchmark of {', '.join(benchmarks)} "
+            "and its figure."
         )
     ((benchmark, figure),) = entry.items()
     if figure not in FIGURES[benchmark]:
@@ -257,8 +260,8 @@ def _tuning(where: str, entry: Any, benchmarks: Sequence[str], arms: Sequence[Ar
     setting = [arm.name for arm in arms if chosen.option in arm.options]
     if setting:
         raise ValueError(
-            f"{where}{chosen.option} is chosen, and arm {setting[0]!r} has a value of it already: leave it out of options and "
-            "flags, or take tune out."
+            f"{where}{chosen.option} is chosen, and arm {setting[0]!r} has a value of it already: leave it out of "
+            "options and flags, or take tune out."
         )
     if chosen.seed in seeds:
         raise ValueError(f"{where}seed={chosen.seed} is one of the comparison's: choose with a seed of its own.")

@@ -14,7 +14,8 @@ SOURCE = "reused_from.json"
 def take_finished(runs: Iterable[Run], studies: Sequence[Path]) -> None:
     """Copies the scores of runs of other studies into those that are the same and not finished.
 
-    Two runs are the same where recipe and scoring agree, option by option. What igep itself was at the time is not compared.
+    Two runs are the same where recipe and scoring agree, option by option. What igep itself was at the time is not
+    compared.
 
     Args:
         runs (`Iterable[Run]`): The runs, prepared.

@@ -1,4 +1,6 @@
-"""The runs of an ablation: each trained and scored in processes of its own, some at a time, finished ones never again."""
+"""The runs of an ablation: each trained and scored in processes of its own, some at a time,
+finished ones never again.
+"""
 
 import fcntl
 import json
@@ -121,7 +123,8 @@ def make_run(
 
 
 def prepare(runs: Iterable[Run]) -> None:
-    """Writes the recipe of every run, and lets `sft.py` look at it, before the first one starts and before any is stated.
+    """Writes the recipe of every run, and lets `sft.py` look at it,
+    before the first one starts and before any is stated.
 
     Args:
         runs (`Iterable[Run]`): The runs.
@@ -181,7 +184,8 @@ def _train_and_score(run: Run) -> bool:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             log.write(
-                "This run is under way in processes of an earlier call: it is left to them. Give the command again later.\n"
+                "This run is under way in processes of an earlier call: it is left to them. Give the command again "
+                "later.\n"
             )
             return False
         commands = [command for name in run.trainings for command in _training(run, name)]

@@ -1,4 +1,6 @@
-"""What an ablation found: means over seeds, their spread, differences to the first arm within seeds; table and figure."""
+"""What an ablation found: means over seeds, their spread, differences to the first arm within seeds;
+table and figure.
+"""
 
 import math
 import statistics
@@ -26,8 +28,8 @@ class Cell:
         missing (`tuple[int, ...]`): Seeds without a score. Where there is one, nothing is averaged.
         mean (`float`, *optional*): Over the seeds.
         spread (`float`, *optional*): Standard deviation over the seeds (n - 1); `None` of one seed.
-        difference (`float`, *optional*): Mean over seeds of the difference to the first arm; `None` of the first arm itself,
-            and where either misses a seed.
+        difference (`float`, *optional*): Mean over seeds of the difference to the first arm; `None` of the first arm
+            itself, and where either misses a seed.
         standard_error (`float`, *optional*): Of that difference, paired by seed; `None` of one seed.
     """
 
@@ -43,8 +45,8 @@ def study_cells(found: Mapping[str, Mapping[int, float | None]]) -> dict[str, Ce
     """Sums up one figure.
 
     Args:
-        found (`Mapping`): Arm to seed to value, `None` where it is missing. The first arm is what others are compared with;
-            all have the same seeds.
+        found (`Mapping`): Arm to seed to value, `None` where it is missing. The first arm is what others are compared
+            with; all have the same seeds.
 
     Returns:
         `dict[str, Cell]`: One per arm.
@@ -81,8 +83,8 @@ def study_table(cells: Mapping[str, Mapping[str, Cell]]) -> str:
         cells (`Mapping`): Title of a figure to arm to cell.
 
     Returns:
-        `str`: Markdown; per figure the mean with its spread over seeds, and the paired difference to the first arm with its
-        standard error.
+        `str`: Markdown; per figure the mean with its spread over seeds, and the paired difference to the first arm
+        with its standard error.
     """
     arms = list(next(iter(cells.values())))
     head = ["", *(text for title in cells for text in (in_markdown(title), "to the first"))]

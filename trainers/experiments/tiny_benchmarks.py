@@ -1,13 +1,15 @@
-"""The tiny base with the words of six benchmarks: fixed parts of their prompts, numbers as digits, and the words of the rooms.
+"""The tiny base with the words of six benchmarks: fixed parts of their prompts, numbers as digits,
+and the words of the rooms.
 
     model, processor = benchmark_base(texts)
 
-As in `tiny_vlm3`, a fixed part of a prompt is one token, and old words keep their ids and weights. A number with decimals is cut
-behind each: "2.37" becomes "2", ".3", "7". Commas and square brackets are tokens, so that boxes come back as the JSON they are.
+As in `tiny_vlm3`, a fixed part of a prompt is one token, and old words keep their ids and weights. A number with
+decimals is cut behind each: "2.37" becomes "2", ".3", "7". Commas and square brackets are tokens, so that boxes come
+back as the JSON they are.
 
-Sentences that ask for a short answer are not read at all. The base answers where the last word of its question stands, and a token
-there that it does not know makes it forget in the first steps what it saw: before any training it then answers no question
-about colours and shapes, otherwise three of five.
+Sentences that ask for a short answer are not read at all. The base answers where the last word of its question stands,
+and a token there that it does not know makes it forget in the first steps what it saw: before any training it then
+answers no question about colours and shapes, otherwise three of five.
 """
 
 import re

@@ -1,9 +1,11 @@
-"""A tiny Vid-LLM made of the embedded base: its vision tower, its language model and its projector, and new parts between them.
+"""A tiny Vid-LLM made of the embedded base: its vision tower, its language model and its projector,
+and new parts between them.
 
     model, processor = vid_llm_base()
 
-The tower and the language model are those that plain fine-tuning and IGEP start from, so that all three can be compared. Of what
-is new, the adapter and the position embedding change nothing at first; the reconstruction and metric depth begin at random.
+The tower and the language model are those that plain fine-tuning and IGEP start from, so that all three can be
+compared. Of what is new, the adapter and the position embedding change nothing at first; the reconstruction and metric
+depth begin at random.
 """
 
 import torch

@@ -1,7 +1,8 @@
 """The embedded base: a LLaVA-OneVision of 0.6 M parameters with its word-level processor, before any training.
 
-It is the architecture of the IGEP paper (SigLIP + Qwen2) in the original Transformers classes, small enough to train on
-two processor cores. `trainers/experiments/pretrain_tiny.py` teaches it 2D; the result ships in `trainers/tiny_base`.
+It is the architecture of the IGEP paper (SigLIP + Qwen2) in the original Transformers classes, small enough to train
+on two processor cores. `trainers/experiments/pretrain_tiny.py` teaches it 2D; the result ships in
+`trainers/tiny_base`.
 """
 
 import math
@@ -164,8 +165,8 @@ def build_model(
 def _initialise(model: LlavaOnevisionForConditionalGeneration) -> None:
     """Scales that let a tiny model start: the stock ones (std 0.02, learned positions near zero) leave it at chance.
 
-    Word embeddings have unit variance so that they are as loud as the attention outputs; key projections start equal to
-    query projections, so attention begins as similarity of content; image positions start as sines and cosines.
+    Word embeddings have unit variance so that they are as loud as the attention outputs; key projections start equal
+    to query projections, so attention begins as similarity of content; image positions start as sines and cosines.
     """
     text = model.config.text_config
     width, layers = text.hidden_size, text.num_hidden_layers

@@ -3,8 +3,8 @@
     model, processor = vlm3_base()
 
 The vocabulary of `trainers/tiny_base` holds none of these words. Here a fixed part of a prompt is one token, and so is
-each half of a pair of coordinates, as cutting at white space would give it: "(12," and "33)". A depth question takes four
-tokens. Old words keep their ids and weights; how new ones begin is said at `vlm3_base`.
+each half of a pair of coordinates, as cutting at white space would give it: "(12," and "33)". A depth question takes
+four tokens. Old words keep their ids and weights; how new ones begin is said at `vlm3_base`.
 """
 
 from pathlib import Path
@@ -85,9 +85,9 @@ def vlm3_base(
 ) -> tuple[LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor]:
     """The pretrained tiny base with rows for the words of VLM3 (see `base_with_rows`).
 
-    The rows of coordinates are not random: a column starts as the mean of what the vision tower and projector hand to the
-    language model at that column of the image (over rooms that are used for nothing else), a row likewise. So neighbouring
-    coordinates start alike, and a coordinate starts like the visual tokens it speaks of.
+    The rows of coordinates are not random: a column starts as the mean of what the vision tower and projector hand to
+    the language model at that column of the image (over rooms that are used for nothing else), a row likewise. So
+    neighbouring coordinates start alike, and a coordinate starts like the visual tokens it speaks of.
 
     Args:
         steps (`int`, *optional*, defaults to `64`): Text pixels along each side of an image.
@@ -115,8 +115,8 @@ def base_with_rows(num_words: int, base: str | Path, seed: int) -> LlavaOnevisio
     Args:
         num_words (`int`): Old and new words in all.
         base (`str` or `Path`): Folder of the tiny base.
-        seed (`int`): Seed of the new rows: input rows normal with unit variance, output rows normal with the scale that the
-            base began with.
+        seed (`int`): Seed of the new rows: input rows normal with unit variance, output rows normal with the scale
+            that the base began with.
 
     Returns:
         `LlavaOnevisionForConditionalGeneration`

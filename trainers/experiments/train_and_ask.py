@@ -1,4 +1,6 @@
-"""One arm of a VLM3 experiment: trains a model on rows of its own, saves it, and asks what was saved about held-out rows."""
+"""One arm of a VLM3 experiment: trains a model on rows of its own, saves it,
+and asks what was saved about held-out rows.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -1,10 +1,11 @@
-"""What does each part of Vid-LLM add? The paper's table at toy scale: base, + adapter, + metric depth, + two-stage distillation.
+"""What does each part of Vid-LLM add? The paper's table at toy scale: base, + adapter, + metric depth,
++ two-stage distillation.
 
     igep vid-llm-ablation --output outputs/vid_llm_ablation   # four configurations, three seeds each
 
 Every run trains the same tiny model on the same synthetic rooms for the same steps of the second stage (recipe
-`vid_llm_joint_rooms.yaml`, with half of its rooms and steps) and is scored on rooms that nobody has seen. Interrupted, the
-command goes on where it stopped: finished runs are kept, and a started one resumes from its last checkpoint.
+`vid_llm_joint_rooms.yaml`, with half of its rooms and steps) and is scored on rooms that nobody has seen. Interrupted,
+the command goes on where it stopped: finished runs are kept, and a started one resumes from its last checkpoint.
 """
 
 import argparse

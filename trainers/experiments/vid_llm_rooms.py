@@ -1,10 +1,12 @@
-"""Can one small model reconstruct and answer? Vid-LLM in its two stages on synthetic rooms, beside IGEP and plain fine-tuning.
+"""Can one small model reconstruct and answer? Vid-LLM in its two stages on synthetic rooms,
+beside IGEP and plain fine-tuning.
 
     igep vid-llm-rooms --output outputs/vid_llm_rooms   # the tables and the picture of docs/vid_llm.md
 
-A tiny Vid-LLM is made of the embedded base (its tower, its language model, its projector) and new parts, distilled and then trained
-jointly by `accelerate launch`; beside it the base itself is fine-tuned, plainly and with IGEP, on the same rooms in the same order
-for the steps of the second stage. Saved models then answer and reconstruct rooms that nobody has seen, from RGB.
+A tiny Vid-LLM is made of the embedded base (its tower, its language model, its projector) and new parts, distilled and
+then trained jointly by `accelerate launch`; beside it the base itself is fine-tuned, plainly and with IGEP, on the
+same rooms in the same order for the steps of the second stage. Saved models then answer and reconstruct rooms that
+nobody has seen, from RGB.
 """
 
 import argparse

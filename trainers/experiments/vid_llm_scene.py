@@ -1,9 +1,10 @@
-"""Can Vid-LLM reconstruct a real scene? Trains on blocks of one posed RGB-D scene, and compares there and on blocks held out.
+"""Can Vid-LLM reconstruct a real scene? Trains on blocks of one posed RGB-D scene,
+and compares there and on blocks held out.
 
     igep vid-llm-scene --scene path/to/scene --output outputs/vid_llm_scene   # the table of docs/vid_llm.md
 
-The recipe is `vid_llm_joint_scene.yaml`: the second stage of Vid-LLM on clips of neighbouring frames, geometry alone. It trains the
-tiny Vid-LLM of the embedded base unless flags of `igep joint` name another model.
+The recipe is `vid_llm_joint_scene.yaml`: the second stage of Vid-LLM on clips of neighbouring frames, geometry alone.
+It trains the tiny Vid-LLM of the embedded base unless flags of `igep joint` name another model.
 """
 
 import argparse
@@ -202,7 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description=__doc__.split("\n")[0],
-        epilog="Any other flag goes to `igep joint`: --max_steps, --num_frames (of a clip), --vision_name_or_path, ...",
+        epilog="Any other flag goes to `igep joint`: --max_steps, --num_frames (of a clip), --vision_name_or_path, "
+        "...",
         allow_abbrev=False,
     )
     parser.add_argument("--scene", required=True, help="folder of one posed RGB-D scene, as `igep check` reads them")
@@ -224,9 +226,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (output / "results.md").write_text(table + "\n")
     counted = {name: results[f"{name}_frames"] for name in ("trained", "held_out", "left_out")}
     print(
-        f"\n{results['scene']}: {counted['trained']} frames trained on, {counted['held_out']} held out, {counted['left_out']} between "
-        f"them or in no clip of {results['frames_of_a_clip']}; RGB only\n\n{table}\n\n{results['seconds']:.0f} s in all. "
-        f"In {options.output}: results.json, results.md, scene.png"
+        f"\n{results['scene']}: {counted['trained']} frames trained on, {counted['held_out']} held out, "
+        f"{counted['left_out']} between them or in no clip of {results['frames_of_a_clip']}; RGB "
+        f"only\n\n{table}\n\n{results['seconds']:.0f} s in all. In {options.output}: results.json, results.md, "
+        "scene.png"
     )
 
 

@@ -1,13 +1,14 @@
-"""How should datasets be mixed, and does an arrow in the image say better than text which pixel is meant? VLM3 at toy scale.
+"""How should datasets be mixed, and does an arrow in the image say better than text which pixel is meant? VLM3 at
+toy scale.
 
     igep vlm3-mixtures --output outputs/vlm3_mixtures     # the two tables of docs/vlm3.md
 
-One model learns metric depth and correspondence together, from a quarter as many correspondence rows as depth rows, under
-each weighting of a mixture. Beside them two models learn depth from one question per image: one reads the pixel as text, the
-other sees DepthLM's red arrow in the image and a prompt without coordinates. All start from the tiny base with VLM3's words
-and train for the same number of steps by the recipe `vlm3_rooms.yaml`; the questions are about rooms nobody has seen. A seed
-draws the new words of the base, the order of the rooms and the questions. Interrupted, the command goes on where it stopped:
-finished runs are not done again.
+One model learns metric depth and correspondence together, from a quarter as many correspondence rows as depth rows,
+under each weighting of a mixture. Beside them two models learn depth from one question per image: one reads the pixel
+as text, the other sees DepthLM's red arrow in the image and a prompt without coordinates. All start from the tiny base
+with VLM3's words and train for the same number of steps by the recipe `vlm3_rooms.yaml`; the questions are about rooms
+nobody has seen. A seed draws the new words of the base, the order of the rooms and the questions. Interrupted, the
+command goes on where it stopped: finished runs are not done again.
 """
 
 import argparse
@@ -125,7 +126,9 @@ def run_arm(arm: str, base: Path, output: Path, held_out_rooms: int, overrides: 
 
 
 def save_base(folder: Path, seed: int) -> None:
-    """Writes the tiny base with the words of VLM3 and one for the prompt of the arrow, as its other fixed parts have."""
+    """Writes the tiny base with the words of VLM3 and one for the prompt of the arrow,
+    as its other fixed parts have.
+    """
     if (folder / "README.md").is_file():
         return
     model, processor = vlm3_base(seed=seed)
@@ -210,7 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (output / "results.json").write_text(json.dumps({"scores": scores, "seconds": seconds}, indent=2) + "\n")
     (output / "results.md").write_text(as_tables(scores) + "\n")
     print(
-        f"\n{options.held_out_rooms} held-out rooms, saved models, RGB only, {in_words(options.seeds)}, {seconds:.0f} s\n"
+        f"\n{options.held_out_rooms} held-out rooms, saved models, RGB only, {in_words(options.seeds)}, {seconds:.0f} "
+        "s\n"
     )
     print(as_tables(scores))
 

@@ -1,4 +1,5 @@
-"""Does a VLM learn 3D from text alone? VLM3 at toy scale: the tiny base, trained on metric depth and on correspondence.
+"""Does a VLM learn 3D from text alone? VLM3 at toy scale: the tiny base,
+trained on metric depth and on correspondence.
 
     igep vlm3-rooms --output outputs/vlm3_rooms                     # the two tables of docs/vlm3.md
     igep vlm3-rooms --output outputs/vlm3_rooms --ablation focal    # with and without focal unification
@@ -60,8 +61,8 @@ def depth_priors(questions: Sequence[str], metres: Sequence[float]) -> dict[str,
         metres (`Sequence[float]`): Their answers.
 
     Returns:
-        `dict[str, np.ndarray]`: Per predictor, (PLACES, PLACES) metres for each cell of the image, row first: the median of
-        all, the constant of the best delta_1, and the median of each cell.
+        `dict[str, np.ndarray]`: Per predictor, (PLACES, PLACES) metres for each cell of the image, row first: the
+        median of all, the constant of the best delta_1, and the median of each cell.
     """
     metres = np.asarray(metres, dtype=np.float64)
     constants = np.quantile(metres, np.linspace(0.01, 0.99, 99))

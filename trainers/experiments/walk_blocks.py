@@ -1,7 +1,8 @@
-"""A walk through a place, cut into blocks of time: some to train on, some held out, and between them frames that nobody sees.
+"""A walk through a place, cut into blocks of time: some to train on, some held out,
+and between them frames that nobody sees.
 
-Neighbouring frames are near-copies, and so are their depths: only a block whose neighbours are left out measures more than
-memory.
+Neighbouring frames are near-copies, and so are their depths: only a block whose neighbours are left out measures more
+than memory.
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,10 @@ class WalkBlocks:
     Args:
         train_frames (`int`, *optional*, defaults to `40`): Frames between two held-out blocks.
         held_out_frames (`int`, *optional*, defaults to `20`): Frames of a held-out block.
-        margin_frames (`int`, *optional*, defaults to `5`): Of the frames between, so many are dropped on either side of a
-            held-out block.
-        first_frame (`int`, *optional*, defaults to `0`): Frame at which the first block to train on begins; those before it
-            belong to the cycle as well. Another one holds other blocks out.
+        margin_frames (`int`, *optional*, defaults to `5`): Of the frames between, so many are dropped on either side
+            of a held-out block.
+        first_frame (`int`, *optional*, defaults to `0`): Frame at which the first block to train on begins; those
+            before it belong to the cycle as well. Another one holds other blocks out.
 
     Raises:
         ValueError: A number is out of range, or the margins leave nothing to train on.
@@ -38,8 +39,8 @@ class WalkBlocks:
                 raise ValueError(f"{name}={vars(self)[name]}: give {least} or more.")
         if self.train_frames - 2 * self.margin_frames < 2:
             raise ValueError(
-                f"margin_frames={self.margin_frames} on either side leave fewer than 2 of train_frames={self.train_frames}: lower "
-                "the margin."
+                f"margin_frames={self.margin_frames} on either side leave fewer than 2 of "
+                f"train_frames={self.train_frames}: lower the margin."
             )
 
 
@@ -52,8 +53,8 @@ def split_walk(num_frames: int, blocks: WalkBlocks, name: str) -> tuple[list[int
         name (`str`): Of the walk, for messages.
 
     Returns:
-        `tuple[list[int], list[list[int]]]`: Frames to train on, and the held-out blocks. A block that the walk's ends cut short
-        is not held out.
+        `tuple[list[int], list[list[int]]]`: Frames to train on, and the held-out blocks. A block that the walk's ends
+        cut short is not held out.
 
     Raises:
         SpatialDataError: The walk is too short for a held-out block and frames to train on.
@@ -66,8 +67,9 @@ def split_walk(num_frames: int, blocks: WalkBlocks, name: str) -> tuple[list[int
     train = [frame for stretch in trained for frame in stretch]
     if not held_out or not neighbours(train):
         raise SpatialDataError(
-            f"Scene {name!r} has {num_frames} frames with poses and depth, too few for a block of {blocks.held_out_frames} that is "
-            f"held out beside {blocks.train_frames} to train on: give a longer walk, or smaller blocks."
+            f"Scene {name!r} has {num_frames} frames with poses and depth, too few for a block of "
+            f"{blocks.held_out_frames} that is held out beside {blocks.train_frames} to train on: give a longer walk, "
+            "or smaller blocks."
         )
     return train, [list(block) for block in held_out]
 
@@ -75,7 +77,8 @@ def split_walk(num_frames: int, blocks: WalkBlocks, name: str) -> tuple[list[int
 def split_blocks(
     num_frames: int, *, held_out_blocks: int, held_out_fraction: float, dropped_frames: int, clip_frames: int
 ) -> tuple[list[range], list[range]]:
-    """Cuts a walk of any length into as many blocks as are asked for: trained, dropped, held out, ... and held out at its end.
+    """Cuts a walk of any length into as many blocks as are asked for: trained, dropped, held out, ...
+    and held out at its end.
 
     Args:
         num_frames (`int`): Frames of the walk.
@@ -88,7 +91,8 @@ def split_blocks(
         `tuple[list[range], list[range]]`: Frame indices of the trained and of the held-out blocks.
 
     Raises:
-        ValueError: An option is out of range, or a block would be shorter than a clip; the message says what to change.
+        ValueError: An option is out of range, or a block would be shorter than a clip; the message says what to
+            change.
     """
     if held_out_blocks < 1:
         raise ValueError(f"held_out_blocks={held_out_blocks}: give 1 or more.")
@@ -104,8 +108,9 @@ def split_blocks(
         shortest = min(map(len, blocks))
         if shortest < clip_frames:
             raise ValueError(
-                f"{num_frames} frames are too few: a {name} block would have {shortest}, and a clip has {clip_frames}. Give a longer "
-                "scene, fewer held_out_blocks or dropped_frames, or another held_out_fraction."
+                f"{num_frames} frames are too few: a {name} block would have {shortest}, and a clip has "
+                f"{clip_frames}. Give a longer scene, fewer held_out_blocks or dropped_frames, or another "
+                "held_out_fraction."
             )
     return trained, held_out
 

@@ -67,7 +67,8 @@ class WalkFrames:
             seed (`int`): Draws marks and questions.
 
         Returns:
-            `tuple[list[MarkedClip], int]`: The clips, and how many markings found no room for their marks or nothing to ask.
+            `tuple[list[MarkedClip], int]`: The clips, and how many markings found no room for their marks or nothing
+            to ask.
         """
         found = [
             mark_clip(

@@ -1,8 +1,9 @@
-"""One box has 24 descriptions, by which of its axes is called x, y and z: which of them is written, and what ignores them.
+"""One box has 24 descriptions, by which of its axes is called x, y and z: which of them is written,
+and what ignores them.
 
-A box of a room stands upright in its world. Described by the world's axes it is, in the camera of a level view, turned by a
-pitch of 90 degrees, where yaw and roll cannot be told apart and jump between neighbouring views. Described by those of its
-axes that lie nearest to the camera's, its angles are small and change as slowly as the view does.
+A box of a room stands upright in its world. Described by the world's axes it is, in the camera of a level view, turned
+by a pitch of 90 degrees, where yaw and roll cannot be told apart and jump between neighbouring views. Described by
+those of its axes that lie nearest to the camera's, its angles are small and change as slowly as the view does.
 """
 
 from collections.abc import Sequence
@@ -36,8 +37,8 @@ def nearest_axes_box(box: Sequence[float]) -> np.ndarray:
         box (`Sequence[float]`): Six or nine numbers, see `oriented_boxes`.
 
     Returns:
-        `np.ndarray`: (9,) float64, the description that is turned least, by 63 degrees at most; of several equally near
-        always the same.
+        `np.ndarray`: (9,) float64, the description that is turned least, by 63 degrees at most; of several equally
+        near always the same.
 
     Raises:
         ValueError: No box.

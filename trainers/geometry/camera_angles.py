@@ -36,8 +36,8 @@ def yaw_pitch_roll_from_rotation(first_from_second: np.ndarray) -> tuple[float, 
         first_from_second (`np.ndarray`): (3, 3) rotation, or the (4, 4) pose that holds it.
 
     Returns:
-        `tuple[float, float, float]`: Yaw and roll in (-180, 180], pitch in [-90, 90] degrees. Looking straight up or down,
-        where yaw and roll cannot be told apart, roll is 0.
+        `tuple[float, float, float]`: Yaw and roll in (-180, 180], pitch in [-90, 90] degrees. Looking straight up or
+        down, where yaw and roll cannot be told apart, roll is 0.
 
     Raises:
         ValueError: Not a finite rotation.

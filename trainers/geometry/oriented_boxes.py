@@ -140,8 +140,8 @@ def box_corners(box: Sequence[float]) -> np.ndarray:
 def box_ious(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> np.ndarray:
     """IoU of every box of one set with every one of another, exact up to rounding.
 
-    Every vertex of what two turned boxes share lies at an end of an edge of one of them, cut by the other; the volume is
-    that of the vertices' convex hull (Qhull).
+    Every vertex of what two turned boxes share lies at an end of an edge of one of them, cut by the other; the volume
+    is that of the vertices' convex hull (Qhull).
 
     Args:
         first (`Sequence[Sequence[float]]`): N boxes of six or nine numbers.

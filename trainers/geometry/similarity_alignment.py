@@ -28,7 +28,8 @@ class Similarity(NamedTuple):
 def align_points(source: np.ndarray, target: np.ndarray, *, with_scale: bool) -> Similarity:
     """Least squares in closed form. The rotation is scipy's; the scale is equations 41 and 42 of Umeyama.
 
-    Points on a line leave a turn about it open, and one point leaves all turns open: one of the equally good rotations is taken.
+    Points on a line leave a turn about it open, and one point leaves all turns open: one of the equally good rotations
+    is taken.
 
     Args:
         source (`np.ndarray`): (N, 3).
@@ -44,8 +45,8 @@ def align_points(source: np.ndarray, target: np.ndarray, *, with_scale: bool) ->
     source, target = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if source.shape != target.shape or source.ndim != 2 or source.shape[1:] != (3,) or not len(source):
         raise ValueError(
-            f"source {source.shape} and target {target.shape} must both be (N, 3) with N of at least 1: give each point its "
-            "counterpart."
+            f"source {source.shape} and target {target.shape} must both be (N, 3) with N of at least 1: give each "
+            "point its counterpart."
         )
     if not (np.isfinite(source).all() and np.isfinite(target).all()):
         raise ValueError("source or target holds a coordinate that is not finite: leave that pair out.")

@@ -57,7 +57,9 @@ class ComparedRunTrainer(WeightedLossTrainer):
 
     @property
     def run_options(self) -> dict[str, Any]:
-        """What makes the run what it is, by name: its options, and the samples of an optimiser step over all processes."""
+        """What makes the run what it is, by name: its options,
+        and the samples of an optimiser step over all processes.
+        """
         samples = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return {**self.args.to_dict(), "samples_per_step": samples}
 
@@ -70,8 +72,8 @@ class ComparedRunTrainer(WeightedLossTrainer):
         """Finds the checkpoint to go on from, and compares what it was written under with the options now.
 
         Args:
-            resume_from_checkpoint (`str`, `Path` or `bool`, *optional*): A checkpoint folder, or `True` for the last whole
-                one of `output_dir`.
+            resume_from_checkpoint (`str`, `Path` or `bool`, *optional*): A checkpoint folder, or `True` for the last
+                whole one of `output_dir`.
 
         Returns:
             `Path`, *optional*: `None` if none is asked for.
@@ -116,8 +118,8 @@ class ComparedRunTrainer(WeightedLossTrainer):
         """Whether options that are no `said_options` differ from those of a checkpoint; raises where they may not."""
         if not self.is_sharded and not (checkpoint / OPTIMIZER_FILE).exists():
             raise ChangedRunError(
-                f"{checkpoint} holds no optimizer state, as save_only_model writes it: give it as model_name_or_path to "
-                "start another run from its weights, or resume from another checkpoint."
+                f"{checkpoint} holds no optimizer state, as save_only_model writes it: give it as model_name_or_path "
+                "to start another run from its weights, or resume from another checkpoint."
             )
         differences = check_run_options(
             checkpoint,

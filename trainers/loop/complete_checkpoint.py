@@ -1,6 +1,7 @@
 """Which checkpoints of a run are whole: a process that is killed while it writes one leaves a folder that is not.
 
-A checkpoint is whole when the file that lists its contents, written last, is there and agrees with the folder, byte by byte.
+A checkpoint is whole when the file that lists its contents, written last, is there and agrees with the folder, byte by
+byte.
 """
 
 import hashlib
@@ -46,7 +47,8 @@ def what_is_missing(checkpoint: Path, *, read_files: bool = True) -> str | None:
 
     Args:
         checkpoint (`Path`): Folder of the checkpoint.
-        read_files (`bool`, *optional*, defaults to `True`): Compare the contents of the files too, not their sizes alone.
+        read_files (`bool`, *optional*, defaults to `True`): Compare the contents of the files too, not their sizes
+            alone.
 
     Returns:
         `str | None`: The reason; `None` if the checkpoint is whole.
@@ -110,8 +112,8 @@ def last_complete_checkpoint(output_dir: str | Path) -> Path:
         broken[checkpoint.name] = reason
     details = "; ".join(f"{name}: {why}" for name, why in broken.items()) or "there is no checkpoint"
     raise FileNotFoundError(
-        f"Nothing to resume from in {output_dir}: {details}. Start without resume_from_checkpoint, or give the folder of "
-        "the run that was interrupted."
+        f"Nothing to resume from in {output_dir}: {details}. Start without resume_from_checkpoint, or give the folder "
+        "of the run that was interrupted."
     )
 
 
@@ -127,8 +129,8 @@ def require_complete(checkpoint: str | Path) -> Path:
     reason = what_is_missing(Path(checkpoint))
     if reason is not None:
         raise FileNotFoundError(
-            f"resume_from_checkpoint={str(checkpoint)!r} is not a whole checkpoint: {reason}. Give another one, or true for "
-            "the last whole one of output_dir."
+            f"resume_from_checkpoint={str(checkpoint)!r} is not a whole checkpoint: {reason}. Give another one, or "
+            "true for the last whole one of output_dir."
         )
     return Path(checkpoint)
 

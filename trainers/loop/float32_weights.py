@@ -1,7 +1,8 @@
 """What trains is float32, whatever type a model was loaded in; what is saved for its users has that type again.
 
-bfloat16 has 8 significant bits: a step of less than about 1/500 of a weight is rounded away. At a learning rate of 1e-5 that is
-most steps of most weights. FSDP and DeepSpeed keep float32 weights by themselves; this does for one whole model per process.
+bfloat16 has 8 significant bits: a step of less than about 1/500 of a weight is rounded away. At a learning rate of
+1e-5 that is most steps of most weights. FSDP and DeepSpeed keep float32 weights by themselves; this does for one whole
+model per process.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -21,12 +22,13 @@ class MixedTypesError(ValueError):
 def float32_parameters(
     model: nn.Module, part_of_parameter: Callable[[str], str] | None, *, beside_adapters: bool
 ) -> set[str]:
-    """Which parameters are float32 in training: those that train, and what lies frozen among them, which meets their type.
+    """Which parameters are float32 in training: those that train, and what lies frozen among them,
+    which meets their type.
 
     Args:
         model (`torch.nn.Module`): The model, with what trains already told from what does not.
-        part_of_parameter (`Callable[[str], str]`, *optional*): The part that a parameter belongs to: a part of which anything
-            trains has one type.
+        part_of_parameter (`Callable[[str], str]`, *optional*): The part that a parameter belongs to: a part of which
+            anything trains has one type.
         beside_adapters (`bool`): The model holds adapters of peft; beside these, copies of modules train.
 
     Returns:
@@ -42,7 +44,8 @@ def float32_parameters(
 
 
 def cast_to_float32(model: nn.Module, names: Collection[str]) -> dict[str, torch.dtype]:
-    """Makes parameters float32 where they are bfloat16 or float16. They stay the same objects, as an optimizer knows them.
+    """Makes parameters float32 where they are bfloat16 or float16. They stay the same objects,
+    as an optimizer knows them.
 
     Args:
         model (`torch.nn.Module`): The model, which is changed.
@@ -71,8 +74,8 @@ def check_one_type(model: nn.Module) -> None:
         if value.dtype in HALVES:
             half = str(value.dtype).removeprefix("torch.")
             raise MixedTypesError(
-                f"dtype={half}: what trains is float32, {name} is frozen in {half}, and nothing casts between them. Set "
-                f"{'bf16' if half == 'bfloat16' else 'fp16'} to true, or dtype to float32."
+                f"dtype={half}: what trains is float32, {name} is frozen in {half}, and nothing casts between them. "
+                f"Set {'bf16' if half == 'bfloat16' else 'fp16'} to true, or dtype to float32."
             )
 
 

@@ -32,7 +32,7 @@ class IdleLosses(TrainerCallback):
             if weight and logged and not any(logged):
                 needed = self._trainer.loss_needs.get(name, "what it is computed from")
                 logger.warning(
-                    "%s has weight %g and was 0 in the whole run: no row had %s. Look at what was said when the data was read, or "
-                    "set its weight to 0.",
+                    "%s has weight %g and was 0 in the whole run: no row had %s. Look at what was said when the data "
+                    "was read, or set its weight to 0.",
                     *(name, weight, needed),
                 )

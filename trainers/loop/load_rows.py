@@ -51,8 +51,8 @@ def load_datasets(
         training_args (`RowTrainingArguments`): Geometry size, seed, global batch size, and whether to evaluate.
 
     Returns:
-        `tuple`: Rows to train on, a mixture if VLM3's questions or several datasets are asked for; and held-out rows if any
-        are to be evaluated.
+        `tuple`: Rows to train on, a mixture if VLM3's questions or several datasets are asked for; and held-out rows
+        if any are to be evaluated.
 
     Raises:
         ValueError: Evaluation is asked for and nothing is held out, or a mixture is to be read in another order.
@@ -64,7 +64,8 @@ def load_datasets(
             value = vars(training_args)[name]
             if value != unset:
                 raise ValueError(
-                    f"{name}={value!r}: a mixture has an order of its own, which depends on seed alone. Remove the option."
+                    f"{name}={value!r}: a mixture has an order of its own, which depends on seed alone. Remove the "
+                    "option."
                 )
         train, held_out = load_mixture(
             entries,
@@ -79,16 +80,17 @@ def load_datasets(
     evaluates = training_args.eval_strategy != "no"
     if training_args.eval_on_start and not evaluates:
         raise ValueError(
-            "eval_on_start=true evaluates before the first step, and eval_strategy is no: set eval_on_start to false as well."
+            "eval_on_start=true evaluates before the first step, and eval_strategy is no: set eval_on_start to false "
+            "as well."
         )
     if evaluates and held_out is None:
         raise ValueError(
-            f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes or "
-            "eval_frame_fraction, or eval_strategy to no."
+            f"eval_strategy={training_args.eval_strategy.value!r} needs held-out scenes: set eval_rooms, eval_scenes "
+            "or eval_frame_fraction, or eval_strategy to no."
         )
     if evaluates and isinstance(held_out, HeldOutFrames) and not training_args.supervises_geometry:
         raise ValueError(
-            "eval_frame_fraction evaluates the geometry of held-out frames, and all geometry weights are 0: hold out scenes and "
-            "their questions with eval_scenes, or set eval_strategy to no."
+            "eval_frame_fraction evaluates the geometry of held-out frames, and all geometry weights are 0: hold out "
+            "scenes and their questions with eval_scenes, or set eval_strategy to no."
         )
     return train, held_out if evaluates else None

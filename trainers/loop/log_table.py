@@ -13,7 +13,8 @@ def log_columns(log_history: Sequence[Mapping[str, float]]) -> list[Column]:
         log_history (`Sequence[Mapping[str, float]]`): The trainer's.
 
     Returns:
-        `list[Column]`: First and last training log, then the last evaluation if there is one; empty where no step was logged.
+        `list[Column]`: First and last training log, then the last evaluation if there is one; empty where no step was
+        logged.
     """
     training = [entry for entry in log_history if "loss" in entry]
     evaluation = [entry for entry in log_history if "eval_loss" in entry]

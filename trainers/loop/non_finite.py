@@ -25,8 +25,8 @@ def check_loss(loss: torch.Tensor, terms: Mapping[str, torch.Tensor], step: int,
     if not torch.isfinite(loss):
         values = ", ".join(f"{name} {value.item()}" for name, value in terms.items())
         raise NonFiniteLossError(
-            f"The loss of step {step} is not finite ({values}) for samples {list(sample_ids)}: training stops before it "
-            "changes a weight. Look at these samples (`igep check`), or lower the learning rate."
+            f"The loss of step {step} is not finite ({values}) for samples {list(sample_ids)}: training stops before "
+            "it changes a weight. Look at these samples (`igep check`), or lower the learning rate."
         )
 
 
@@ -43,6 +43,6 @@ def check_gradient(norm: torch.Tensor | float, step: int, sample_ids: Sequence[s
     """
     if not math.isfinite(norm):
         raise NonFiniteLossError(
-            f"The gradient of step {step} is not finite for samples {list(sample_ids)}: training stops before it changes a "
-            "weight. Look at these samples, or lower the learning rate."
+            f"The gradient of step {step} is not finite for samples {list(sample_ids)}: training stops before it "
+            "changes a weight. Look at these samples, or lower the learning rate."
         )

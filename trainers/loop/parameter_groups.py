@@ -1,4 +1,6 @@
-"""Optimiser groups split by the part of the model that their parameters belong to, each with a learning rate of its own."""
+"""Optimiser groups split by the part of the model that their parameters belong to,
+each with a learning rate of its own.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -44,9 +44,11 @@ def start_from_heads(
 
     Args:
         heads (`Mapping[str, nn.Module]`): The heads to fill, by name.
-        folder (`Path`): Output folder of that run, of which the last whole checkpoint is taken, or one of its checkpoints.
+        folder (`Path`): Output folder of that run, of which the last whole checkpoint is taken, or one of its
+            checkpoints.
         options (`Mapping[str, Any]`): Options of this run by name.
-        options_of_head (`Mapping[str, Sequence[str]]`): Which of them say what a head is: those of both runs must agree.
+        options_of_head (`Mapping[str, Sequence[str]]`): Which of them say what a head is: those of both runs must
+            agree.
 
     Returns:
         `PretrainedHeads`
@@ -58,22 +60,24 @@ def start_from_heads(
     checkpoint = _checkpoint(folder)
     if not (checkpoint / HEADS_FILE).is_file():
         raise ValueError(
-            f"{checkpoint} has no {HEADS_FILE}, as checkpoints that are sharded over processes: train the heads in one process."
+            f"{checkpoint} has no {HEADS_FILE}, as checkpoints that are sharded over processes: train the heads in "
+            "one process."
         )
     tensors = load_file(checkpoint / HEADS_FILE)
     there = {key.split(".")[0] for key in tensors}
     taken = {name: head for name, head in heads.items() if name in there}
     if not taken:
         raise ValueError(
-            f"{checkpoint} has the heads {sorted(there)}, this run has {sorted(heads)}: none is of both. Give a run that trains "
-            "the same losses."
+            f"{checkpoint} has the heads {sorted(there)}, this run has {sorted(heads)}: none is of both. Give a run "
+            "that trains the same losses."
         )
     trained = json.loads((checkpoint / OPTIONS_FILE).read_text(encoding="utf-8"))["options"]
     for name in taken:
         for option in options_of_head[name]:
             if trained.get(option) != options[option]:
                 raise ValueError(
-                    f"{checkpoint} has a {name} of {option}={trained.get(option)!r}, this run asks for {options[option]!r}. {REMEDY}"
+                    f"{checkpoint} has a {name} of {option}={trained.get(option)!r}, this run asks for "
+                    f"{options[option]!r}. {REMEDY}"
                 )
     fill_heads(taken, tensors, checkpoint, REMEDY)
     rest = sorted(set(heads) - set(taken))
@@ -94,5 +98,6 @@ def _checkpoint(folder: Path) -> Path:
         return last_complete_checkpoint(folder)
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f"There are no heads in {folder}: give the output folder of a run that kept a checkpoint (save_strategy: steps)."
+            f"There are no heads in {folder}: give the output folder of a run that kept a checkpoint (save_strategy: "
+            "steps)."
         ) from error

@@ -1,4 +1,6 @@
-"""How every launcher reads its options: a recipe and flags, each checked against what there is; and what it says when they are wrong."""
+"""How every launcher reads its options: a recipe and flags, each checked against what there is;
+and what it says when they are wrong.
+"""
 
 import argparse
 import dataclasses

@@ -1,7 +1,7 @@
 """What every trainer here shares, whatever it trains: runs resume to the bit, and saved models are whole.
 
-`ResumableTrainer` knows no method. A trainer made from it computes its loss terms and tells what they weigh and which heads
-exist only while it trains:
+`ResumableTrainer` knows no method. A trainer made from it computes its loss terms and tells what they weigh and which
+heads exist only while it trains:
 
     class MyTrainer(ResumableTrainer):  # or (ResumableTrainer, SFTTrainer)
         loss_weights = {"loss_depth": 1.0}
@@ -46,8 +46,9 @@ PROGRESS_FILE = "training_progress.json"
 class ResumableTrainer(ComparedRunTrainer):
     """A `Trainer` whose runs resume exactly, and which saves models for their users.
 
-    What trains is float32 while it trains, whatever type the model was loaded in; `bf16` and `fp16` say what it computes in. What
-    is frozen keeps its type, and a saved model has the types that were loaded. FSDP and DeepSpeed see to float32 weights themselves.
+    What trains is float32 while it trains, whatever type the model was loaded in; `bf16` and `fp16` say what it
+    computes in. What is frozen keeps its type, and a saved model has the types that were loaded. FSDP and DeepSpeed
+    see to float32 weights themselves.
 
     Losses and logs are those of `WeightedLossTrainer`; what a checkpoint was written under is compared as in
     `ComparedRunTrainer`. The model leaves its training heads out of what it saves.
@@ -58,7 +59,8 @@ class ResumableTrainer(ComparedRunTrainer):
 
     Raises:
         TypeError: The model cannot be read back with `from_pretrained`.
-        ValueError: An own optimizer lacks the heads, or adapters are to be merged into a model that is sharded over processes.
+        ValueError: An own optimizer lacks the heads, or adapters are to be merged into a model that is sharded over
+            processes.
     """
 
     def __init__(self, *args, **kwargs):
@@ -67,8 +69,8 @@ class ResumableTrainer(ComparedRunTrainer):
             raise TypeError(f"model is a {type(self.unwrapped_model).__name__}: give a PreTrainedModel.")
         if self.trains_adapter and self.merges_adapter and self.is_sharded:
             raise ValueError(
-                "merge_adapter_at_save=True cannot merge weights that are sharded over processes: set it to false and merge "
-                "the saved adapter in one process afterwards."
+                "merge_adapter_at_save=True cannot merge weights that are sharded over processes: set it to false and "
+                "merge the saved adapter in one process afterwards."
             )
         self.build_heads()
         for head in self.training_heads.values():
@@ -77,8 +79,8 @@ class ResumableTrainer(ComparedRunTrainer):
             held = {id(value) for group in self.optimizer.param_groups for value in group["params"]}
             if any(id(value) not in held for head in self.training_heads.values() for value in head.parameters()):
                 raise ValueError(
-                    "optimizers: the optimizer lacks the training heads, which would never learn. Leave it out, or build the "
-                    "model's heads before making it."
+                    "optimizers: the optimizer lacks the training heads, which would never learn. Leave it out, or "
+                    "build the model's heads before making it."
                 )
         self._progress: dict[str, Any] | None = None
         self._loaded_types: dict[str, torch.dtype] = {}
@@ -94,7 +96,9 @@ class ResumableTrainer(ComparedRunTrainer):
 
     @property
     def learning_rates(self) -> Mapping[str, float]:
-        """Learning rate of each part of the model; one for all, that of the options, unless a trainer says otherwise."""
+        """Learning rate of each part of the model; one for all, that of the options,
+        unless a trainer says otherwise.
+        """
         return {}
 
     @property
@@ -103,7 +107,9 @@ class ResumableTrainer(ComparedRunTrainer):
         return True
 
     def build_heads(self) -> None:
-        """Adds the training heads, once peft has wrapped the model: adapters must not enter the heads, nor freeze them."""
+        """Adds the training heads, once peft has wrapped the model: adapters must not enter the heads,
+        nor freeze them.
+        """
 
     def part_of_parameter(self, name: str) -> str:
         """The part that a parameter belongs to, a key of `learning_rates`.
@@ -159,8 +165,8 @@ class ResumableTrainer(ComparedRunTrainer):
         """Trains; see `Trainer.train`.
 
         Args:
-            resume_from_checkpoint (`str`, `Path` or `bool`, *optional*): A checkpoint folder, or `True` for the last whole
-                one of `output_dir`. Broken checkpoints, as a killed process leaves them, are never taken.
+            resume_from_checkpoint (`str`, `Path` or `bool`, *optional*): A checkpoint folder, or `True` for the last
+                whole one of `output_dir`. Broken checkpoints, as a killed process leaves them, are never taken.
             trial (*optional*): As in `Trainer.train`.
             **kwargs: As in `Trainer.train`.
 

@@ -1,4 +1,6 @@
-"""What a run was started with, kept in its checkpoints: resuming says what differs, and refuses what makes it another run."""
+"""What a run was started with, kept in its checkpoints: resuming says what differs,
+and refuses what makes it another run.
+"""
 
 import json
 import logging
@@ -99,8 +101,8 @@ def check_run_options(
         `list[Difference]`: What differs beyond `free`.
 
     Raises:
-        ChangedRunError: Other parameters train than those of which the checkpoint holds the state; or an option that makes
-            it another run differs and `allow_changed` is off.
+        ChangedRunError: Other parameters train than those of which the checkpoint holds the state; or an option that
+            makes it another run differs and `allow_changed` is off.
     """
     file = checkpoint / OPTIONS_FILE
     if not file.exists():
@@ -114,14 +116,15 @@ def check_run_options(
     if others is not None:
         because = f" What differs:\n{difference_table(found)}\n" if found else " "
         raise ChangedRunError(
-            f"{checkpoint} holds the state of other parameters than train now: {others}.{because}"
-            "Resume with the options and the base of the checkpoint, or start another run from the model that was saved."
+            f"{checkpoint} holds the state of other parameters than train now: {others}.{because}Resume with the "
+            "options and the base of the checkpoint, or start another run from the model that was saved."
         )
     refused = [difference for difference in found if difference.name not in said]
     if refused and not allow_changed:
         raise ChangedRunError(
-            f"{checkpoint} was written under other options, so going on would be another run:\n{difference_table(refused)}\n"
-            "Give the old values to resume; allow_changed_resume goes on from there with the new ones."
+            f"{checkpoint} was written under other options, so going on would be another "
+            f"run:\n{difference_table(refused)}\nGive the old values to resume; allow_changed_resume goes on from "
+            "there with the new ones."
         )
     if found:
         logger.warning("Resuming from %s with other options:\n%s", checkpoint, difference_table(found))

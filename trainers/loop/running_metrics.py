@@ -68,8 +68,8 @@ def token_metrics(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Ten
         labels (`torch.Tensor`): (N,) int64.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: Number of tokens whose label is the most likely one, and the summed entropy of
-        the predictions in nats.
+        `tuple[torch.Tensor, torch.Tensor]`: Number of tokens whose label is the most likely one, and the summed
+        entropy of the predictions in nats.
     """
     correct = (logits.argmax(-1) == labels).sum()
     entropy = logits.new_zeros((), dtype=torch.float32)

@@ -1,4 +1,6 @@
-"""What a checkpoint needs beyond the saved model to resume exactly: the training heads, and weights read back whole."""
+"""What a checkpoint needs beyond the saved model to resume exactly: the training heads,
+and weights read back whole.
+"""
 
 import functools
 from collections.abc import Mapping
@@ -42,8 +44,8 @@ def load_heads(heads: Mapping[str, nn.Module], checkpoint: Path) -> None:
     saved = sorted({key.split(".")[0] for key in tensors})
     if saved != sorted(heads):
         raise ValueError(
-            f"{checkpoint} has the heads {saved}, the options ask for {sorted(heads)}: resume with the loss weights and "
-            "teacher it was trained with."
+            f"{checkpoint} has the heads {saved}, the options ask for {sorted(heads)}: resume with the loss weights "
+            "and teacher it was trained with."
         )
     fill_heads(heads, tensors, checkpoint, "Resume with the options of the heads it was trained with.")
 
@@ -66,7 +68,8 @@ def fill_heads(heads: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], ch
             if found is None or found.shape != value.shape:
                 size = "missing" if found is None else f"of size {list(found.shape)}"
                 raise ValueError(
-                    f"{checkpoint} has other heads: {name}.{key} is {size} there and of size {list(value.shape)} here. {remedy}"
+                    f"{checkpoint} has other heads: {name}.{key} is {size} there and of size {list(value.shape)} "
+                    f"here. {remedy}"
                 )
     for name, head in heads.items():
         prefix = f"{name}."
@@ -76,8 +79,8 @@ def fill_heads(heads: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], ch
 def load_weights(model: PreTrainedModel, checkpoint: Path, heads: Mapping[str, nn.Module]) -> None:
     """Reads the weights of a checkpoint into the model, heads apart.
 
-    Through `from_pretrained`, which undoes the renaming of keys that saving does for some bases. Loading the file's own
-    keys, as `Trainer` does, would leave those weights as they are and say nothing.
+    Through `from_pretrained`, which undoes the renaming of keys that saving does for some bases. Loading the file's
+    own keys, as `Trainer` does, would leave those weights as they are and say nothing.
 
     Args:
         model (`PreTrainedModel`): A model of the same architecture.
@@ -88,7 +91,8 @@ def load_weights(model: PreTrainedModel, checkpoint: Path, heads: Mapping[str, n
         ValueError: The checkpoint is of another model.
     """
     own = model.state_dict()
-    # The configuration names one type; a model whose trained weights are float32 among others must not be read in a narrower.
+    # The configuration names one type; a model whose trained weights are float32 among others must not be read in a
+    # narrower.
     kinds = {value.dtype for value in own.values() if value.is_floating_point()}
     saved = type(model).from_pretrained(checkpoint, dtype=functools.reduce(torch.promote_types, kinds))
     weights = saved.state_dict()
@@ -108,6 +112,6 @@ def load_weights(model: PreTrainedModel, checkpoint: Path, heads: Mapping[str, n
     missing = [name for name in result.missing_keys if name not in of_heads]
     if missing or result.unexpected_keys:
         raise ValueError(
-            f"{checkpoint} holds another model: missing {missing[:3]}, unexpected {result.unexpected_keys[:3]}. Resume with "
-            "the base it was trained from."
+            f"{checkpoint} holds another model: missing {missing[:3]}, unexpected {result.unexpected_keys[:3]}. "
+            "Resume with the base it was trained from."
         )

@@ -1,4 +1,6 @@
-"""A weighted sum of loss terms that is that of the global batch however the batch is split, and is logged as exactly."""
+"""A weighted sum of loss terms that is that of the global batch however the batch is split,
+and is logged as exactly.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +17,8 @@ from igep.trainers.loop.running_metrics import RunningMetrics
 class WeightedLossTrainer(Trainer):
     """A `Trainer` whose `compute_loss` ends in `total_loss`. Batches hold `sample_ids`, a list of names.
 
-    How a batch is split over ranks and accumulation steps changes neither the loss nor a log. A loss or gradient that is not
-    finite stops the run before it changes a weight.
+    How a batch is split over ranks and accumulation steps changes neither the loss nor a log. A loss or gradient that
+    is not finite stops the run before it changes a weight.
 
     Args:
         *args: As in the trainer that it stands before.

@@ -1,4 +1,6 @@
-"""Relative camera pose answered in text: the error of each quantity, and the area under the accuracy curve of whole poses."""
+"""Relative camera pose answered in text: the error of each quantity,
+and the area under the accuracy curve of whole poses.
+"""
 
 import math
 import statistics
@@ -28,17 +30,18 @@ CITATION = "Cai et al., VLM3: Vision Language Models Are Native 3D Learners, 202
 INPUTS = """
 Args:
     predictions (`list[str]`): Answers, as the model wrote them.
-    references (`list[dict]`): Of each question `pair` (name of the image pair), `kind` (`rotation_angle`, `yaw_pitch_roll`,
-        `translation_direction` or `translation_distance`) and `value` (list of 1 or 3 numbers: degrees, unit vector or metres).
+    references (`list[dict]`): Of each question `pair` (name of the image pair), `kind` (`rotation_angle`,
+        `yaw_pitch_roll`, `translation_direction` or `translation_distance`) and `value` (list of 1 or 3 numbers:
+        degrees, unit vector or metres).
 
 Returns:
-    `rotation_angle_error_degrees`, `yaw_error_degrees`, `pitch_error_degrees`, `roll_error_degrees`, `rotation_error_degrees`
-    (angle between the true rotation and that of the three), `translation_direction_error_degrees`,
-    `translation_distance_error_metres`, `translation_distance_abs_rel`: means over the answers that parse, for the quantities
-    that are asked about.
-    `auc_5`, `auc_10`, `auc_30`: over the pairs with both a rotation (yaw, pitch, roll) and a direction. The error of a pair is
-    the larger of its two angles, where a direction and its opposite count as the same; the curve is sampled at whole degrees.
-    A pair with an answer that does not parse is infinitely wrong.
+    `rotation_angle_error_degrees`, `yaw_error_degrees`, `pitch_error_degrees`, `roll_error_degrees`,
+    `rotation_error_degrees` (angle between the true rotation and that of the three),
+    `translation_direction_error_degrees`, `translation_distance_error_metres`, `translation_distance_abs_rel`: means
+    over the answers that parse, for the quantities that are asked about.
+    `auc_5`, `auc_10`, `auc_30`: over the pairs with both a rotation (yaw, pitch, roll) and a direction. The error of a
+    pair is the larger of its two angles, where a direction and its opposite count as the same; the curve is sampled at
+    whole degrees. A pair with an answer that does not parse is infinitely wrong.
     `unparsed`: share of the answers that do not parse. `count`: number of answers.
 """
 

@@ -1,4 +1,6 @@
-"""What a figure of a metric is: its value, its unit, the range it can lie in, which way is better, how many stand behind it."""
+"""What a figure of a metric is: its value, its unit, the range it can lie in, which way is better,
+how many stand behind it.
+"""
 
 import math
 from dataclasses import dataclass
@@ -59,9 +61,10 @@ class Figure:
     """One number that was measured.
 
     Args:
-        value (`float`, *optional*): The number; `None` = nothing was measured, for instance because no answer could be read.
-        n (`int`): Answers, or of a probe places, that stand behind it; those that could not be read count as well. 0 = not
-            recorded.
+        value (`float`, *optional*): The number; `None` = nothing was measured, for instance because no answer could be
+            read.
+        n (`int`): Answers, or of a probe places, that stand behind it; those that could not be read count as well. 0 =
+            not recorded.
         scale (`Scale`): What it means.
 
     Raises:

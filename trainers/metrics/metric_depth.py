@@ -1,4 +1,6 @@
-"""Metric depth of pixels: delta_1 and AbsRel as in DepthLM and VLM3, of answers in text or of depth maps, also at the best scale."""
+"""Metric depth of pixels: delta_1 and AbsRel as in DepthLM and VLM3, of answers in text or of depth maps,
+also at the best scale.
+"""
 
 import math
 from collections.abc import Sequence
@@ -18,8 +20,8 @@ INPUTS = """
 Args:
     predictions (`list[str]`): Answers, as the model wrote them.
     references (`list[float]`): True depths in metres.
-    alignment (`str`, *optional*, defaults to `"none"`): `median` or `least_squares`: multiply all depths by one scale first, see
-        `best_scale`: what is left is the error of the shape.
+    alignment (`str`, *optional*, defaults to `"none"`): `median` or `least_squares`: multiply all depths by one scale
+        first, see `best_scale`: what is left is the error of the shape.
 
 Returns:
     `delta_1`: share of all answers within a factor of 1.25 of the truth; an answer that does not parse is wrong.
@@ -69,8 +71,8 @@ def best_scale(predicted_metres: np.ndarray, true_metres: np.ndarray, alignment:
     Args:
         predicted_metres (`np.ndarray`): (N,) positive.
         true_metres (`np.ndarray`): (N,) positive.
-        alignment (`str`): `none` = 1; `median` = the ratio of the medians; `least_squares` = weighted least squares with weights
-            1 / true^2, that is of the relative errors: `sum(p / t) / sum((p / t)^2)`.
+        alignment (`str`): `none` = 1; `median` = the ratio of the medians; `least_squares` = weighted least squares
+            with weights 1 / true^2, that is of the relative errors: `sum(p / t) / sum((p / t)^2)`.
 
     Returns:
         `float`

@@ -18,15 +18,15 @@ CITATION = "Cheng et al., SpatialRGPT: Grounded Spatial Reasoning in Vision-Lang
 INPUTS = """
 Args:
     predictions (`list[str]`): Answers, as the model wrote them.
-    references (`list[dict]`): Of each question `family` (its name), `kind` (`polarity`, `choice`, `metres` or `clock`) and
-        `value` (list of numbers: 1 = holds or 0 = does not; the four numbers of the right box; metres; the hour).
+    references (`list[dict]`): Of each question `family` (its name), `kind` (`polarity`, `choice`, `metres` or `clock`)
+        and `value` (list of numbers: 1 = holds or 0 = does not; the four numbers of the right box; metres; the hour).
 
 Returns:
     `qualitative_accuracy`: share of polarity and choice answers that are right.
-    `quantitative_success`: share of lengths within 25 % of the truth. `quantitative_abs_rel`: mean relative error over the
-    lengths that parse.
-    `clock_accuracy`: share of clock directions that are at most one hour off. `clock_error_hours`: mean over those that parse.
-    `<family>`: share of the family's answers that are right, in the sense above.
+    `quantitative_success`: share of lengths within 25 % of the truth. `quantitative_abs_rel`: mean relative error over
+    the lengths that parse.
+    `clock_accuracy`: share of clock directions that are at most one hour off. `clock_error_hours`: mean over those
+    that parse. `<family>`: share of the family's answers that are right, in the sense above.
     `unparsed`: share of all answers that do not parse; they are wrong. `count`: number of answers.
 """
 

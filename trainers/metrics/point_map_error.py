@@ -1,4 +1,6 @@
-"""Point maps of a video: how far each pixel's predicted point is from the true one, as predicted and at the best scale."""
+"""Point maps of a video: how far each pixel's predicted point is from the true one,
+as predicted and at the best scale.
+"""
 
 import math
 from collections.abc import Sequence
@@ -23,10 +25,10 @@ NAMES = (
 )
 DESCRIPTION = """Scores points that pixels of a video were predicted to see, in the world of its first camera.
 
-`metric`: as predicted. `scaled`: after one scale for the whole video, the least squares of the distances relative to how far the true
-points are from the first camera. `sim3`: after the best similarity (Umeyama). Then also as clouds, as VGGT's evaluation has it:
-`accuracy` is the mean distance from a predicted point to the nearest true one, `completeness` that from a true point to the nearest
-predicted one.
+`metric`: as predicted. `scaled`: after one scale for the whole video, the least squares of the distances relative to
+how far the true points are from the first camera. `sim3`: after the best similarity (Umeyama). Then also as clouds, as
+VGGT's evaluation has it: `accuracy` is the mean distance from a predicted point to the nearest true one,
+`completeness` that from a true point to the nearest predicted one.
 """
 CITATION = "Wang et al., VGGT: Visual Geometry Grounded Transformer, 2025 (arXiv 2503.11651)."
 INPUTS = """
@@ -35,12 +37,13 @@ Args:
     references (`list[list]`): The true points of the same pixels, in the same order.
 
 Returns:
-    `point_error_metres`: mean distance over the points of a video, then mean over videos; `point_error_scaled_metres` and
-        `point_error_sim3_metres` likewise after alignment.
-    `relative_point_error`, `relative_point_error_scaled`: likewise, each distance divided by that of the true point from the first
-        camera.
+    `point_error_metres`: mean distance over the points of a video, then mean over videos; `point_error_scaled_metres`
+        and `point_error_sim3_metres` likewise after alignment.
+    `relative_point_error`, `relative_point_error_scaled`: likewise, each distance divided by that of the true point
+        from the first camera.
     `accuracy_metres`, `completeness_metres`, `chamfer_metres`: of the clouds after `sim3`; the last is their mean.
-    `unusable`: predicted points that are not finite, which are left out of the means. `count`: points that were scored.
+    `unusable`: predicted points that are not finite, which are left out of the means. `count`: points that were
+    scored.
 """
 
 
@@ -101,13 +104,14 @@ def _checked(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.nd
     true = np.asarray(true, dtype=np.float64).reshape(-1, 3)
     if predicted.shape != true.shape:
         raise ValueError(
-            f"predictions has {len(predicted)} points of a video and references {len(true)}: give each pixel one of both."
+            f"predictions has {len(predicted)} points of a video and references {len(true)}: give each pixel one of "
+            "both."
         )
     wrong = ~np.isfinite(true).all(-1) | ~true.any(-1)
     if wrong.any():
         raise ValueError(
-            f"references holds {true[wrong][0].tolist()}: true points are finite and not the first camera's centre; leave the pixel "
-            "out."
+            f"references holds {true[wrong][0].tolist()}: true points are finite and not the first camera's centre; "
+            "leave the pixel out."
         )
     return predicted, true
 

@@ -15,26 +15,27 @@ from igep.trainers.metrics.sample_pairs import check_protocol
 
 PROTOCOLS = ("peer", "standard")
 NO_BASELINE_METRES = 1e-6  # two cameras nearer than this stand at one place
-DESCRIPTION = """Scores the camera poses of videos by the relative poses of all pairs of frames, whatever the world and the scale.
+DESCRIPTION = """Scores the camera poses of videos by the relative poses of all pairs of frames,
+whatever the world and the scale.
 
-The error of a pair is the larger of two angles, that between the rotations and that between the directions of the translations.
-`protocol="peer"` is the evaluation of VGGT (`evaluation/test_co3d.py`): a direction and its opposite count as the same, and a true
-pair that stands at one place has an error of 90 degrees, whatever was predicted.
-`protocol="standard"` takes directions as they are; a true pair that stands at one place has no direction and is judged by its
-rotation alone; cameras that are predicted at one place and stand apart are infinitely wrong.
+The error of a pair is the larger of two angles, that between the rotations and that between the directions of the
+translations. `protocol="peer"` is the evaluation of VGGT (`evaluation/test_co3d.py`): a direction and its opposite
+count as the same, and a true pair that stands at one place has an error of 90 degrees, whatever was predicted.
+`protocol="standard"` takes directions as they are; a true pair that stands at one place has no direction and is judged
+by its rotation alone; cameras that are predicted at one place and stand apart are infinitely wrong.
 """
 CITATION = "Wang et al., VGGT: Visual Geometry Grounded Transformer, 2025 (arXiv 2503.11651)."
 INPUTS = """
 Args:
-    predictions (`list[list]`): Of each video F poses `world_from_camera`, 4 x 4; any world, any scale. A pose that is not finite
-        or does not rotate makes every pair with it infinitely wrong.
+    predictions (`list[list]`): Of each video F poses `world_from_camera`, 4 x 4; any world, any scale. A pose that is
+        not finite or does not rotate makes every pair with it infinitely wrong.
     references (`list[list]`): Likewise, the truth.
     protocol (`str`, *optional*, defaults to `"standard"`): `peer` or `standard`.
 
 Returns:
-    `auc_5`, `auc_10`, `auc_30`: mean over whole degrees up to 5, 10 and 30 of the share of pairs with a smaller error, in [0, 1].
-    `rotation_error_degrees`, `translation_direction_error_degrees`: medians over the pairs for which they are known.
-    `unusable`: predicted poses that are none. `without_baseline`: true pairs that stand at one place.
+    `auc_5`, `auc_10`, `auc_30`: mean over whole degrees up to 5, 10 and 30 of the share of pairs with a smaller error,
+    in [0, 1]. `rotation_error_degrees`, `translation_direction_error_degrees`: medians over the pairs for which they
+    are known. `unusable`: predicted poses that are none. `without_baseline`: true pairs that stand at one place.
     `count`: pairs of all videos.
 """
 
@@ -53,7 +54,8 @@ def pose_auc_scores(
         `dict[str, float]`: The medians are NaN where no pair has such an error.
 
     Raises:
-        ValueError: Nothing to score, an unknown protocol, other numbers of frames than are true, or a true pose that is none.
+        ValueError: Nothing to score, an unknown protocol, other numbers of frames than are true, or a true pose that
+            is none.
     """
     check_protocol(protocol, PROTOCOLS)
     errors: list[float] = []
@@ -106,7 +108,8 @@ def posed_cameras(predicted: np.ndarray, true: np.ndarray) -> tuple[list[np.ndar
         true (`np.ndarray`): (F, 4, 4).
 
     Returns:
-        `tuple[list, list]`: F poses each, (4, 4) float64; a predicted one is `None` where it is not finite or does not rotate.
+        `tuple[list, list]`: F poses each, (4, 4) float64; a predicted one is `None` where it is not finite or does not
+        rotate.
 
     Raises:
         ValueError: Other shapes, or a true pose that is none.
@@ -114,14 +117,15 @@ def posed_cameras(predicted: np.ndarray, true: np.ndarray) -> tuple[list[np.ndar
     predicted, true = np.asarray(predicted, dtype=np.float64), np.asarray(true, dtype=np.float64)
     if true.ndim != 3 or true.shape[1:] != (4, 4) or predicted.shape != true.shape:
         raise ValueError(
-            f"predictions {predicted.shape} and references {true.shape} of a video must both be (F, 4, 4): give every frame one "
-            "pose."
+            f"predictions {predicted.shape} and references {true.shape} of a video must both be (F, 4, 4): give every "
+            "frame one pose."
         )
     cameras = [_nearest_pose(pose) for pose in true]
     number = next((place for place, camera in enumerate(cameras) if camera is None), None)
     if number is not None:
         raise ValueError(
-            f"references: the pose of frame {number} is {true[number].tolist()}, which is no pose: leave the frame out."
+            f"references: the pose of frame {number} is {true[number].tolist()}, which is no pose: leave the frame "
+            "out."
         )
     return [_nearest_pose(pose) for pose in predicted], cameras
 

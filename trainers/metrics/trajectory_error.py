@@ -1,4 +1,6 @@
-"""Absolute trajectory error: how far camera centres are from the true ones, after the best alignment of the whole trajectory."""
+"""Absolute trajectory error: how far camera centres are from the true ones,
+after the best alignment of the whole trajectory.
+"""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +14,12 @@ from igep.trainers.metrics.pose_auc import posed_cameras
 
 
 FEWEST_CAMERAS = 3  # two always lie on two after a similarity
-DESCRIPTION = """Scores the camera centres of videos against the true ones: root mean square distance per video, then the mean over videos.
+DESCRIPTION = """Scores the camera centres of videos against the true ones: root mean square distance per video,
+then the mean over videos.
 
-Three alignments: by the best similarity (Sim(3), as for monocular video of unknown scale), by the best rigid transform (SE(3), which
-judges the scale too), both after Umeyama on all centres; and by the first camera alone, as a model gives its poses.
+Three alignments: by the best similarity (Sim(3), as for monocular video of unknown scale), by the best rigid transform
+(SE(3), which judges the scale too), both after Umeyama on all centres; and by the first camera alone, as a model gives
+its poses.
 """
 CITATION = (
     "Sturm et al., A Benchmark for the Evaluation of RGB-D SLAM Systems, 2012; Umeyama, Least-Squares Estimation of "
@@ -29,8 +33,8 @@ Args:
 Returns:
     `ate_sim3_metres`, `ate_se3_metres`, `ate_first_camera_metres`: means over the scored videos.
     `scale_error`: median over them of max(s, 1/s) - 1, where s is the scale of the similarity: 0 = metric.
-    `too_short`: videos of fewer than three frames, which say nothing. `unusable`: videos with a predicted pose that is none: they
-        are not in the means, and counted.
+    `too_short`: videos of fewer than three frames, which say nothing. `unusable`: videos with a predicted pose that is
+        none: they are not in the means, and counted.
     `count`: scored videos.
 """
 

@@ -50,8 +50,8 @@ Returns:
     `object_counting`, `object_size_estimation`, `room_size_estimation`.
     `object_rel_direction`: mean of its three types. `overall`: mean over the tasks, of which the benchmark has eight.
     `tasks`: how many of them have questions.
-    `<question_type>_count`, `object_rel_direction_count`: questions. `missing`: questions without an answer. `unparsed`:
-    answers without a letter or number where one was asked for. Both are 0. `count`: number of questions.
+    `<question_type>_count`, `object_rel_direction_count`: questions. `missing`: questions without an answer.
+    `unparsed`: answers without a letter or number where one was asked for. Both are 0. `count`: number of questions.
 """
 
 

@@ -45,7 +45,8 @@ def hub_errors() -> Iterator[None]:
         raise UploadError(_line(error)) from error
     except (httpx2.TransportError, ConnectionError, TimeoutError) as error:
         raise UploadError(
-            f"the Hub cannot be reached ({_line(error)}): check the network and HF_ENDPOINT, and run the command again."
+            f"the Hub cannot be reached ({_line(error)}): check the network and HF_ENDPOINT, and run the command "
+            "again."
         ) from error
     except RuntimeError as error:  # huggingface_hub wraps whatever befalls a large file
         if not str(error).startswith("Error while uploading"):
@@ -77,8 +78,8 @@ def check_repository(api: HfApi, repo_id: str, kind: str, *, private: bool) -> N
     files = {file.rfilename for file in info.siblings}
     if not files <= EMPTY and not fnmatch.filter(files, OURS[kind]):
         raise UploadError(
-            f"{repo_id} is another {kind} already (it holds {min(files - EMPTY)} and no {OURS[kind]}): choose another id, "
-            "or delete it."
+            f"{repo_id} is another {kind} already (it holds {min(files - EMPTY)} and no {OURS[kind]}): choose another "
+            "id, or delete it."
         )
 
 
@@ -91,7 +92,8 @@ def upload_folder(api: HfApi, repo_id: str, kind: str, folder: Path, message: st
         kind (`str`): `model`, `dataset` or `space`.
         folder (`Path`): What to upload.
         message (`str`): Of the commit.
-        stale (`str`, *optional*): Which files those may be, a regular expression; weights and code at the root by default.
+        stale (`str`, *optional*): Which files those may be, a regular expression; weights and code at the root by
+            default.
 
     Returns:
         `list[str]`: What was removed.

@@ -79,7 +79,8 @@ class CheckedModel:
 
 
 def check_folder(folder: Path) -> CheckedModel:
-    """Makes sure that a folder holds the files of a whole model, nothing of its training heads, no pickle and no link out of it.
+    """Makes sure that a folder holds the files of a whole model, nothing of its training heads,
+    no pickle and no link out of it.
 
     Args:
         folder (`Path`): What `igep sft` saved.
@@ -181,7 +182,9 @@ def try_model(folder: Path, frames_as: str) -> int:
 
 
 def _model_type(folder: Path) -> str:
-    """What kind of model a folder holds; IGEP, of which files are then missing, where it does not say a kind that is known."""
+    """What kind of model a folder holds; IGEP, of which files are then missing,
+    where it does not say a kind that is known.
+    """
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -225,6 +228,6 @@ def _check_weights(files: list[Path], head_names: tuple[str, ...]) -> None:
         heads = [name for name in names if set(name.split(".")) & set(head_names)]
         if heads:
             raise PublishError(
-                f"{file} holds training heads ({heads[0]} and {len(heads) - 1} more): it is a checkpoint. Publish what "
-                "save_model writes."
+                f"{file} holds training heads ({heads[0]} and {len(heads) - 1} more): it is a checkpoint. Publish "
+                "what save_model writes."
             )

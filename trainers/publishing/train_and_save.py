@@ -1,4 +1,6 @@
-"""What every launcher does once its trainer is made: trains, saves, pushes where asked to, and ends in one line if it cannot."""
+"""What every launcher does once its trainer is made: trains, saves, pushes where asked to,
+and ends in one line if it cannot.
+"""
 
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.loop.float32_weights import MixedTypesError
@@ -47,7 +49,7 @@ def save(trainer: ResumableTrainer) -> str | None:
             trainer.save_model(folder)
     except UploadError as error:
         return (
-            f"the model is not on the Hub: {error} It is saved; upload it with `igep publish --model {folder} --repo-id "
-            f"{trainer.hub_model_id}`."
+            f"the model is not on the Hub: {error} It is saved; upload it with `igep publish --model {folder} "
+            f"--repo-id {trainer.hub_model_id}`."
         )
     return None

@@ -29,8 +29,8 @@ class BrokenFrames:
         frames (`tuple[int, ...]`): Single frames that fit none of their neighbours.
         breaks (`tuple[int, ...]`): Frames from which on the poses do not fit those before.
         unjudged (`tuple[int, ...]`): Frames that share too little with any neighbour.
-        would_show (`bool`, *optional*, defaults to `True`): Whether a pose that is far off would show. Where right frames often
-            share nothing with the next ones, a wrong one that shares nothing is none the worse.
+        would_show (`bool`, *optional*, defaults to `True`): Whether a pose that is far off would show. Where right
+            frames often share nothing with the next ones, a wrong one that shares nothing is none the worse.
     """
 
     frames: tuple[int, ...]
@@ -55,9 +55,9 @@ class BrokenFrames:
 def find_broken_frames(views: SceneViews, geometry: DepthGeometry) -> BrokenFrames:
     """Compare every frame with those up to three before and after it.
 
-    A pair is bad where its error is large, and several times that of other pairs that lie as far apart; where it sees nothing in
-    common and others do; or where its colours agree far less than theirs, as when the camera is moved along a wall. A frame is bad
-    where most of its pairs are; a stretch begins where all pairs across are.
+    A pair is bad where its error is large, and several times that of other pairs that lie as far apart; where it sees
+    nothing in common and others do; or where its colours agree far less than theirs, as when the camera is moved along
+    a wall. A frame is bad where most of its pairs are; a stretch begins where all pairs across are.
 
     Args:
         views (`SceneViews`): The scene.

@@ -33,7 +33,8 @@ class SceneReport:
         verdict (`str`): One of `VERDICTS`.
         reason (`str`): Why, with the likely mistake; empty for a scene that is ok.
         not_testable (`tuple[str, ...]`): Kinds of mistakes that this scene cannot show.
-        near_error (`float`): Median over neighbouring frames of the mean relative error of carried depth, each at most 5 %.
+        near_error (`float`): Median over neighbouring frames of the mean relative error of carried depth, each at most
+            5 %.
         far_error (`float`): The same over pairs that are farther apart and share at least 30 % of what they see.
         reachable_error (`float`): The same over all of these, if each pair had the best pose of its own.
         colour_agreement (`float`): Mean correlation of colours at points that both frames see.
@@ -104,7 +105,8 @@ def check_scenes(scenes: Dataset) -> list[SceneReport]:
 
 
 def check_scene(row: dict) -> SceneReport:
-    """Check one scene: decode all its images, carry depth and colour between frames, and look for what explains an error.
+    """Check one scene: decode all its images, carry depth and colour between frames,
+    and look for what explains an error.
 
     Args:
         row (`dict`): Row of a table with `SCENE_FEATURES`, its images decoded or not.
@@ -138,8 +140,8 @@ def check_scene(row: dict) -> SceneReport:
     if depth.unjudged:
         names = ", ".join(views.frame_ids[frame] for frame in depth.unjudged[:MAX_NAMES])
         reasons.append(
-            f"{len(depth.unjudged)} of {len(views)} frames share too little with their neighbours to be judged ({names}"
-            f"{', ...' if len(depth.unjudged) > MAX_NAMES else ''})"
+            f"{len(depth.unjudged)} of {len(views)} frames share too little with their neighbours to be judged "
+            f"({names}{', ...' if len(depth.unjudged) > MAX_NAMES else ''})"
         )
     near, far = _errors(depth)
     return SceneReport(
@@ -188,6 +190,8 @@ def _errors(depth: DepthJudgement) -> tuple[float, float]:
 
 
 def _pictured(depth: DepthJudgement, frames: list[int]) -> tuple[int, int]:
-    """Of the compared pairs the one that shares nearest to 60 % of what it sees: enough to look at, after some motion."""
+    """Of the compared pairs the one that shares nearest to 60 % of what it sees: enough to look at,
+    after some motion.
+    """
     pair = int(np.argmin(np.abs(depth.agreement.overlap - 0.6)))
     return frames[depth.sources[pair]], frames[depth.targets[pair]]

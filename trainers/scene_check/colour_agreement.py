@@ -1,8 +1,8 @@
 """How well colours agree at points that depth and poses say are the same: a test of the colour camera.
 
-A point that two frames measured is looked up in both colour images. With the right colour camera, images and order, the local
-contrast there is the same; with others it is that of two different places, as soon as the camera moves by more than the contrast
-is wide.
+A point that two frames measured is looked up in both colour images. With the right colour camera, images and order,
+the local contrast there is the same; with others it is that of two different places, as soon as the camera moves by
+more than the contrast is wide.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class ColourGeometry:
     """What the colour images of N frames are taken for: as stored, or without some mistake.
 
     Args:
-        intrinsics (`np.ndarray`): (N, 3, 3) from points of the colour camera to pixels of `SceneViews.contrast`; mirrored and turned
-            images are those of cameras with negative focal lengths or exchanged rows.
+        intrinsics (`np.ndarray`): (N, 3, 3) from points of the colour camera to pixels of `SceneViews.contrast`;
+            mirrored and turned images are those of cameras with negative focal lengths or exchanged rows.
         images (`np.ndarray`): (N,) which stored image each frame has.
     """
 

@@ -1,4 +1,6 @@
-"""Simple mistakes in the colour camera, its images and their order, each with what the images would be taken for without it."""
+"""Simple mistakes in the colour camera, its images and their order,
+each with what the images would be taken for without it.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +32,8 @@ class ColourMistake:
         corrected (`ColourGeometry`): What the images are taken for without it.
         family (`str`): Mistakes of one family differ by a number alone, and are no rivals.
         value (`float`, *optional*, defaults to `1.0`): That number.
-        is_large (`bool`, *optional*, defaults to `True`): Whether a scene that cannot show it is untested for its kind.
+        is_large (`bool`, *optional*, defaults to `True`): Whether a scene that cannot show it is untested for its
+            kind.
     """
 
     kind: str
@@ -63,7 +66,8 @@ def image_mistakes(views: SceneViews) -> Iterator[ColourMistake]:
         ("mirrored", [[-1, 0, width], [0, 1, 0]], "are mirrored: flip them left to right"),
         ("upside down", [[1, 0, 0], [0, -1, height]], "are upside down: flip them top to bottom"),
         ("turned", [[-1, 0, width], [0, -1, height]], "are turned by 180 degrees: turn them back"),
-        # The pixel (x, y) of an upright image is (y, height - x) in one turned to the left, whose height was its width.
+        # The pixel (x, y) of an upright image is (y, height - x) in one turned to the left, whose height was its
+        # width.
         ("turned left", [[0, 1, 0], [-1, 0, height]], "are turned by 90 degrees to the left: turn them back"),
         ("turned right", [[0, -1, width], [1, 0, 0]], "are turned by 90 degrees to the right: turn them back"),
     ):
@@ -125,8 +129,8 @@ def camera_mistakes(views: SceneViews) -> Iterator[ColourMistake]:
         yield _moved(
             views,
             CAMERA,
-            "the intrinsics of the colour camera are those of an image of another size: multiply their first two rows by "
-            f"{ratio:.3g}",
+            "the intrinsics of the colour camera are those of an image of another size: multiply their first two rows "
+            f"by {ratio:.3g}",
             [[ratio, 0, 0], [0, ratio, 0]],
             "image size",
             is_large=not 0.6 < ratio < 1.7,
@@ -149,7 +153,8 @@ def camera_mistakes(views: SceneViews) -> Iterator[ColourMistake]:
     )
     is_same_camera = np.abs(ratios[[0, 2]] / ratios[[1, 3]] - 1).max() < SAME_CAMERA
     if is_same_camera:  # with one pair of matrices for images of two shapes
-        words = f"are those of an image of another size: multiply their first row by {ratios[0]:.3g} and their second by {ratios[2]:.3g}"
+        rows = f"their first row by {ratios[0]:.3g} and their second by {ratios[2]:.3g}"
+        words = f"are those of an image of another size: multiply {rows}"
     yield ColourMistake(
         CAMERA,
         f"the intrinsics of the colour camera {words}",
@@ -183,7 +188,9 @@ def focal_mistake(views: SceneViews, ratio: float) -> ColourMistake:
 
 
 def _crops(views: SceneViews, centre: np.ndarray, width: int, height: int) -> Iterator[ColourMistake]:
-    """The image was cut, the intrinsics were not. How much is missing shows in the principal point, at which side does not."""
+    """The image was cut, the intrinsics were not. How much is missing shows in the principal point,
+    at which side does not.
+    """
     sides = np.array([width, height])
     missing = 2 * centre - sides
     is_cut = missing > OFF_CENTRE * sides
@@ -204,8 +211,8 @@ def _crops(views: SceneViews, centre: np.ndarray, width: int, height: int) -> It
             yield _moved(
                 views,
                 CAMERA,
-                "the colour images were cropped and their intrinsics were not: the principal point has to move by about "
-                f"({x}, {y}) pixels",
+                "the colour images were cropped and their intrinsics were not: the principal point has to move by "
+                f"about ({x}, {y}) pixels",
                 [[1, 0, across], [0, 1, down]],
                 "crop",
                 is_large=False,

@@ -61,7 +61,8 @@ class GeometryComparison:
         return Trial(mistake, error, gain)
 
     def with_known_poses(self, places: np.ndarray) -> np.ndarray:
-        """Pairs whose poses are stored at all: after a shift of the poses the frames at the end share one, which is not theirs.
+        """Pairs whose poses are stored at all: after a shift of the poses the frames at the end share one,
+        which is not theirs.
 
         Args:
             places (`np.ndarray`): (N,) the frame whose pose each depth map is given.
@@ -104,7 +105,8 @@ class GeometryComparison:
             pairs (`np.ndarray`): (Q,) indices of pairs.
 
         Returns:
-            `tuple[float, np.ndarray]`: Mean logarithm of the ratio of the errors, nan without pairs; and the (Q,) errors then.
+            `tuple[float, np.ndarray]`: Mean logarithm of the ratio of the errors, nan without pairs; and the (Q,)
+            errors then.
         """
         if not len(pairs):
             return float("nan"), np.empty(0)

@@ -1,4 +1,6 @@
-"""How well the measured depth of one frame, carried into another by the poses, agrees with the depth measured there."""
+"""How well the measured depth of one frame, carried into another by the poses,
+agrees with the depth measured there.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -19,7 +21,8 @@ class DepthGeometry:
 
     Args:
         world_from_depth (`np.ndarray`): (N, 4, 4) poses of the depth camera.
-        intrinsics (`np.ndarray`): (N, 3, 3) in pixels of the thinned maps; a negative focal length reads them mirrored.
+        intrinsics (`np.ndarray`): (N, 3, 3) in pixels of the thinned maps; a negative focal length reads them
+            mirrored.
         depth_kind (`str`): `"z"` or `"euclidean"`.
     """
 
@@ -33,8 +36,8 @@ class PairAgreement:
     """Agreement of P pairs of frames.
 
     Args:
-        error (`np.ndarray`): (P,) mean relative error of the depth of points that can be compared, each at most `MAX_ERROR`;
-            nan where too few can.
+        error (`np.ndarray`): (P,) mean relative error of the depth of points that can be compared, each at most
+            `MAX_ERROR`; nan where too few can.
         overlap (`np.ndarray`): (P,) share of the source's points that land inside the target image.
     """
 
@@ -72,8 +75,8 @@ def depth_agreement(
 ) -> PairAgreement:
     """Carry points from source frames into target frames and compare their depth with what was measured there.
 
-    Places between two surfaces are left out: interpolation says nothing about them. Hidden points stay in: they are few, and
-    leaving out what does not agree would hide wrong poses.
+    Places between two surfaces are left out: interpolation says nothing about them. Hidden points stay in: they are
+    few, and leaving out what does not agree would hide wrong poses.
 
     Args:
         views (`SceneViews`): N frames.
@@ -141,8 +144,8 @@ def depth_errors(
         is_point (`np.ndarray`): (P, K) bool.
 
     Returns:
-        `tuple[np.ndarray, np.ndarray]`: (P, K) each: depth over that measured, less 1, nan where it cannot be compared; and
-        whether the point lands inside the image.
+        `tuple[np.ndarray, np.ndarray]`: (P, K) each: depth over that measured, less 1, nan where it cannot be
+        compared; and whether the point lands inside the image.
     """
     height, width = views.inverse_depth.shape[1:]
     z = points_target[..., 2]

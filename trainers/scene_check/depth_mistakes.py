@@ -35,8 +35,10 @@ class DepthMistake:
         corrected (`DepthGeometry`): What the depth maps are taken for without it.
         family (`str`): Mistakes of one family differ by a number alone, and are no rivals.
         value (`float`, *optional*, defaults to `1.0`): That number.
-        places (`np.ndarray | None`): (N,) of a mistake in the order: the frame whose pose each depth map has without it.
-        depth_description (`str`): The same mistake where it is the depth maps that are out of order, and not the poses.
+        places (`np.ndarray | None`): (N,) of a mistake in the order: the frame whose pose each depth map has without
+            it.
+        depth_description (`str`): The same mistake where it is the depth maps that are out of order, and not the
+            poses.
     """
 
     kind: str
@@ -82,8 +84,8 @@ def convention_mistakes(views: SceneViews) -> Iterator[DepthMistake]:
     )
     yield mistake(
         "inverse opengl",
-        "the poses are world-to-camera with OpenGL camera axes (y up, z backward): invert them, then negate their second "
-        "and third columns",
+        "the poses are world-to-camera with OpenGL camera axes (y up, z backward): invert them, then negate their "
+        "second and third columns",
         inverse @ OPENGL,
     )
     rotation, place = pose[:, :3, :3], pose[:, :3, 3]
@@ -205,7 +207,8 @@ def intrinsics_mistakes(views: SceneViews) -> Iterator[DepthMistake]:
         scaled[:, :2] *= ratio
         yield mistake(
             "image size",
-            f"the intrinsics of the depth are those of an image of another size: multiply their first two rows by {ratio:.4g}",
+            "the intrinsics of the depth are those of an image of another size: multiply their first two rows by "
+            f"{ratio:.4g}",
             scaled,
             ratio,
         )
@@ -237,8 +240,8 @@ def focal_mistake(views: SceneViews, ratio: float) -> DepthMistake:
     intrinsics[:, [0, 1], [0, 1]] *= ratio
     return DepthMistake(
         INTRINSICS,
-        f"the depth camera's focal length is wrong: about {ratio:.3g} times as long fits better (are the intrinsics those of the "
-        "colour camera, or not scaled with the image?)",
+        f"the depth camera's focal length is wrong: about {ratio:.3g} times as long fits better (are the intrinsics "
+        "those of the colour camera, or not scaled with the image?)",
         replace(stored_geometry(views), intrinsics=intrinsics),
         "focal",
         ratio,

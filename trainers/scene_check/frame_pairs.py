@@ -1,4 +1,6 @@
-"""Which frames are compared: near and far, up to the whole sequence, so that some motion makes every mistake visible."""
+"""Which frames are compared: near and far, up to the whole sequence,
+so that some motion makes every mistake visible.
+"""
 
 import numpy as np
 
@@ -15,7 +17,8 @@ def near_and_far_pairs(num_frames: int) -> tuple[np.ndarray, np.ndarray]:
         num_frames (`int`): Frames of the scene.
 
     Returns:
-        `tuple[np.ndarray, np.ndarray]`: (P,) int64 sources and targets; both directions of each pair where there are few.
+        `tuple[np.ndarray, np.ndarray]`: (P,) int64 sources and targets; both directions of each pair where there are
+        few.
     """
     earlier, later = [], []
     gap = 1

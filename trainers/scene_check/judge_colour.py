@@ -56,7 +56,9 @@ class ColourJudgement:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A mistake with the agreement (P,) without it, how it compares with that as stored, and its place: simple ones first."""
+    """A mistake with the agreement (P,) without it, how it compares with that as stored, and its place:
+    simple ones first.
+    """
 
     mistake: ColourMistake
     agreement: np.ndarray
@@ -109,8 +111,8 @@ def judge_colour(
     if is_rich and _fits_no_better_than_strangers(views, common, stored, times):
         problem = Problem(
             "wrong",
-            "the colour images do not belong to these frames, or several mistakes are mixed: at common points they agree no better "
-            "than images of other frames",
+            "the colour images do not belong to these frames, or several mistakes are mixed: at common points they "
+            "agree no better than images of other frames",
         )
         return ColourJudgement((problem,), (), level)
     if is_rich and better:
@@ -185,8 +187,8 @@ def _odd_camera(views: SceneViews) -> tuple[Problem, ...]:
         return (
             Problem(
                 "suspicious",
-                f"the principal point of the colour camera lies at {centre[0]:.0%} of the width and {centre[1]:.0%} of the height: "
-                "were the images resized or cropped without their intrinsics?",
+                f"the principal point of the colour camera lies at {centre[0]:.0%} of the width and {centre[1]:.0%} "
+                "of the height: were the images resized or cropped without their intrinsics?",
             ),
         )
     if views.has_depth_camera:
@@ -197,8 +199,8 @@ def _odd_camera(views: SceneViews) -> tuple[Problem, ...]:
             return (
                 Problem(
                     "suspicious",
-                    f"the colour camera's field of view is {ratio[0]:.2f} times as wide and {ratio[1]:.2f} times as high as the depth "
-                    "camera's: are both intrinsics of the stored images?",
+                    f"the colour camera's field of view is {ratio[0]:.2f} times as wide and {ratio[1]:.2f} times as "
+                    "high as the depth camera's: are both intrinsics of the stored images?",
                 ),
             )
     return ()

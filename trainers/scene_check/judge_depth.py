@@ -68,7 +68,8 @@ class DepthJudgement:
         sources (`np.ndarray`): (P,) frames of the compared pairs.
         targets (`np.ndarray`): (P,) likewise.
         agreement (`PairAgreement`): Of these pairs as stored.
-        reachable_error (`float`): Median error of pairs that overlap, if each had the best pose of its own; nan without any.
+        reachable_error (`float`): Median error of pairs that overlap, if each had the best pose of its own; nan
+            without any.
         unjudged (`tuple[int, ...]`): Frames that share too little with their neighbours to be judged.
     """
 
@@ -90,8 +91,8 @@ def judge_depth(views: SceneViews) -> DepthJudgement:
         views (`SceneViews`): The scene.
 
     Returns:
-        `DepthJudgement`: Causes are named only where they explain significantly more than the data as stored, more than every
-        rival, and leave what a right scene has.
+        `DepthJudgement`: Causes are named only where they explain significantly more than the data as stored, more
+        than every rival, and leave what a right scene has.
     """
     comparison = GeometryComparison(views)
     trials = [comparison.trial(mistake) for mistake in depth_mistakes(views)]
@@ -168,8 +169,8 @@ def _unexplained(comparison: GeometryComparison, pairs: np.ndarray) -> Problem |
     if comparison.compare(comparison.stored.error, strangers.error).high >= -MIN_GAIN:
         return Problem(
             "wrong",
-            f"{size}: the poses fit these frames no better than poses of other frames. They are those of other frames, or "
-            "several mistakes are mixed",
+            f"{size}: the poses fit these frames no better than poses of other frames. They are those of other "
+            "frames, or several mistakes are mixed",
         )
     return Problem(verdict, f"{size}, {left}: the poses are off, and no simple mistake tells why")
 

@@ -1,4 +1,6 @@
-"""Of all mistakes that were tried, the one to name: it explains significantly more than the data as stored and than its rivals."""
+"""Of all mistakes that were tried, the one to name: it explains significantly more than the data as stored and than
+its rivals.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,8 +63,8 @@ def name_mistake(comparison: GeometryComparison, trials: list[Trial]) -> NamedMi
         trials (`list[Trial]`): What was tried, simple mistakes first.
 
     Returns:
-        `NamedMistake | None`: `None` where no simple mistake explains significantly more than the data as stored and leaves what
-        a right scene has.
+        `NamedMistake | None`: `None` where no simple mistake explains significantly more than the data as stored and
+        leaves what a right scene has.
     """
     better = [trial for trial in trials if trial.gain.high < 0 and trial.gain.mean < -MIN_GAIN]
     families: dict[str, Trial] = {}
@@ -143,7 +145,9 @@ def _mean(colour: np.ndarray) -> float:
 
 
 def _not_refuted_by_colour(candidates: list[_Candidate], times: np.ndarray) -> list[_Candidate]:
-    """Mistakes that depth alone cannot tell apart, such as mirrored poses and mirrored depth: with which do colours agree?"""
+    """Mistakes that depth alone cannot tell apart, such as mirrored poses and mirrored depth:
+    with which do colours agree?
+    """
     best = max(candidates, key=lambda one: _mean(one.colour))
     leads = [paired_interval(best.colour - one.colour, times) for one in candidates]
     return [

@@ -1,4 +1,6 @@
-"""Is one geometry better than another? Differences paired over frames, with an interval that knows how alike neighbours are."""
+"""Is one geometry better than another? Differences paired over frames,
+with an interval that knows how alike neighbours are.
+"""
 
 from dataclasses import dataclass
 
@@ -26,7 +28,8 @@ class Interval:
 
 
 def paired_interval(differences: np.ndarray, frames: np.ndarray) -> Interval:
-    """Student's interval over blocks of time: frames that follow each other are no independent witnesses, blocks nearly are.
+    """Student's interval over blocks of time: frames that follow each other are no independent witnesses,
+    blocks nearly are.
 
     Args:
         differences (`np.ndarray`): (P,) of pairs of frames; those that are not finite are left out.

@@ -1,4 +1,6 @@
-"""The best relative pose that the depth of each pair of frames allows: a level that stored poses can be held against."""
+"""The best relative pose that the depth of each pair of frames allows:
+a level that stored poses can be held against.
+"""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -32,8 +34,8 @@ def refined_errors(
 ) -> np.ndarray:
     """Mean relative error that is left when each pair may have a relative pose of its own.
 
-    Gauss-Newton steps on the relative error of the depth, from the given pose. Points up to a fixed error count, so that other
-    surfaces pull little. What is measured afterwards is what `depth_agreement` measures.
+    Gauss-Newton steps on the relative error of the depth, from the given pose. Points up to a fixed error count, so
+    that other surfaces pull little. What is measured afterwards is what `depth_agreement` measures.
 
     Args:
         views (`SceneViews`): The scene.

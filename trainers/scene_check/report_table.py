@@ -9,8 +9,8 @@ from igep.trainers.scene_check.check_scenes import SceneReport
 
 COLUMNS = ("scene", "frames", "error near", "error far", "own poses", "colour", "verdict")
 EXPLANATION = (
-    "error: relative error of depth carried into the next frame, and into frames farther away; own poses: what would be left if each "
-    "pair of frames had the best pose of its own; colour: correlation of colours at common points"
+    "error: relative error of depth carried into the next frame, and into frames farther away; own poses: what would "
+    "be left if each pair of frames had the best pose of its own; colour: correlation of colours at common points"
 )
 
 

@@ -29,11 +29,11 @@ class SceneViews:
         scene_id (`str`): The scene.
         frames (`list[int]`): N places in the stored scene.
         frame_ids (`list[str]`): N names.
-        inverse_depth (`np.ndarray`): (N, h, w) float32 per metre, as stored: along the optical axis or to the camera; 0 = not
-            measured.
+        inverse_depth (`np.ndarray`): (N, h, w) float32 per metre, as stored: along the optical axis or to the camera;
+            0 = not measured.
         is_surface (`np.ndarray`): (N, h - 1, w - 1) bool, four neighbours that are measured and on one surface.
-        points (`np.ndarray`): (N, P, 3) float32, x and y in pixels of the depth map and the stored depth in metres, on surfaces;
-            0 where a frame has fewer than P.
+        points (`np.ndarray`): (N, P, 3) float32, x and y in pixels of the depth map and the stored depth in metres, on
+            surfaces; 0 where a frame has fewer than P.
         depth_intrinsics (`np.ndarray`): (N, 3, 3), in pixels of `inverse_depth`.
         depth_kind (`str`): `"z"` or `"euclidean"`.
         contrast (`np.ndarray`): (N, H, W) float16 grey value relative to its surroundings.

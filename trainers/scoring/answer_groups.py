@@ -115,8 +115,8 @@ def check_knows_positions(group: QuestionGroup) -> None:
     """Raises `ValueError` where the benchmark of a group has nothing from which 3D positions could be computed."""
     if group.read_example is None:
         raise ValueError(
-            f"{group.group_id}: this benchmark knows no depth and poses, which the model needs to answer (position_encoding). "
-            "Score a model that answers from RGB."
+            f"{group.group_id}: this benchmark knows no depth and poses, which the model needs to answer "
+            "(position_encoding). Score a model that answers from RGB."
         )
 
 
@@ -146,13 +146,15 @@ class SpreadGroups(Sequence[QuestionGroup]):
         return self._groups[self._numbers[place]]
 
     def check(self, geometry: Sequence[str]) -> list[dict[str, Any]]:
-        """Reads the questions of all groups, and no frame that is shown, so that what is wrong with the last is told first.
+        """Reads the questions of all groups, and no frame that is shown,
+        so that what is wrong with the last is told first.
 
-        Scenes to reconstruct have no questions and are checked alone. Groups of other kinds are not read: their questions are
-        written from frames, or were checked when they were loaded.
+        Scenes to reconstruct have no questions and are checked alone. Groups of other kinds are not read: their
+        questions are written from frames, or were checked when they were loaded.
 
         Args:
-            geometry (`Sequence[str]`): What their scenes must have: of `depth_metres`, `intrinsics` and `world_from_camera`.
+            geometry (`Sequence[str]`): What their scenes must have: of `depth_metres`, `intrinsics` and
+                `world_from_camera`.
 
         Returns:
             `list[dict]`: The rows of `QuestionGroup.row` of all that were read, without predictions.

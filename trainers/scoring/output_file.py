@@ -34,16 +34,16 @@ def check_output_file(file: Path, option: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(
-            f"{option}={str(file)!r}: the folder {folder} is not there and cannot be made ({_reason(error)}): name a file in "
-            "a folder that can be written."
+            f"{option}={str(file)!r}: the folder {folder} is not there and cannot be made ({_reason(error)}): name a "
+            "file in a folder that can be written."
         ) from error
     probe = folder / f".{file.name}.{os.getpid()}.probe"
     try:
         probe.write_bytes(bytes(PROBE_BYTES))
     except OSError as error:
         raise OSError(
-            f"{option}={str(file)!r} cannot be written ({_reason(error)}): make room or change its rights, or name another "
-            "file."
+            f"{option}={str(file)!r} cannot be written ({_reason(error)}): make room or change its rights, or name "
+            "another file."
         ) from error
     finally:
         _remove(probe)
@@ -63,8 +63,8 @@ def says_answers_are_kept(output: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(
-            f"{output} and the predictions beside it cannot be written ({_reason(error)}). Answers that are there are kept: "
-            "make room, and give the same command again."
+            f"{output} and the predictions beside it cannot be written ({_reason(error)}). Answers that are there are "
+            "kept: make room, and give the same command again."
         ) from error
 
 

@@ -1,8 +1,8 @@
 """Predictions on disk: lines that processes append as they answer, so that a run that is killed goes on where it was.
 
 Beside `scores.json` lie `scores_predictions.jsonl`, one line per question of all benchmarks; while a run goes on
-`scores_predictions.N.jsonl`, what process N has answered so far; and `scores_run.json`, what the run answers with which
-weights, so that the lines of another are never taken for its own.
+`scores_predictions.N.jsonl`, what process N has answered so far; and `scores_run.json`, what the run answers with
+which weights, so that the lines of another are never taken for its own.
 """
 
 import json
@@ -45,8 +45,8 @@ class PredictionFiles:
             restart (`bool`): Remove what is there.
 
         Raises:
-            ValueError: There are predictions of something else, or a line that is none. Options of benchmarks without any
-                prediction may have changed.
+            ValueError: There are predictions of something else, or a line that is none. Options of benchmarks without
+                any prediction may have changed.
         """
         self.whole.parent.mkdir(parents=True, exist_ok=True)
         if restart:
@@ -79,7 +79,9 @@ class PredictionFiles:
         return list(first.values())
 
     def _check_run(self, run: dict[str, Any], answered: set[str]) -> None:
-        """Raises `ValueError` where predictions depend on something else than this run's; benchmarks without any may differ."""
+        """Raises `ValueError` where predictions depend on something else than this run's;
+        benchmarks without any may differ.
+        """
         if not self._run.is_file():
             raise ValueError(
                 f"{self.whole.parent} holds predictions without {self._run.name}, so it is not known of what: give "
@@ -97,8 +99,8 @@ class PredictionFiles:
         differing = [f"{name} was {old!r} and is {new!r}" for name, old, new in _differences(before, now)]
         if differing:
             raise ValueError(
-                f"{self.whole.name} holds predictions of another run ({'; '.join(differing[:3])}): give --restart true to "
-                "throw them away, or another --output."
+                f"{self.whole.name} holds predictions of another run ({'; '.join(differing[:3])}): give --restart "
+                "true to throw them away, or another --output."
             )
 
 
@@ -146,7 +148,8 @@ def read_lines(file: Path, *, may_end_early: bool = False) -> list[dict[str, Any
             wrong = [name for name in REQUIRED if not isinstance(row[name], str)]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{file}, line {number} is no prediction ({error!r}): a line is a JSON object with {', '.join(REQUIRED)}."
+                f"{file}, line {number} is no prediction ({error!r}): a line is a JSON object with "
+                f"{', '.join(REQUIRED)}."
             ) from error
         if wrong:
             raise ValueError(f"{file}, line {number}: {wrong[0]}={row[wrong[0]]!r} must be text.")

@@ -1,9 +1,9 @@
 """From options to scores: answers what has not been answered, on one process or many, and scores what has.
 
-Process r of n answers groups r, r + n, ... of each benchmark and appends its answers to a file of its own. When all are done,
-process 0 reads the files of all, which must lie in one file system, and scores every question of the benchmark in its
-order, so that the figures do not depend on the number of processes. True answers come from the data, never from a file of
-predictions.
+Process r of n answers groups r, r + n, ... of each benchmark and appends its answers to a file of its own. When all
+are done, process 0 reads the files of all, which must lie in one file system, and scores every question of the
+benchmark in its order, so that the figures do not depend on the number of processes. True answers come from the data,
+never from a file of predictions.
 """
 
 import dataclasses
@@ -62,8 +62,8 @@ def score(options: ScoreOptions, benchmarks: dict[str, BenchmarkOptions]) -> Mod
         `ModelResults`: What was written; `None` on all processes but the first.
 
     Raises:
-        ValueError: An option is out of range, the data breaks its format, the processor would resize unified images, or
-            there are predictions of something else.
+        ValueError: An option is out of range, the data breaks its format, the processor would resize unified images,
+            or there are predictions of something else.
         OSError: No model or file there, or the scores cannot be written.
     """
     check_output_file(Path(options.output), "output")
@@ -293,7 +293,9 @@ class _Scoring:
 
 
 def _with_positions(protocol: dict[str, str]) -> dict[str, str]:
-    """What a protocol says of a model that reads 3D positions; a ground head may have been given the same geometry already."""
+    """What a protocol says of a model that reads 3D positions;
+    a ground head may have been given the same geometry already.
+    """
     seen = protocol["inputs"].removesuffix(", and nothing else")
     if protocol["geometry_inputs"] == "depth+pose":
         given = "; from that geometry the model also computes"
@@ -303,7 +305,9 @@ def _with_positions(protocol: dict[str, str]) -> dict[str, str]:
 
 
 def _stated_inputs(protocol: dict[str, str], given: str | None) -> dict[str, str]:
-    """What a protocol says of predictions' geometry: what was given with them, and no less than wrote the questions."""
+    """What a protocol says of predictions' geometry: what was given with them,
+    and no less than wrote the questions.
+    """
     own = protocol["geometry_inputs"]
     stated = max(given or "none", own, key=FROM_LEAST_GEOMETRY.index)
     if given is None and stated == "none":

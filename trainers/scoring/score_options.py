@@ -29,7 +29,8 @@ EXCLUSIVE = {"canvas_size", "max_image_pixels"}
 
 @dataclass
 class ScoreOptions(BenchmarkOptions):
-    """What to score on what, and where the scores go. Scenes and questions of all benchmarks alike: see `BenchmarkOptions`.
+    """What to score on what, and where the scores go. Scenes and questions of all benchmarks alike:
+    see `BenchmarkOptions`.
 
     On a command line, how frames, images and text pixels are shown is the model's own unless given.
 
@@ -37,13 +38,15 @@ class ScoreOptions(BenchmarkOptions):
         benchmark (`list[str]`): Names of benchmarks.
         output (`str`): JSON file for the scores; predictions go beside it.
         model (`str`, *optional*): Folder or Hub id of a saved model.
-        predictions (`str`, *optional*): JSON lines to score in place of a model: `benchmark`, `sample_id`, `prediction`.
+        predictions (`str`, *optional*): JSON lines to score in place of a model: `benchmark`, `sample_id`,
+            `prediction`.
         data (`list[str]`, *optional*): Options of one benchmark alone, each as `BENCHMARK.OPTION=VALUE`.
-        restart (`bool`, *optional*, defaults to `False`): Throw away predictions that lie beside `output`. Otherwise those
-            of the same run are kept, and what is left is answered.
-        batch_size (`int`, *optional*, defaults to `8`): Most questions about different frames that are generated together.
-        share_prefix (`bool`, *optional*, defaults to `True`): Answer the questions about the same frames from one encoding
-            of them; the answers are the same either way.
+        restart (`bool`, *optional*, defaults to `False`): Throw away predictions that lie beside `output`. Otherwise
+            those of the same run are kept, and what is left is answered.
+        batch_size (`int`, *optional*, defaults to `8`): Most questions about different frames that are generated
+            together.
+        share_prefix (`bool`, *optional*, defaults to `True`): Answer the questions about the same frames from one
+            encoding of them; the answers are the same either way.
         device (`str`, *optional*): Torch device; by default that of the process.
 
     Raises:
@@ -99,7 +102,8 @@ class ScoreOptions(BenchmarkOptions):
             raise ValueError(f"batch_size={self.batch_size} must be at least 1.")
         if self.checkpoint is not None and self.picture is None and "reconstruction" not in self.benchmark:
             raise ValueError(
-                "checkpoint is for the picture of depth_probe, and for the depth of reconstruction: add one of them, or leave it out."
+                "checkpoint is for the picture of depth_probe, and for the depth of reconstruction: add one of them, "
+                "or leave it out."
             )
         if self.picture is not None and "depth_probe" not in self.benchmark:
             raise ValueError("picture is drawn by the depth probe: add depth_probe to --benchmark.")
@@ -129,7 +133,8 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[ScoreOptions, dict[st
 
 
 def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, BenchmarkOptions]:
-    """The options of each benchmark: its own of `data`, then those that are given, then the model's, then the benchmark's.
+    """The options of each benchmark: its own of `data`, then those that are given, then the model's,
+    then the benchmark's.
 
     A benchmark that has files of its own reads them, with the loader of its name, unless a dataset is given.
 
@@ -181,7 +186,9 @@ def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, B
 
 
 def _dataset_of(benchmark: QuestionBenchmark, given: str | None) -> str:
-    """The loader of a benchmark's questions; `ValueError` where the one that is given reads those of another benchmark."""
+    """The loader of a benchmark's questions; `ValueError` where the one that is given reads those of
+    another benchmark.
+    """
     loaders = {each.dataset for each in BENCHMARKS.values() if isinstance(each, QuestionBenchmark)}
     if given in loaders - {None, benchmark.dataset}:
         raise ValueError(
@@ -219,8 +226,8 @@ def model_options(usage: dict[str, Any], task: str) -> dict[str, Any]:
         task (`str`): `questions`, `text_boxes`, or a task of VLM3.
 
     Returns:
-        `dict[str, Any]`: `frames_as`; with the first two also `num_frames`, `max_depth_metres` and how boxes are shown, with a
-        task of VLM3 its options.
+        `dict[str, Any]`: `frames_as`; with the first two also `num_frames`, `max_depth_metres` and how boxes are
+        shown, with a task of VLM3 its options.
 
     Raises:
         ValueError: The model says what cannot be.

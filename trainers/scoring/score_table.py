@@ -18,9 +18,9 @@ def as_table(results: ModelResults) -> str:
         results (`ModelResults`): The scores.
 
     Returns:
-        `str`: The table, below it what was scored (data, split, geometry that the model was given), for each benchmark what
-            papers report of the same figures, with the source of each number, what was left out, not answered or not computed,
-            and what else failed (`failures` of the facts).
+        `str`: The table, below it what was scored (data, split, geometry that the model was given), for each benchmark
+            what papers report of the same figures, with the source of each number, what was left out, not answered or
+            not computed, and what else failed (`failures` of the facts).
     """
     rows = [["benchmark", "figure", "value", "unit", "answers"]]
     for name, benchmark in results.benchmarks.items():
@@ -35,12 +35,13 @@ def as_table(results: ModelResults) -> str:
     parts += [markdown_table(rows) for rows in map(_beside_papers, results.benchmarks.items()) if rows]
     grounded = {name: each.protocol for name, each in results.benchmarks.items() if "proposals" in each.protocol}
     parts += [
-        f"{name}: geometry at inference here: {protocol['geometry_inputs']}; proposals: {protocol['proposals']}. {PAPERS_GROUND_WITH}"
+        f"{name}: geometry at inference here: {protocol['geometry_inputs']}; proposals: {protocol['proposals']}. "
+        f"{PAPERS_GROUND_WITH}"
         for name, protocol in grounded.items()
     ]
     parts += [
-        f"{name}: {results.benchmarks[name].facts['questions_without_proposals']} questions are about scenes without proposals, "
-        "where no box can be chosen."
+        f"{name}: {results.benchmarks[name].facts['questions_without_proposals']} questions are about scenes without "
+        "proposals, where no box can be chosen."
         for name in grounded
         if results.benchmarks[name].facts["questions_without_proposals"]
     ]
@@ -55,8 +56,8 @@ def as_table(results: ModelResults) -> str:
         for figure, reason in benchmark.facts.get("not_computed", {}).items()
     ]
     parts += [
-        f"{name}: {benchmark.facts['questions'] - benchmark.facts['answered']} of {benchmark.facts['questions']} questions "
-        "have no prediction; they are scored as wrong."
+        f"{name}: {benchmark.facts['questions'] - benchmark.facts['answered']} of {benchmark.facts['questions']} "
+        "questions have no prediction; they are scored as wrong."
         for name, benchmark in results.benchmarks.items()
         if benchmark.facts.get("answered", 0) < benchmark.facts.get("questions", 0)
     ]
@@ -69,7 +70,9 @@ def as_table(results: ModelResults) -> str:
 
 
 def _beside_papers(scored: tuple[str, BenchmarkResults]) -> list[list[str]]:
-    """A row for this run and for each paper's model, with a column for each figure that both have; none where there is none."""
+    """A row for this run and for each paper's model, with a column for each figure that both have;
+    none where there is none.
+    """
     name, results = scored
     if results.protocol["dataset"] == "synthetic_rooms":  # which only bear the benchmark's name
         return []
@@ -95,7 +98,9 @@ def _cell(value: float | None) -> str:
 
 
 def _is_measured(paper: PaperFigure, results: BenchmarkResults) -> bool:
-    """Whether a paper's figure is one of this run; of one whose threshold the paper hides, whether ours has any threshold."""
+    """Whether a paper's figure is one of this run; of one whose threshold the paper hides,
+    whether ours has any threshold.
+    """
     return paper.figure in results.figures or (
         paper.figure == UNSTATED_THRESHOLD and any(name.startswith("accuracy_") for name in results.figures)
     )

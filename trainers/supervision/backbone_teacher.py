@@ -16,16 +16,17 @@ from igep.trainers.supervision.teacher import ColourTeacher
 class BackboneTeacher(ColourTeacher):
     """Patch features of a pretrained vision encoder: DINOv2, DINOv3, SigLIP, Depth Anything and their like.
 
-    Takes any `AutoModel` vision encoder (also a backbone, or the vision tower of a two-tower model or of a LLaVA) and any
-    `AutoModelForDepthEstimation`, by Hub id or path. Frames are normalised with the mean and deviation of the
+    Takes any `AutoModel` vision encoder (also a backbone, or the vision tower of a two-tower model or of a LLaVA) and
+    any `AutoModelForDepthEstimation`, by Hub id or path. Frames are normalised with the mean and deviation of the
     checkpoint's own image processor and seen whole at its size: cropping would move the patches off the student's.
     Class and register tokens are stripped.
 
     Args:
         model_name_or_path (`str`): Hub id or folder.
-        layer (`int`, *optional*): Index into the hidden states. `None` takes the encoder's final, normalised output (the
-            last hidden state of a depth model).
-        frame_size (`tuple[int, int]`, *optional*): (H, W) to look at instead of the image processor's, in whole patches.
+        layer (`int`, *optional*): Index into the hidden states. `None` takes the encoder's final, normalised output
+            (the last hidden state of a depth model).
+        frame_size (`tuple[int, int]`, *optional*): (H, W) to look at instead of the image processor's, in whole
+            patches.
         frames_per_forward (`int`, *optional*, defaults to `64`): Frames per forward pass, bounds memory.
         dtype (`torch.dtype`, *optional*, defaults to `torch.float32`): Of the weights.
 

@@ -1,7 +1,7 @@
 """Whether a base VLM can be trained as the options ask, found out by two small frames before the first step.
 
-Bases differ in how their processors lay out frames and in what their encoders return, and a signature tells neither. So the
-base is asked: a row of two frames goes the way of a training step, without gradients.
+Bases differ in how their processors lay out frames and in what their encoders return, and a signature tells neither.
+So the base is asked: a row of two frames goes the way of a training step, without gradients.
 """
 
 from collections.abc import Sequence

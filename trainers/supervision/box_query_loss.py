@@ -1,9 +1,10 @@
-"""The loss of boxes regressed from queries: matching, DIoU, and which query the location token means (LLaVA-3D, supplement).
+"""The loss of boxes regressed from queries: matching, DIoU, and which query the location token means (LLaVA-3D,
+supplement).
 
 LLaVA-3D leaves the cost of the matching open. Here places decide: the cost is `1 - DIoU`, less a little of the query's
-probability under a softmax over all of them, which tells boxes apart that fit alike. The similarity must not decide by itself
-(as its logarithm would, which has no bound): the query that is most similar would be matched wherever its box lies, become more
-similar for it, and the same query would be meant for ever.
+probability under a softmax over all of them, which tells boxes apart that fit alike. The similarity must not decide by
+itself (as its logarithm would, which has no bound): the query that is most similar would be matched wherever its box
+lies, become more similar for it, and the same query would be meant for ever.
 """
 
 import math
@@ -67,9 +68,9 @@ def match_boxes(boxes: Tensor, similarities: Tensor, targets: Tensor, temperatur
 def match_loss(similarities: Tensor, meant: Tensor, temperature: float) -> Tensor:
     """How far the probabilities of queries are from equal shares of those that are meant, or of all where none is.
 
-    It is the Kullback-Leibler divergence from the shares: `-log p` of one that is meant; 0 where k share what there is equally. The
-    sum over positives inside the logarithm (`ground_loss`) would be content with one of several, and boxes that are chosen by
-    their probability would lack the others.
+    It is the Kullback-Leibler divergence from the shares: `-log p` of one that is meant; 0 where k share what there is
+    equally. The sum over positives inside the logarithm (`ground_loss`) would be content with one of several, and
+    boxes that are chosen by their probability would lack the others.
 
     Args:
         similarities (`Tensor`): (N,) with the location token.
@@ -95,8 +96,9 @@ def box_query_loss(
         temperature (`float`, *optional*, defaults to `0.07`): Divides the similarities.
 
     Returns:
-        `dict[str, Tensor]`: `loss_box`, the mean of `1 - DIoU` over matched pairs, then over questions with a box and layers, 0 with a
-        gradient graph where no box is meant; and `loss_match`, the mean of `match_loss` over questions and layers.
+        `dict[str, Tensor]`: `loss_box`, the mean of `1 - DIoU` over matched pairs, then over questions with a box and
+        layers, 0 with a gradient graph where no box is meant; and `loss_match`, the mean of `match_loss` over
+        questions and layers.
     """
     places, matches = [predictions.boxes.sum() * 0.0], []
     for boxes, similarities in zip(predictions.boxes, predictions.similarities, strict=True):

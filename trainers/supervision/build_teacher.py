@@ -34,8 +34,8 @@ def build_teacher(
 
     Args:
         kind (`str`): One of `TEACHERS`.
-        name_or_path (`str`, *optional*): Hub id or folder of a backbone or a multi-view model (which have one by default),
-            folder of precomputed descriptors.
+        name_or_path (`str`, *optional*): Hub id or folder of a backbone or a multi-view model (which have one by
+            default), folder of precomputed descriptors.
         layer (`int`, *optional*): See the teacher's class; of a backbone or a multi-view model.
         frame_size (`Sequence[int]`, *optional*): (H, W) of the frames that such a teacher looks at.
         transform (`str`, *optional*, defaults to `"resize"`): See `PrecomputedTeacher`.
@@ -94,8 +94,8 @@ def named_teacher(kind: str, name_or_path: str | None) -> dict[str, str | None]:
         name_or_path (`str`, *optional*): Hub id or folder; multi-view models have one by default.
 
     Returns:
-        `dict`: `kind`, and `name`: an id, a folder or `None`. Descriptors that `igep describe` wrote are those of the teacher
-        that it wrote them with.
+        `dict`: `kind`, and `name`: an id, a folder or `None`. Descriptors that `igep describe` wrote are those of the
+        teacher that it wrote them with.
     """
     if kind == "precomputed":
         written = described_by(name_or_path)

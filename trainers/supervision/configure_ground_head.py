@@ -1,4 +1,6 @@
-"""The ground head of a model that is trained: built where boxes are to be chosen, and trained in full beside adapters."""
+"""The ground head of a model that is trained: built where boxes are to be chosen,
+and trained in full beside adapters.
+"""
 
 import copy
 from collections.abc import Mapping
@@ -20,7 +22,8 @@ def configure_ground_head(model: IGEPForConditionalGeneration, options: Mapping[
     """Gives a model the ground head that the options ask for.
 
     Args:
-        model (`IGEPForConditionalGeneration`): The model. A head that it has and the options do not ask for is kept as it is.
+        model (`IGEPForConditionalGeneration`): The model. A head that it has and the options do not ask for is kept as
+            it is.
         options (`Mapping[str, Any]`): Options of the run, among them those of `GROUND_FIELDS`.
 
     Raises:

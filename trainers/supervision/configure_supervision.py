@@ -20,32 +20,35 @@ HEAD_FIELDS = (
 def configure_supervision(
     model: IGEPForConditionalGeneration, options: Mapping[str, Any], teacher_channels: int | None
 ) -> None:
-    """Copies the options of supervision and positions into the model's configuration, and says how it masks packed questions.
+    """Copies the options of supervision and positions into the model's configuration,
+    and says how it masks packed questions.
 
     Args:
-        model (`IGEPForConditionalGeneration`): The model; its training heads, if it has any, must be those of the options.
-        options (`Mapping[str, Any]`): Options of the run, among them `pack_questions` and those of `SUPERVISION_FIELDS` and
-            `POSITION_FIELDS`.
+        model (`IGEPForConditionalGeneration`): The model; its training heads, if it has any, must be those of the
+            options.
+        options (`Mapping[str, Any]`): Options of the run, among them `pack_questions` and those of
+            `SUPERVISION_FIELDS` and `POSITION_FIELDS`.
         teacher_channels (`int`, *optional*): Channels of the teacher's descriptors; `None` without a teacher.
 
     Raises:
-        ValueError: The model has heads that do not fit the options, was trained with positions that the options leave out or
-            change, or has an attention implementation that cannot keep packed questions apart.
+        ValueError: The model has heads that do not fit the options, was trained with positions that the options leave
+            out or change, or has an attention implementation that cannot keep packed questions apart.
     """
     wanted = {name: options[name] for name in SUPERVISION_FIELDS} | {"teacher_channels": teacher_channels}
     config = model.config
     for name in HEAD_FIELDS:
         if model.training_heads and config.to_dict()[name] != wanted[name]:
             raise ValueError(
-                f"The model has training heads for {name}={config.to_dict()[name]!r}, the options ask for {wanted[name]!r}: "
-                "change the option, or call model.remove_training_heads() first."
+                f"The model has training heads for {name}={config.to_dict()[name]!r}, the options ask for "
+                f"{wanted[name]!r}: change the option, or call model.remove_training_heads() first."
             )
     positions = {name: options[name] for name in POSITION_FIELDS}
     if config.position_encoding != "none":
         for name, value in positions.items():
             if config.to_dict()[name] != value:
                 raise ValueError(
-                    f"{name}={value!r}, but the model was trained with {name}={config.to_dict()[name]!r}: set the option to that."
+                    f"{name}={value!r}, but the model was trained with {name}={config.to_dict()[name]!r}: set the "
+                    "option to that."
                 )
     for name, value in (wanted | positions).items():
         setattr(config, name, value)

@@ -1,4 +1,6 @@
-"""Depth Anything 3 (ByteDance Seed, 2025) as a teacher: the patch tokens of its backbone, which attends across frames."""
+"""Depth Anything 3 (ByteDance Seed, 2025) as a teacher: the patch tokens of its backbone,
+which attends across frames.
+"""
 
 import torch
 
@@ -6,9 +8,10 @@ from igep.trainers.supervision.multi_view_teacher import MultiViewTeacher, image
 
 
 INSTALL = (
-    "needs the package depth-anything-3: pip install --no-deps depth-anything-3 (without --no-deps it asks for numpy<2 and much "
-    "that is not needed here), and what it then misses. Its weights DA3-SMALL and DA3-BASE are Apache-2.0, DA3-LARGE and DA3-GIANT "
-    "CC BY-NC 4.0. Or describe the frames where it is installed with `igep describe`, and train with teacher: precomputed."
+    "needs the package depth-anything-3: pip install --no-deps depth-anything-3 (without --no-deps it asks for "
+    "numpy<2 and much that is not needed here), and what it then misses. Its weights DA3-SMALL and DA3-BASE are "
+    "Apache-2.0, DA3-LARGE and DA3-GIANT CC BY-NC 4.0. Or describe the frames where it is installed with `igep "
+    "describe`, and train with teacher: precomputed."
 )
 
 
@@ -16,13 +19,15 @@ class DepthAnything3Teacher(MultiViewTeacher):
     """Normalised patch tokens of a layer of Depth Anything 3.
 
     The later layers of its DINOv2 alternate attention inside a frame and among all frames. The first frame is made the
-    reference: left to itself the package picks one, and gives the features of the frames in another order than it was given.
+    reference: left to itself the package picks one, and gives the features of the frames in another order than it was
+    given.
 
     Args:
         name_or_path (`str`, *optional*, defaults to `"depth-anything/DA3-BASE"`): Hub id or folder of the weights.
-        layer (`int`, *optional*): Block whose output is read; 11, the last of the small and the base model, unless given.
-        frame_size (`tuple[int, int]`, *optional*, defaults to `(378, 504)`): (H, W), multiples of 14: 504 wide as the package
-            resizes, of the usual 4:3 video.
+        layer (`int`, *optional*): Block whose output is read; 11, the last of the small and the base model, unless
+            given.
+        frame_size (`tuple[int, int]`, *optional*, defaults to `(378, 504)`): (H, W), multiples of 14: 504 wide as the
+            package resizes, of the usual 4:3 video.
 
     Raises:
         ModuleNotFoundError: depth-anything-3, or a package that it imports, is not installed.
@@ -48,6 +53,7 @@ class DepthAnything3Teacher(MultiViewTeacher):
         key = f"feat_layer_{layer}"
         if key not in output["aux"]:
             raise ValueError(
-                f"layer={layer} of teacher 'depth_anything_3': the model gave features of {sorted(output['aux'])} only."
+                f"layer={layer} of teacher 'depth_anything_3': the model gave features of {sorted(output['aux'])} "
+                "only."
             )
         return output["aux"][key][0]

@@ -1,7 +1,9 @@
-"""What Vid-LLM's first stage learns from its two teachers: geometry tokens, language tokens, and how both hang together.
+"""What Vid-LLM's first stage learns from its two teachers: geometry tokens, language tokens,
+and how both hang together.
 
-Pure functions, one value per sample, in float32 with autocast off, as in `geometry_losses`. Students come already projected
-to their teacher's width. Where the paper is silent: `Norm` is to unit length, `Pool` the mean over a frame's tokens.
+Pure functions, one value per sample, in float32 with autocast off, as in `geometry_losses`. Students come already
+projected to their teacher's width. Where the paper is silent: `Norm` is to unit length, `Pool` the mean over a frame's
+tokens.
 """
 
 import torch
@@ -21,7 +23,8 @@ def geometry_distillation_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Args:
         student (`torch.Tensor`): (B, F, h, w, C) projected geometry tokens, behind the adapter.
-        teacher (`torch.Tensor`): (B, F, h', w', C), averaged over areas to the student's grid; zero or not finite = missing.
+        teacher (`torch.Tensor`): (B, F, h', w', C), averaged over areas to the student's grid; zero or not finite =
+            missing.
 
     Returns:
         `torch.Tensor`: (B,) mean of `|s - t|^2` over the tokens that have a teacher; between 0 and 4.
@@ -58,17 +61,19 @@ def structure_consistency_loss(
 ) -> Tensor:
     """Difference of the Gram matrices of both streams taken together: Vid-LLM's `L_sc`.
 
-    `1 / M^2 |Z_s Z_s^T - Z_t Z_t^T|_F^2` over the tokens of a sample, `Z = [Norm(geometry); Norm(language)]`. The M x M
-    matrices are never formed: `|A A^T - B B^T|_F^2 = |A^T A|_F^2 - 2 |A^T B|_F^2 + |B^T B|_F^2`, products as wide as the channels.
+    `1 / M^2 |Z_s Z_s^T - Z_t Z_t^T|_F^2` over the tokens of a sample, `Z = [Norm(geometry); Norm(language)]`. The M x
+    M matrices are never formed: `|A A^T - B B^T|_F^2 = |A^T A|_F^2 - 2 |A^T B|_F^2 + |B^T B|_F^2`, products as wide as
+    the channels.
 
     Args:
         geometry_student (`torch.Tensor`): (B, F, h, w, Cg).
         language_student (`torch.Tensor`): (B, F, h, w, Cl).
         geometry_teacher (`torch.Tensor`): (B, F, h', w', Cg), as in `geometry_distillation_loss`.
         language_teacher (`torch.Tensor`): (B, F, h'', w'', Cl), likewise.
-        stacking (`str`, *optional*, defaults to `"channels"`): What `[;]` means, which the paper leaves open. `"channels"`:
-            one row per token with both descriptors, for teachers of any widths; a token counts where both teachers have it.
-            `"tokens"`: two rows per token, for teachers of one width; the blocks between the streams are compared as well.
+        stacking (`str`, *optional*, defaults to `"channels"`): What `[;]` means, which the paper leaves open.
+            `"channels"`: one row per token with both descriptors, for teachers of any widths; a token counts where
+            both teachers have it. `"tokens"`: two rows per token, for teachers of one width; the blocks between the
+            streams are compared as well.
 
     Returns:
         `torch.Tensor`: (B,), 0 for a sample without teachers.
@@ -130,7 +135,8 @@ def distillation_objective(
         stacking (`str`, *optional*, defaults to `"channels"`): See `structure_consistency_loss`.
 
     Returns:
-        `dict[str, torch.Tensor]`: scalars `loss_geometry_teacher`, `loss_language_teacher` and `loss_structure`, means over B.
+        `dict[str, torch.Tensor]`: scalars `loss_geometry_teacher`, `loss_language_teacher` and `loss_structure`, means
+        over B.
 
     Raises:
         ValueError: Shapes do not fit.
@@ -155,8 +161,8 @@ def _check_streams(
 ) -> None:
     if geometry_student.shape[:4] != language_student.shape[:4]:
         raise ValueError(
-            f"geometry_student is {tuple(geometry_student.shape)}, language_student {tuple(language_student.shape)}: both "
-            "streams must have the same samples, frames and grid."
+            f"geometry_student is {tuple(geometry_student.shape)}, language_student {tuple(language_student.shape)}: "
+            "both streams must have the same samples, frames and grid."
         )
     for name, student, teacher in (
         ("geometry_teacher", geometry_student, geometry_teacher),
@@ -164,8 +170,8 @@ def _check_streams(
     ):
         if student.ndim != 5 or teacher.ndim != 5 or student.shape[:2] != teacher.shape[:2]:
             raise ValueError(
-                f"{name} is {tuple(teacher.shape)}, its student {tuple(student.shape)}: both must be (B, F, h, w, C) of the same "
-                "samples and frames."
+                f"{name} is {tuple(teacher.shape)}, its student {tuple(student.shape)}: both must be (B, F, h, w, C) "
+                "of the same samples and frames."
             )
         if student.shape[-1] != teacher.shape[-1]:
             raise ValueError(

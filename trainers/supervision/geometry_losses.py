@@ -95,9 +95,9 @@ def cross_view_loss(
     """Disagreement of two frames' predicted depth where both see the same surface.
 
     The predicted depth of each frame's neighbour is warped into the frame with the known cameras and compared (L1, in
-    metres) with the frame's own prediction at the sub-pixel place where it lands, whose coordinates have no gradient. Left
-    out are pixels that land outside the frame, that are occluded, or that land across a depth edge. Where both frames have
-    measured depth it decides what is occluded; elsewhere the prediction decides for itself.
+    metres) with the frame's own prediction at the sub-pixel place where it lands, whose coordinates have no gradient.
+    Left out are pixels that land outside the frame, that are occluded, or that land across a depth edge. Where both
+    frames have measured depth it decides what is occluded; elsewhere the prediction decides for itself.
 
     Args:
         predicted_depth_metres (`torch.Tensor`): (B, F, H, W) z-depth.
@@ -178,8 +178,8 @@ def alignment_loss(student: Tensor, teacher: Tensor, pooled: bool = False, dista
         teacher (`torch.Tensor`): (B, F, h', w', C), averaged over areas to the student's grid. A descriptor that is
             zero or not finite is missing and takes no part.
         pooled (`bool`, *optional*, defaults to `False`): Compare one mean descriptor per frame instead of every token.
-        distance (`str`, *optional*, defaults to `"cosine"`): `"cosine"` = `1 - cos`; `"squared"` = the squared distance of the
-            two unit vectors, `2 - 2 cos` (3DRS).
+        distance (`str`, *optional*, defaults to `"cosine"`): `"cosine"` = `1 - cos`; `"squared"` = the squared
+            distance of the two unit vectors, `2 - 2 cos` (3DRS).
 
     Returns:
         `torch.Tensor`: (B,) mean over the sample's tokens (or frames) that have a teacher.
@@ -224,8 +224,8 @@ def descriptors_on_grid(teacher: Tensor, size: tuple[int, int]) -> tuple[Tensor,
         size (`tuple[int, int]`): (h, w) of the student's grid.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: (B, F, h, w, C) detached, averaged over areas with missing ones as zeros, of which
-        a cosine does not see the common factor; and (B, F, h, w), the share of each cell that is present.
+        `tuple[torch.Tensor, torch.Tensor]`: (B, F, h, w, C) detached, averaged over areas with missing ones as zeros,
+        of which a cosine does not see the common factor; and (B, F, h, w), the share of each cell that is present.
     """
     target = teacher.detach()
     present = target.isfinite().all(-1) & (target != 0).any(-1)
@@ -277,8 +277,8 @@ def real_depth(depth_metres: Tensor | None, predicted_depth_metres: Tensor, fram
     """Measured depth of real frames alone.
 
     Args:
-        depth_metres (`torch.Tensor`): (B, F, H, W) or `None`. No depth at all is depth without a measured pixel: the same
-            terms, the same keys on every rank.
+        depth_metres (`torch.Tensor`): (B, F, H, W) or `None`. No depth at all is depth without a measured pixel: the
+            same terms, the same keys on every rank.
         predicted_depth_metres (`torch.Tensor`): (B, F, H, W).
         frame_mask (`torch.Tensor`): (B, F) bool.
 
@@ -312,9 +312,9 @@ def igep_objective(
 ) -> dict[str, Tensor]:
     """Every geometric loss term of IGEP for one batch, unweighted.
 
-    Only frames with measured depth are compared across views by their predictions, which agree with each other best where
-    they are flat and near (in metres) or flat and far (relative to depth, or in inverse depth): without a measurement nothing
-    holds them. The photometric term sees the other frames, and those alone.
+    Only frames with measured depth are compared across views by their predictions, which agree with each other best
+    where they are flat and near (in metres) or flat and far (relative to depth, or in inverse depth): without a
+    measurement nothing holds them. The photometric term sees the other frames, and those alone.
 
     A weight only says whether its term is computed (0 = it is not, and its keys are absent). A target that is `None`
     makes the term a zero that keeps its gradient graph, so that all ranks build the same graph.
@@ -340,9 +340,9 @@ def igep_objective(
         photometric_weight (`float`, *optional*, defaults to `0.0`): Weight of `loss_photometric`.
 
     Returns:
-        `dict[str, torch.Tensor]`: scalars `loss_geometry`, `loss_cross_view`, `loss_photometric`, `loss_global` (means over
-        B) and the detached metrics `confidence_mean`, `cross_view_coverage`, `photometric_coverage`, `depth_abs_rel`,
-        `depth_delta_1` (the last two 0 when the batch has no measured pixel).
+        `dict[str, torch.Tensor]`: scalars `loss_geometry`, `loss_cross_view`, `loss_photometric`, `loss_global` (means
+        over B) and the detached metrics `confidence_mean`, `cross_view_coverage`, `photometric_coverage`,
+        `depth_abs_rel`, `depth_delta_1` (the last two 0 when the batch has no measured pixel).
 
     Raises:
         ValueError: If a prediction that a term needs is missing, or a shape does not fit.

@@ -6,7 +6,8 @@ from igep.camera_geometry import unproject
 from igep.trainers.supervision.teacher import Teacher, TeacherGeometry
 
 
-# Mean and standard deviation of the points that indoor cameras see, in the camera's frame (x right, y down, z forward).
+# Mean and standard deviation of the points that indoor cameras see, in the camera's frame (x right, y down, z
+# forward).
 INDOOR_MEAN_METRES = (0.0, 0.0, 3.0)
 INDOOR_STD_METRES = (1.2, 1.0, 1.4)
 
@@ -14,15 +15,15 @@ INDOOR_STD_METRES = (1.2, 1.0, 1.4)
 class GeometryOracleTeacher(Teacher):
     """Embeds the ground-truth point of each patch, in the camera's frame: the default, which needs no weights.
 
-    The embedding is random Fourier features (Rahimi and Recht, 2007) of a Gaussian kernel over metres: the cosine of two
-    descriptors falls with the distance of the two points. Their mean is subtracted, otherwise all descriptors share a
-    large common part and a constant student would look well aligned. It is taken in closed form for normally
-    distributed points: E[cos(w x)] = cos(w m) exp(-|s w|^2 / 2), and the same with sines. So it depends on no batch, and
-    is the same on every rank and after a resume.
+    The embedding is random Fourier features (Rahimi and Recht, 2007) of a Gaussian kernel over metres: the cosine of
+    two descriptors falls with the distance of the two points. Their mean is subtracted, otherwise all descriptors
+    share a large common part and a constant student would look well aligned. It is taken in closed form for normally
+    distributed points: E[cos(w x)] = cos(w m) exp(-|s w|^2 / 2), and the same with sines. So it depends on no batch,
+    and is the same on every rank and after a resume.
 
     Args:
-        grid (`int`, *optional*, defaults to `8`): Patches along each side of the depth map, h = w. Where it does not divide the
-            side, neighbouring patches share a row or column of pixels.
+        grid (`int`, *optional*, defaults to `8`): Patches along each side of the depth map, h = w. Where it does not
+            divide the side, neighbouring patches share a row or column of pixels.
         num_frequencies (`int`, *optional*, defaults to `32`): Frequencies; C is twice as many.
         length_scale_metres (`float`, *optional*, defaults to `1.5`): Width of the kernel.
         mean_metres (`tuple[float, float, float]`, *optional*): Expected mean of the points.
@@ -98,7 +99,9 @@ class GeometryOracleTeacher(Teacher):
 
 
 def _patch_pixels(side: int, grid: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(grid, P) places along a side of the pixels that each patch touches, and which of them it does: patches may differ in size."""
+    """(grid, P) places along a side of the pixels that each patch touches, and which of them it does:
+    patches may differ in size.
+    """
     edges = torch.arange(grid + 1, device=device) * side
     first, end = edges[:-1] // grid, (edges[1:] + grid - 1) // grid
     places = first[:, None] + torch.arange(int((end - first).max()), device=device)

@@ -6,9 +6,10 @@ from igep.trainers.supervision.multi_view_teacher import MultiViewTeacher, image
 
 
 INSTALL = (
-    "needs the package mapanything, which is not on PyPI: pip install git+https://github.com/facebookresearch/map-anything. Its "
-    "weights facebook/map-anything-apache are Apache-2.0, facebook/map-anything CC BY-NC 4.0. Or describe the frames where it is "
-    "installed with `igep describe`, and train with teacher: precomputed."
+    "needs the package mapanything, which is not on PyPI: pip install "
+    "git+https://github.com/facebookresearch/map-anything. Its weights facebook/map-anything-apache are Apache-2.0, "
+    "facebook/map-anything CC BY-NC 4.0. Or describe the frames where it is installed with `igep describe`, and train "
+    "with teacher: precomputed."
 )
 
 
@@ -18,9 +19,10 @@ class MapAnythingTeacher(MultiViewTeacher):
     They are read where the model hands them to its heads, by a hook: the package returns none.
 
     Args:
-        name_or_path (`str`, *optional*, defaults to `"facebook/map-anything-apache"`): Hub id or folder of the weights.
-        layer (`int`, *optional*): Which of the layers that the model hands to its dense head: -1, the final and normalised
-            one, unless given; those before it in the order of the transformer.
+        name_or_path (`str`, *optional*, defaults to `"facebook/map-anything-apache"`): Hub id or folder of the
+            weights.
+        layer (`int`, *optional*): Which of the layers that the model hands to its dense head: -1, the final and
+            normalised one, unless given; those before it in the order of the transformer.
         frame_size (`tuple[int, int]`, *optional*, defaults to `(392, 518)`): (H, W), multiples of 14.
 
     Raises:
@@ -40,8 +42,8 @@ class MapAnythingTeacher(MultiViewTeacher):
         model = MapAnything.from_pretrained(name_or_path)
         if model.encoder.data_norm_type != "dinov2":
             raise ValueError(
-                f"{name_or_path} normalises colours as {model.encoder.data_norm_type!r}: only 'dinov2', the mean and deviation of "
-                "ImageNet, is known here."
+                f"{name_or_path} normalises colours as {model.encoder.data_norm_type!r}: only 'dinov2', the mean and "
+                "deviation of ImageNet, is known here."
             )
         self._shared: list[torch.Tensor] = []
         model.info_sharing.register_forward_hook(self._keep)

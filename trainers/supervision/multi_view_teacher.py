@@ -14,9 +14,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class MultiViewTeacher(ColourTeacher):
     """Patch features of a frozen model that relates the frames of a sample to each other.
 
-    The first frame of the sample is the model's reference. Padding frames are not shown. On an accelerator the model runs
-    in bfloat16, as its authors run it; descriptors are float32. Random numbers that a model draws (MapAnything does, for
-    inputs that it is not given) are not those of the training, which stays reproducible.
+    The first frame of the sample is the model's reference. Padding frames are not shown. On an accelerator the model
+    runs in bfloat16, as its authors run it; descriptors are float32. Random numbers that a model draws (MapAnything
+    does, for inputs that it is not given) are not those of the training, which stays reproducible.
 
     Args:
         name (`str`): What error messages call it.
@@ -34,8 +34,8 @@ class MultiViewTeacher(ColourTeacher):
     ):
         if any(side < patch_size or side % patch_size for side in frame_size):
             raise ValueError(
-                f"frame_size={tuple(frame_size)} of teacher {name!r} is no whole number of patches of {patch_size} pixels: give "
-                "multiples of it."
+                f"frame_size={tuple(frame_size)} of teacher {name!r} is no whole number of patches of {patch_size} "
+                "pixels: give multiples of it."
             )
         self.name = name
         self.model = model.eval().requires_grad_(False)
@@ -65,8 +65,9 @@ class MultiViewTeacher(ColourTeacher):
         expected = (len(frames), *(side // self.patch_size for side in frames.shape[-2:]))
         if features.ndim != 4 or tuple(features.shape[:3]) != expected:
             raise ValueError(
-                f"Teacher {self.name!r} returned features of shape {tuple(features.shape)} where (F, h, w) = {expected} and "
-                "channels are expected: its package differs from the one that this adapter was written for."
+                f"Teacher {self.name!r} returned features of shape {tuple(features.shape)} where (F, h, w) = "
+                f"{expected} and channels are expected: its package differs from the one that this adapter was "
+                "written for."
             )
         return features.float()
 

@@ -1,4 +1,6 @@
-"""Which other frames each frame is compared with by the cross-view loss: one at random, or all that follow it closely."""
+"""Which other frames each frame is compared with by the cross-view loss: one at random,
+or all that follow it closely.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -45,7 +47,8 @@ def following_frames(usable: torch.Tensor, reach: int) -> torch.Tensor:
         reach (`int`): How many of the next frames.
 
     Returns:
-        `torch.Tensor`: (B, F, reach) int64 on the device of `usable`; -1 where a frame or the one that follows cannot be used.
+        `torch.Tensor`: (B, F, reach) int64 on the device of `usable`; -1 where a frame or the one that follows cannot
+        be used.
     """
     frames = usable.shape[1]
     number = torch.arange(frames, device=usable.device)

@@ -1,8 +1,9 @@
-"""The photometric loss: posed frames without measured depth are held to the depth that explains their neighbour's colours.
+"""The photometric loss: posed frames without measured depth are held to the depth that explains their
+neighbour's colours.
 
-Predictions that are compared with each other alone agree best where they are flat, at an end of their range. Colour is a
-measurement of its own: seen from a place that is metres away from the first, it fits at the true depth alone, wherever there
-is texture. A pure function; `igep_objective` says which frames it sees.
+Predictions that are compared with each other alone agree best where they are flat, at an end of their range. Colour is
+a measurement of its own: seen from a place that is metres away from the first, it fits at the true depth alone,
+wherever there is texture. A pure function; `igep_objective` says which frames it sees.
 """
 
 import torch
@@ -41,23 +42,25 @@ def photometric_loss(
 ) -> tuple[Tensor, Tensor]:
     """How badly each frame's predicted depth explains its colours by those of its neighbour.
 
-    Each pixel of a frame is carried into its neighbour by its predicted depth and the known cameras, and the colour found
-    there (bilinear, with gradient to the depth) is compared with its own: `.85 (1 - SSIM) / 2 + .15 L1`. A pixel costs
-    the smaller of this and of the difference to the neighbour's pixel at its own place, which depth does not change. That
-    is also what pixels cost that are carried out of the neighbour's view or behind the surface predicted there: leaving the
-    view never pays. Steps of inverse depth (relative to its mean) cost `SMOOTHNESS` where colour does not step.
+    Each pixel of a frame is carried into its neighbour by its predicted depth and the known cameras, and the colour
+    found there (bilinear, with gradient to the depth) is compared with its own: `.85 (1 - SSIM) / 2 + .15 L1`. A pixel
+    costs the smaller of this and of the difference to the neighbour's pixel at its own place, which depth does not
+    change. That is also what pixels cost that are carried out of the neighbour's view or behind the surface predicted
+    there: leaving the view never pays. Steps of inverse depth (relative to its mean) cost `SMOOTHNESS` where colour
+    does not step.
 
     Args:
         predicted_depth_metres (`torch.Tensor`): (B, F, H, W) z-depth.
         frame_colours (`torch.Tensor`): (B, F, 3, H, W) uint8, or floating from 0 to 1.
         intrinsics (`torch.Tensor`): (B, F, 3, 3) in pixels of the depth map; non-finite or singular = unknown.
         world_from_camera (`torch.Tensor`): (B, F, 4, 4); non-finite or singular = unknown.
-        neighbour_index (`torch.Tensor`): (B, F) int64, the frame whose colours each frame is explained by; -1 = none. Cameras
-            less than `MIN_BASELINE_METRES` apart see no parallax: such a pair has no part in the loss.
+        neighbour_index (`torch.Tensor`): (B, F) int64, the frame whose colours each frame is explained by; -1 = none.
+            Cameras less than `MIN_BASELINE_METRES` apart see no parallax: such a pair has no part in the loss.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: (B,) loss per sample, mean over the pixels of its pairs, and (B,) coverage, the
-        share of these pixels that depth explains better than no motion; a sample whose cameras stand still has 0 of both.
+        `tuple[torch.Tensor, torch.Tensor]`: (B,) loss per sample, mean over the pixels of its pairs, and (B,)
+        coverage, the share of these pixels that depth explains better than no motion; a sample whose cameras stand
+        still has 0 of both.
 
     Raises:
         ValueError: If a shape does not fit.
@@ -126,7 +129,8 @@ def roughness(depth_metres: Tensor, colours: Tensor) -> Tensor:
         colours (`torch.Tensor`): (..., 3, H, W) from 0 to 1.
 
     Returns:
-        `torch.Tensor`: (..., H, W), the steps to the right and down; 0 beyond the last pixel. No scale of the depth changes it.
+        `torch.Tensor`: (..., H, W), the steps to the right and down; 0 beyond the last pixel. No scale of the depth
+        changes it.
     """
     inverse = 1 / depth_metres.clamp_min(MIN_DEPTH_METRES)
     inverse = inverse / inverse.mean((-1, -2), keepdim=True)
@@ -160,8 +164,8 @@ def _check_shapes(
 ) -> None:
     if predicted.ndim != 4 or min(predicted.shape[-2:]) < 2:
         raise ValueError(
-            f"predicted_depth_metres must have shape (B, F, H, W) of at least 2x2 pixels, got {tuple(predicted.shape)}: give "
-            "whole depth maps with batch and frame axes"
+            "predicted_depth_metres must have shape (B, F, H, W) of at least 2x2 pixels, got "
+            f"{tuple(predicted.shape)}: give whole depth maps with batch and frame axes"
         )
     batch, frames, height, width = predicted.shape
     for name, value, shape in (

@@ -69,8 +69,8 @@ class PrecomputedTeacher(Teacher):
         if file is None:
             if not path.exists():
                 raise FileNotFoundError(
-                    f"No descriptors of scene {scene_id!r}: {path} does not exist. Write it with `igep describe`, or take "
-                    "the scene out of the dataset."
+                    f"No descriptors of scene {scene_id!r}: {path} does not exist. Write it with `igep describe`, or "
+                    "take the scene out of the dataset."
                 )
             file = safe_open(path, framework="pt")
         self._files[scene_id] = file
@@ -97,8 +97,8 @@ def described_by(directory: str | Path) -> dict | None:
         directory (`str | Path`): The folder.
 
     Returns:
-        `dict` or `None`: `teacher`, `name` and the other options that they were written with; `None` where another program
-        wrote them.
+        `dict` or `None`: `teacher`, `name` and the other options that they were written with; `None` where another
+        program wrote them.
 
     Raises:
         ValueError: The file that says so cannot be read.
@@ -155,8 +155,8 @@ def write_descriptors(
     """
     if descriptors.ndim != 4 or len(descriptors) != len(frame_ids):
         raise ValueError(
-            f"descriptors of scene {scene_id!r} have shape {tuple(descriptors.shape)} for {len(frame_ids)} frames: give "
-            "(F, h, w, C)."
+            f"descriptors of scene {scene_id!r} have shape {tuple(descriptors.shape)} for {len(frame_ids)} frames: "
+            "give (F, h, w, C)."
         )
     if not descriptors.isfinite().all():
         raise ValueError(f"descriptors of scene {scene_id!r} are not all finite: use zeros where there is no target.")

@@ -1,8 +1,8 @@
 """What the reconstruction of Vid-LLM's second stage learns from: cameras, depth and points, after VGGT's losses.
 
-Pure functions, one value per sample, in float32 with autocast off, as in `geometry_losses`: a sample without a target gives an
-exact zero that keeps its graph, and a prediction that is not finite a loss that is not finite. Targets are those of
-`reconstruction_targets`: the first camera's frame, in a unit of the scene's own.
+Pure functions, one value per sample, in float32 with autocast off, as in `geometry_losses`: a sample without a target
+gives an exact zero that keeps its graph, and a prediction that is not finite a loss that is not finite. Targets are
+those of `reconstruction_targets`: the first camera's frame, in a unit of the scene's own.
 """
 
 import torch
@@ -33,24 +33,25 @@ def camera_loss(
     iteration_decay: float = 0.6,
     translation_distance: str = "l1",
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Error of every iteration's cameras, the last weighing most: `1/n sum_i decay^(n - 1 - i) (w_T T + w_R R + w_F F)`.
+    """Error of every iteration's cameras, the last weighing most:
+    `1/n sum_i decay^(n - 1 - i) (w_T T + w_R R + w_F F)`.
 
     Of the two quaternions of one rotation the nearer is compared with, which VGGT leaves out.
 
     Args:
-        camera_encodings (`torch.Tensor`): (iterations, B, F, 9) as `ReconstructionTargets.cameras`, the translation in the scene's
-            unit.
+        camera_encodings (`torch.Tensor`): (iterations, B, F, 9) as `ReconstructionTargets.cameras`, the translation in
+            the scene's unit.
         targets (`ReconstructionTargets`): Cameras and which of them are known.
         translation_weight (`float`, *optional*, defaults to `1.0`): w_T.
         rotation_weight (`float`, *optional*, defaults to `1.0`): w_R.
         field_of_view_weight (`float`, *optional*, defaults to `0.5`): w_F.
         iteration_decay (`float`, *optional*, defaults to `0.6`): VGGT's gamma.
-        translation_distance (`str`, *optional*, defaults to `"l1"`): `"l1"` (VGGT's code) or `"huber"` (its paper). Rotation and
-            field of view are compared by L1.
+        translation_distance (`str`, *optional*, defaults to `"l1"`): `"l1"` (VGGT's code) or `"huber"` (its paper).
+            Rotation and field of view are compared by L1.
 
     Returns:
-        `tuple[torch.Tensor, dict[str, torch.Tensor]]`: (B,) loss; and the last iteration's detached (B,) `camera_translation`,
-        `camera_rotation` and `camera_field_of_view`, each the mean error over its numbers.
+        `tuple[torch.Tensor, dict[str, torch.Tensor]]`: (B,) loss; and the last iteration's detached (B,)
+        `camera_translation`, `camera_rotation` and `camera_field_of_view`, each the mean error over its numbers.
 
     Raises:
         ValueError: Shapes do not fit, or the distance is unknown.
@@ -61,8 +62,8 @@ def camera_loss(
         )
     if camera_encodings.ndim != 4 or camera_encodings.shape[1:] != targets.cameras.shape:
         raise ValueError(
-            f"camera_encodings is {tuple(camera_encodings.shape)}, the targets are {tuple(targets.cameras.shape)}: give "
-            "(iterations, B, F, 9)."
+            f"camera_encodings is {tuple(camera_encodings.shape)}, the targets are {tuple(targets.cameras.shape)}: "
+            "give (iterations, B, F, 9)."
         )
     predicted = full_precision(camera_encodings)
     truth = targets.cameras.to(predicted.dtype)
@@ -98,9 +99,9 @@ def confident_regression_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Error weighted by a predicted confidence, the plain error, and the error's steps between neighbouring pixels.
 
-    With `r = |e|` and confidence c: mean of `r c - alpha log c`, plus mean of `r`, plus the mean over four scales (every first,
-    second, fourth and eighth pixel) of `|e_x| + |e_y|`. From 1000 pixels on, the 2 % of a sample's pixels with the largest r take
-    no part in the first two.
+    With `r = |e|` and confidence c: mean of `r c - alpha log c`, plus mean of `r`, plus the mean over four scales
+    (every first, second, fourth and eighth pixel) of `|e_x| + |e_y|`. From 1000 pixels on, the 2 % of a sample's
+    pixels with the largest r take no part in the first two.
 
     Args:
         error (`torch.Tensor`): (B, F, H, W, D) difference of prediction and target: D = 1 for depth, 3 for points.
@@ -109,15 +110,16 @@ def confident_regression_loss(
         alpha (`float`, *optional*, defaults to `0.2`): Weight of the logarithm, VGGT's.
 
     Returns:
-        `tuple[torch.Tensor, dict[str, torch.Tensor]]`: (B,) their sum, and the detached (B,) `confident`, `plain` and `gradient`.
+        `tuple[torch.Tensor, dict[str, torch.Tensor]]`: (B,) their sum, and the detached (B,) `confident`, `plain` and
+        `gradient`.
 
     Raises:
         ValueError: Shapes do not fit.
     """
     if error.ndim != 5 or confidence.shape != error.shape[:4] or mask.shape != error.shape[:4]:
         raise ValueError(
-            f"error is {tuple(error.shape)}, confidence {tuple(confidence.shape)}, mask {tuple(mask.shape)}: give (B, F, H, W, D) "
-            "errors and (B, F, H, W) maps."
+            f"error is {tuple(error.shape)}, confidence {tuple(confidence.shape)}, mask {tuple(mask.shape)}: give (B, "
+            "F, H, W, D) errors and (B, F, H, W) maps."
         )
     error, confidence = full_precision(error), full_precision(confidence)
     here = torch.where(mask[..., None], error, 0.0)
@@ -145,7 +147,8 @@ def reconstruction_objective(
 ) -> dict[str, Tensor]:
     """The reconstruction terms of Vid-LLM's second stage for one batch, unweighted.
 
-    Points come from depth and cameras, for the model has no head of their own for them; they share the depth's confidence.
+    Points come from depth and cameras, for the model has no head of their own for them; they share the depth's
+    confidence.
 
     Args:
         relative_depth (`torch.Tensor`): (B, F, H, W) z-depth in the scene's unit.
@@ -157,9 +160,9 @@ def reconstruction_objective(
         **camera_options: Weights and distance of `camera_loss`.
 
     Returns:
-        `dict[str, torch.Tensor]`: scalars `loss_camera`, `loss_depth` and `loss_points`, means over B; and the detached parts
-        `camera_translation`, `camera_rotation`, `camera_field_of_view`, `depth_confident`, `depth_plain`, `depth_gradient` and the
-        like of `points_`.
+        `dict[str, torch.Tensor]`: scalars `loss_camera`, `loss_depth` and `loss_points`, means over B; and the
+        detached parts `camera_translation`, `camera_rotation`, `camera_field_of_view`, `depth_confident`,
+        `depth_plain`, `depth_gradient` and the like of `points_`.
 
     Raises:
         ValueError: Shapes do not fit.
@@ -170,7 +173,8 @@ def reconstruction_objective(
     ):
         if value.shape != target.shape:
             raise ValueError(
-                f"{name} is {tuple(value.shape)}, its target {tuple(target.shape)}: give targets at the size of the frames."
+                f"{name} is {tuple(value.shape)}, its target {tuple(target.shape)}: give targets at the size of the "
+                "frames."
             )
     outputs: dict[str, Tensor] = {}
     loss, parts = camera_loss(camera_encodings, targets, **camera_options)

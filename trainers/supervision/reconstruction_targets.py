@@ -1,7 +1,9 @@
-"""What a reconstruction is compared with: depth, points and cameras in the first camera's frame and in a unit of its own.
+"""What a reconstruction is compared with: depth, points and cameras in the first camera's frame and in a unit of
+its own.
 
-As in VGGT, the world is the first camera, and lengths are divided by the mean distance of the seen points from it: moving or
-turning the scene's world changes nothing, and a scene twice as large has the same targets. Predictions are not normalised.
+As in VGGT, the world is the first camera, and lengths are divided by the mean distance of the seen points from it:
+moving or turning the scene's world changes nothing, and a scene twice as large has the same targets. Predictions are
+not normalised.
 """
 
 from dataclasses import dataclass
@@ -30,13 +32,15 @@ class ReconstructionTargets:
         depth (`torch.Tensor`): (B, F, H, W) z-depth over `unit_metres`.
         has_depth (`torch.Tensor`): (B, F, H, W) bool.
         points (`torch.Tensor`): (B, F, H, W, 3) in the first camera's frame, over `unit_metres`.
-        has_points (`torch.Tensor`): (B, F, H, W) bool: measured, with known intrinsics and known poses of this and the first frame.
+        has_points (`torch.Tensor`): (B, F, H, W) bool: measured, with known intrinsics and known poses of this and the
+            first frame.
         cameras (`torch.Tensor`): (B, F, 9) as `pose_encoding` has them, translations over `unit_metres`.
         has_rotation (`torch.Tensor`): (B, F) bool: poses of this and the first frame are known.
-        has_translation (`torch.Tensor`): (B, F) bool: likewise, and the sample has a unit: depth, if it is not the metre.
+        has_translation (`torch.Tensor`): (B, F) bool: likewise, and the sample has a unit: depth, if it is not the
+            metre.
         has_field_of_view (`torch.Tensor`): (B, F) bool.
-        unit_metres (`torch.Tensor`): (B,) mean distance of the sample's points from the first camera; without points the mean
-            depth; 1 where no depth is measured, or metres are asked for.
+        unit_metres (`torch.Tensor`): (B,) mean distance of the sample's points from the first camera; without points
+            the mean depth; 1 where no depth is measured, or metres are asked for.
     """
 
     depth: Tensor
@@ -64,11 +68,11 @@ def reconstruction_targets(
     Args:
         depth_metres (`torch.Tensor`): (B, F, H, W) z-depth; 0, negative or non-finite = not measured.
         intrinsics (`torch.Tensor`): (B, F, 3, 3) in pixels of the depth; non-finite or singular = unknown.
-        world_from_camera (`torch.Tensor`): (B, F, 4, 4); non-finite or singular = unknown. Float64 keeps its precision until the
-            relative pose is formed.
+        world_from_camera (`torch.Tensor`): (B, F, 4, 4); non-finite or singular = unknown. Float64 keeps its precision
+            until the relative pose is formed.
         frame_mask (`torch.Tensor`): (B, F) bool, real (not padded) frames; the first of a sample is real.
-        in_metres (`bool`, *optional*, defaults to `False`): The unit is the metre throughout, for a model without metric depth,
-            whose reconstruction nothing scales afterwards.
+        in_metres (`bool`, *optional*, defaults to `False`): The unit is the metre throughout, for a model without
+            metric depth, whose reconstruction nothing scales afterwards.
 
     Returns:
         `ReconstructionTargets`
@@ -84,8 +88,8 @@ def reconstruction_targets(
     ):
         if depth_metres.ndim != 4 or tuple(value.shape) != shape:
             raise ValueError(
-                f"{name} is {tuple(value.shape)}, depth_metres {tuple(depth_metres.shape)}: give (B, F, H, W) depth and one entry "
-                "per frame."
+                f"{name} is {tuple(value.shape)}, depth_metres {tuple(depth_metres.shape)}: give (B, F, H, W) depth "
+                "and one entry per frame."
             )
     depth = full_precision(depth_metres)
     has_depth = measured_pixels(depth) & frame_mask[..., None, None]

@@ -1,11 +1,13 @@
-"""The geometric losses of IGEP as its authors' code has them (`objective: release`), beside the paper's in `geometry_losses`.
+"""The geometric losses of IGEP as its authors' code has them (`objective: release`),
+beside the paper's in `geometry_losses`.
 
-Read in ChushanZhang/3D-IDE at 0002655; nothing of it is copied. The depth terms are those of VGGT's training: the confidence
-weighs the error alone, an L1 beside it is not weighed, gradients are compared at several scales, and the largest errors are
-left out. Across views the verifier is asked for the depth of *another* frame, from one frame's features and the relative pose.
+Read in ChushanZhang/3D-IDE at 0002655; nothing of it is copied. The depth terms are those of VGGT's training: the
+confidence weighs the error alone, an L1 beside it is not weighed, gradients are compared at several scales, and the
+largest errors are left out. Across views the verifier is asked for the depth of *another* frame, from one frame's
+features and the relative pose.
 
-As in `geometry_losses`: pure functions, one value per sample, zeros that keep their graph where there is no target, float32
-outside autocast. The authors reduce over a batch of one sample, so that both are the same there.
+As in `geometry_losses`: pure functions, one value per sample, zeros that keep their graph where there is no target,
+float32 outside autocast. The authors reduce over a batch of one sample, so that both are the same there.
 """
 
 import torch
@@ -64,7 +66,8 @@ def _trimmed_mean(losses: Tensor, mask: Tensor) -> Tensor:
 def confidence_loss(predicted_depth_metres: Tensor, confidence: Tensor, depth_metres: Tensor, alpha: float) -> Tensor:
     """Depth error weighed by a confidence that is paid for by its logarithm: `gamma |e| c - alpha log c`, gamma = 1.
 
-    For a fixed error the minimum lies at `c = alpha / |e|`. Unlike `depth_loss` the gradient of the error is not in it.
+    For a fixed error the minimum lies at `c = alpha / |e|`. Unlike `depth_loss` the gradient of the error is not in
+    it.
 
     Args:
         predicted_depth_metres (`torch.Tensor`): (B, F, H, W).
@@ -105,8 +108,8 @@ def gradient_loss(predicted_depth_metres: Tensor, depth_metres: Tensor) -> Tenso
         depth_metres (`torch.Tensor`): (B, F, H, W); 0, negative or non-finite = not measured.
 
     Returns:
-        `torch.Tensor`: (B,) mean over the scales of the sum over the measured pixels of a scale, divided by their number. A
-        difference counts where both of its pixels are measured.
+        `torch.Tensor`: (B,) mean over the scales of the sum over the measured pixels of a scale, divided by their
+        number. A difference counts where both of its pixels are measured.
     """
     error, mask = _errors(predicted_depth_metres, depth_metres)
     enough = mask.flatten(1).sum(1) >= FEWEST_PIXELS
@@ -151,8 +154,8 @@ def pair_depth_loss(predicted_depth_metres: Tensor, depth_metres: Tensor, covisi
     """Mean absolute depth error of each pair of frames over what both see.
 
     Args:
-        predicted_depth_metres (`torch.Tensor`): (P, H, W) depth of the target frames: predicted from the source's features and
-            the relative pose, or from their own.
+        predicted_depth_metres (`torch.Tensor`): (P, H, W) depth of the target frames: predicted from the source's
+            features and the relative pose, or from their own.
         depth_metres (`torch.Tensor`): (P, H, W) measured.
         covisible (`torch.Tensor`): (P, H, W) bool, see `covisible_pixels`.
 
@@ -187,15 +190,16 @@ def release_objective(
 ) -> dict[str, Tensor]:
     """Every geometric loss term of the authors' code for one batch, unweighted; in place of `igep_objective`.
 
-    `loss_geometry` is the sum of confidence, regression and gradient terms; `loss_cross_view` that of the two terms of pairs:
-    the neighbour's depth as it is predicted from a frame and the relative pose, and as it is predicted from its own features,
-    both where both see. A mean over the pairs of each sample with enough such pixels.
+    `loss_geometry` is the sum of confidence, regression and gradient terms; `loss_cross_view` that of the two terms of
+    pairs: the neighbour's depth as it is predicted from a frame and the relative pose, and as it is predicted from its
+    own features, both where both see. A mean over the pairs of each sample with enough such pixels.
 
     Args:
         predicted_depth_metres (`torch.Tensor`, *optional*): (B, F, H, W), needed by the geometry and cross-view terms.
         confidence (`torch.Tensor`, *optional*): (B, F, H, W), needed by the geometry term.
         pairs (`torch.Tensor`, *optional*): (P, 3) long: sample, frame and neighbour. Needed by the cross-view term.
-        pair_predicted_depth_metres (`torch.Tensor`, *optional*): (P, H, W) depth of the neighbours, predicted from the frames.
+        pair_predicted_depth_metres (`torch.Tensor`, *optional*): (P, H, W) depth of the neighbours, predicted from the
+            frames.
         student (`torch.Tensor`, *optional*): As in `igep_objective`, like all that follow but one.
         depth_metres (`torch.Tensor`): As there.
         intrinsics (`torch.Tensor`): As there.
@@ -211,8 +215,8 @@ def release_objective(
         alignment_distance (`str`, *optional*, defaults to `"squared"`): As there.
 
     Returns:
-        `dict[str, torch.Tensor]`: As `igep_objective`. `cross_view_coverage` is the share of the neighbours' pixels that the
-        pairs saw.
+        `dict[str, torch.Tensor]`: As `igep_objective`. `cross_view_coverage` is the share of the neighbours' pixels
+        that the pairs saw.
 
     Raises:
         ValueError: A prediction that a term needs is missing.
@@ -291,8 +295,8 @@ def _errors(predicted_depth_metres: Tensor, depth_metres: Tensor) -> tuple[Tenso
     """(B, F, H, W) error, 0 where nothing is measured, and the mask of what is."""
     if predicted_depth_metres.shape != depth_metres.shape or depth_metres.ndim != 4:
         raise ValueError(
-            f"predicted_depth_metres is {tuple(predicted_depth_metres.shape)}, depth_metres {tuple(depth_metres.shape)}: give "
-            "(B, F, H, W) of one size"
+            f"predicted_depth_metres is {tuple(predicted_depth_metres.shape)}, depth_metres "
+            f"{tuple(depth_metres.shape)}: give (B, F, H, W) of one size"
         )
     measured = measured_pixels(depth_metres)
     predicted = full_precision(predicted_depth_metres)

@@ -1,7 +1,7 @@
 """What every frozen 3D teacher is: called once per batch during training, to describe what the student should know.
 
-A teacher never receives a gradient, is no part of the model and is never saved. A descriptor of norm zero means "no target
-here". One file per teacher beside this one; `build_teacher` makes the one that a recipe asks for.
+A teacher never receives a gradient, is no part of the model and is never saved. A descriptor of norm zero means "no
+target here". One file per teacher beside this one; `build_teacher` makes the one that a recipe asks for.
 """
 
 from abc import ABC, abstractmethod
@@ -39,8 +39,8 @@ class Teacher(ABC):
 
     Attributes:
         channels (`int`): C, width of a descriptor.
-        frame_size (`tuple[int, int] | None`): (H, W) of the colour frames it looks at; `None` when it looks at none, so
-            that the collator need not prepare them.
+        frame_size (`tuple[int, int] | None`): (H, W) of the colour frames it looks at; `None` when it looks at none,
+            so that the collator need not prepare them.
     """
 
     channels: int

@@ -6,24 +6,24 @@ from igep.trainers.supervision.multi_view_teacher import MultiViewTeacher, image
 
 
 INSTALL = (
-    "needs the package vggt, which is not on PyPI: pip install git+https://github.com/facebookresearch/vggt. Its weights "
-    "facebook/VGGT-1B are CC BY-NC 4.0, facebook/VGGT-1B-Commercial under VGGT's own licence (gated). Or describe the frames "
-    "where it is installed with `igep describe`, and train with teacher: precomputed."
+    "needs the package vggt, which is not on PyPI: pip install git+https://github.com/facebookresearch/vggt. Its "
+    "weights facebook/VGGT-1B are CC BY-NC 4.0, facebook/VGGT-1B-Commercial under VGGT's own licence (gated). Or "
+    "describe the frames where it is installed with `igep describe`, and train with teacher: precomputed."
 )
 
 
 class VGGTTeacher(MultiViewTeacher):
     """Patch tokens of VGGT.
 
-    The aggregator alternates attention inside a frame and among all frames; each of its layers gives the output of both, side
-    by side (2,048 channels of VGGT-1B). VG-LLM reads the last but one (-2), 3DRS the last. The patch encoder alone is a
-    DINOv2 that looks at single frames (1,024 channels): Vid-LLM distils from it.
+    The aggregator alternates attention inside a frame and among all frames; each of its layers gives the output of
+    both, side by side (2,048 channels of VGGT-1B). VG-LLM reads the last but one (-2), 3DRS the last. The patch
+    encoder alone is a DINOv2 that looks at single frames (1,024 channels): Vid-LLM distils from it.
 
     Args:
         name_or_path (`str`, *optional*, defaults to `"facebook/VGGT-1B"`): Hub id or folder of the weights.
         layer (`int`, *optional*): Layer of the aggregator; the last unless given.
-        frame_size (`tuple[int, int]`, *optional*, defaults to `(392, 518)`): (H, W), multiples of 14: 518 wide as in VGGT's
-            training, of the usual 4:3 video.
+        frame_size (`tuple[int, int]`, *optional*, defaults to `(392, 518)`): (H, W), multiples of 14: 518 wide as in
+            VGGT's training, of the usual 4:3 video.
         part (`str`, *optional*, defaults to `"aggregator"`): `"aggregator"` or `"patch_encoder"`.
 
     Raises:

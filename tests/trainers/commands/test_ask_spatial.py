@@ -1,4 +1,6 @@
-"""Correspondence, pose and objects from the command line: asked as the model was trained, answered in pixels and metres."""
+"""Correspondence, pose and objects from the command line: asked as the model was trained,
+answered in pixels and metres.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""`igep describe` writes what training reads: every frame once, resumed where it was cut off, never mixed with another teacher."""
+"""`igep describe` writes what training reads: every frame once, resumed where it was cut off,
+never mixed with another teacher.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Geometry as tensors: near the origin for losses, in the scene's own world for positions, which no sample may lack."""
+"""Geometry as tensors: near the origin for losses, in the scene's own world for positions,
+which no sample may lack.
+"""
 
 import dataclasses
 

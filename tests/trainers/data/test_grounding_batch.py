@@ -1,4 +1,6 @@
-"""The grounding part of a batch: places of the tokens that ask, labels, boxes of samples of different numbers, bad input."""
+"""The grounding part of a batch: places of the tokens that ask, labels, boxes of samples of different numbers,
+bad input.
+"""
 
 import math
 import pickle

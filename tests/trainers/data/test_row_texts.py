@@ -1,4 +1,6 @@
-"""What the model of a run cannot take is found before training: its own special tokens, and words that it does not know."""
+"""What the model of a run cannot take is found before training: its own special tokens,
+and words that it does not know.
+"""
 
 import logging
 
@@ -57,8 +59,8 @@ def test_words_of_a_phrase_that_is_one_token_are_known(tiny):
 
 def test_whole_words_that_are_unknown_are_an_error(tiny):
     message = (
-        r"does not know 'a', 'study', which 1 of 2 questions and answers hold \(the first: q\.jsonl, line 2\)\. It reads '<unk>' "
-        "in their place, and cannot say them.*add_unknown_words"
+        r"does not know 'a', 'study', which 1 of 2 questions and answers hold \(the first: q\.jsonl, line 2\)\. "
+        "It reads '<unk>' in their place, and cannot say them.*add_unknown_words"
     )
     with pytest.raises(SpatialDataError, match=message):
         check_texts(texts(("question", "Where is the box?"), ("answer", "a study")), tiny)

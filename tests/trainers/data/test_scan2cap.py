@@ -1,4 +1,6 @@
-"""Scan2Cap from ScanRefer's sentences and as Video-3D LLM processed it: the object, the box that is shown, their overlap."""
+"""Scan2Cap from ScanRefer's sentences and as Video-3D LLM processed it: the object, the box that is shown,
+their overlap.
+"""
 
 from pathlib import Path
 

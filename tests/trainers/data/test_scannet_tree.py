@@ -1,4 +1,6 @@
-"""Scenes of a miniature download: poses and boxes in the aligned world, what is missing is noted, what is broken is named."""
+"""Scenes of a miniature download: poses and boxes in the aligned world, what is missing is noted,
+what is broken is named.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""Placeholders and marks of turns in texts: understood where files of the field mean something by them, else refused."""
+"""Placeholders and marks of turns in texts: understood where files of the field mean something by them,
+else refused.
+"""
 
 import json
 

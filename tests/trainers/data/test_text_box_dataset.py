@@ -1,4 +1,6 @@
-"""Rows whose answers are boxes in the camera of a frame: carried back with the true pose they are the scene's boxes."""
+"""Rows whose answers are boxes in the camera of a frame: carried back with the true pose they are the
+scene's boxes.
+"""
 
 import json
 import logging

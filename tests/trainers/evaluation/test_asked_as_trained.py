@@ -1,4 +1,6 @@
-"""Questions of other programs are asked with the frames, the focal length, the pixels and the words of a model's training."""
+"""Questions of other programs are asked with the frames, the focal length,
+the pixels and the words of a model's training.
+"""
 
 import json
 

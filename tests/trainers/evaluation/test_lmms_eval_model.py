@@ -1,4 +1,6 @@
-"""The plugin for lmms-eval: found by its entry point, asking as training did, on one encoding of a video; skipped without it."""
+"""The plugin for lmms-eval: found by its entry point, asking as training did, on one encoding of a video;
+skipped without it.
+"""
 
 import json
 import tomllib

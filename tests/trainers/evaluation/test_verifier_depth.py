@@ -1,4 +1,6 @@
-"""The depth of a checkpoint's verifier is that of a forward pass with the heads, whether the encoder merges frames or not."""
+"""The depth of a checkpoint's verifier is that of a forward pass with the heads,
+whether the encoder merges frames or not.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""A study on two cores: every arm and seed trained and scored, finished runs kept, failed ones named and done again."""
+"""A study on two cores: every arm and seed trained and scored, finished runs kept,
+failed ones named and done again.
+"""
 
 import fcntl
 import json

@@ -36,7 +36,8 @@ def test_sixty_mistakes_each_change_a_row_and_leave_the_right_one_alone() -> Non
     assert len(DELIBERATE_MISTAKES) >= 60
     assert len({mistake.name for mistake in DELIBERATE_MISTAKES}) == len(DELIBERATE_MISTAKES)
     unchanged = [mistake.name for mistake in DELIBERATE_MISTAKES if mistake.make(row) in (None, row)]
-    # A rendered room has square images with one focal length, and fewer than 11 frames are in the order of their names.
+    # A rendered room has square images with one focal length, and fewer than 11 frames are in the order of their
+    # names.
     assert set(unchanged) == {
         "axes of K swapped",
         "fx and fy swapped",

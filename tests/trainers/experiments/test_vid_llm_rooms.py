@@ -86,7 +86,8 @@ def test_the_tiny_model_is_made_of_the_base_and_reconstructs_a_room(tmp_path):
     assert (tmp_path / "room.png").stat().st_size > 10_000
     again, _ = vid_llm_base(bridge_tokens=0, metric_depth=False)
     assert again.config.bridge_tokens == 0
-    # Before any training the language model reads what it reads in the base, pooled before the projector and not behind it.
+    # Before any training the language model reads what it reads in the base, pooled before the projector and not
+    # behind it.
     base = LlavaOnevisionForConditionalGeneration.from_pretrained(TINY_BASE).eval()
     pixels = processor.question_inputs(list(room.frames), "how many")["pixel_values_videos"]
     with torch.no_grad():

@@ -1,4 +1,6 @@
-"""Vid-LLM on one scene: the split in closed form, figures and paths, bad input in one line, and the command at a few steps."""
+"""Vid-LLM on one scene: the split in closed form, figures and paths, bad input in one line,
+and the command at a few steps.
+"""
 
 import json
 import subprocess

@@ -1,4 +1,6 @@
-"""Resuming under other options: what differs is said, another run is refused, and a disk that is full ends in one line."""
+"""Resuming under other options: what differs is said, another run is refused,
+and a disk that is full ends in one line.
+"""
 
 import errno
 import json

@@ -102,7 +102,10 @@ def test_the_last_of_two_captions_counts_at_the_peers():
         caption_at_iou_scores(predictions, references)
 
 
-@given(st.lists(st.tuples(st.text(max_size=20), st.floats(0, 1), st.lists(st.text(max_size=20), min_size=1, max_size=2)), min_size=1, max_size=3))  # fmt: skip
+TEXT = st.text(max_size=20)
+
+
+@given(st.lists(st.tuples(TEXT, st.floats(0, 1), st.lists(TEXT, min_size=1, max_size=2)), min_size=1, max_size=3))
 def test_any_text_is_scored(rows):
     for protocol in ("peer", "standard"):
         scores = score(rows, protocol)

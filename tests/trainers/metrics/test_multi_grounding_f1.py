@@ -88,8 +88,14 @@ def test_it_is_torchs_choice(hundredths):
 
 @pytest.mark.parametrize(
     ("scores", "options"),
-    [([], {}), ([math.nan, 0.0], {}), ([[0.1], [0.2]], {}), ([0.1, 0.0], {"temperature": 0}), ([0.1, 0.0], {"cumulative_mass": 1.5})],
-)  # fmt: skip
+    [
+        ([], {}),
+        ([math.nan, 0.0], {}),
+        ([[0.1], [0.2]], {}),
+        ([0.1, 0.0], {"temperature": 0}),
+        ([0.1, 0.0], {"cumulative_mass": 1.5}),
+    ],
+)
 def test_bad_choices_are_named(scores, options):
     with pytest.raises(ValueError, match="scores=|temperature="):
         select_proposals(scores, **options)

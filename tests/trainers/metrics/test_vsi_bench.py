@@ -96,8 +96,18 @@ def test_letters_of_the_first_word():
 
 @pytest.mark.parametrize(
     ("predicted", "true", "share"),
-    [(3, 3, 1), (0, 3, 0), (6, 3, 0), (-3, 3, 0), (1.5, 3, 0.1), (1, 2, 0.1), (3, 4, 0.6), (97, 100, 1), (94.9, 100, 0.9)],
-)  # fmt: skip
+    [
+        (3, 3, 1),
+        (0, 3, 0),
+        (6, 3, 0),
+        (-3, 3, 0),
+        (1.5, 3, 0.1),
+        (1, 2, 0.1),
+        (3, 4, 0.6),
+        (97, 100, 1),
+        (94.9, 100, 0.9),
+    ],
+)
 def test_relative_accuracy_by_hand(predicted, true, share):
     assert mean_relative_accuracy(predicted, true) == pytest.approx(share)
 

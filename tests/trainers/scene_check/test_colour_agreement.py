@@ -1,4 +1,6 @@
-"""Colours agree with the right colour camera, and with no other; what was done to the images is undone by the right mistake."""
+"""Colours agree with the right colour camera, and with no other;
+what was done to the images is undone by the right mistake.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""The language benchmarks take a Vid-LLM as they take any model, and what it cannot be scored on is refused with the reason."""
+"""The language benchmarks take a Vid-LLM as they take any model,
+and what it cannot be scored on is refused with the reason.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Backbones as teachers: patches alone are described, frames are normalised as the checkpoint says, frozen stays frozen."""
+"""Backbones as teachers: patches alone are described, frames are normalised as the checkpoint says,
+frozen stays frozen.
+"""
 
 import pytest
 import torch

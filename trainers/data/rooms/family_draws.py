@@ -1,4 +1,6 @@
-"""Draws from everything that could be asked about a room, so that no kind of question, and no answer, crowds out the others."""
+"""Draws from everything that could be asked about a room, so that no kind of question, and no answer,
+crowds out the others.
+"""
 
 import random
 from collections.abc import Callable, Iterable
@@ -11,14 +13,15 @@ Entry = TypeVar("Entry")
 def draw_from_families(
     families: Iterable[list[Entry]], count: int, rng: random.Random, group_of: Callable[[Entry], str | int]
 ) -> list[Entry]:
-    """Draws entries, none twice: families equally likely, within one its groups equally likely, within one its entries.
+    """Draws entries, none twice: families equally likely, within one its groups equally likely,
+    within one its entries.
 
     Args:
         families (`Iterable[list]`): All that each kind of question offers.
         count (`int`): How many; fewer come back where there are no more.
         rng (`random.Random`): Source of randomness.
-        group_of (`Callable`): The group of an entry within its family. With the answer, a room that offers two answers to a
-            kind of question is asked for either equally often, whatever the number of questions with each.
+        group_of (`Callable`): The group of an entry within its family. With the answer, a room that offers two answers
+            to a kind of question is asked for either equally often, whatever the number of questions with each.
 
     Returns:
         `list`: In the order of drawing.

@@ -80,8 +80,8 @@ def write_room_benchmarks(
         train_rooms (`int`): Rooms of the split `train`.
         held_out_rooms (`int`): Rooms of the split `val`.
         seed (`int`): The same seed gives the same files.
-        questions_per_room (`int`, *optional*, defaults to `6`): Most questions of a benchmark about a room. ScanRefer has
-            up to three descriptions of every object instead.
+        questions_per_room (`int`, *optional*, defaults to `6`): Most questions of a benchmark about a room. ScanRefer
+            has up to three descriptions of every object instead.
         spec (`RoomSpec`, *optional*): What kind of rooms; that of the quickstart unless given.
         progress (`Callable`, *optional*): Called after each room.
 

@@ -1,4 +1,5 @@
-"""Questions about a synthetic room, each with its exact answer, in two groups: what 3D understanding is for, and plain 2D.
+"""Questions about a synthetic room, each with its exact answer, in two groups: what 3D understanding is for,
+and plain 2D.
 
 "The camera" is the first frame's. Lengths are metres. An object is asked about only when it can be seen there.
 """

@@ -1,4 +1,6 @@
-"""How objects of a room stand to each other: distances, sides and what is seen further left, in the aligned world of `room_scans`."""
+"""How objects of a room stand to each other: distances, sides and what is seen further left,
+in the aligned world of `room_scans`.
+"""
 
 import math
 from collections.abc import Sequence

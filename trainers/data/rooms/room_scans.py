@@ -1,11 +1,13 @@
 """Synthetic rooms in the files of a ScanNet download, so that what reads real scans can be run from a seed.
 
-    ROOT/posed_images/<scan>/   00000.jpg, 00000.png (depth in millimetres), 00000.txt (pose), ..., intrinsic.txt, depth_intrinsic.txt
-    ROOT/scans/<scan>/          <scan>.txt, <scan>_vh_clean_2.ply, <scan>_vh_clean_2.0.010000.segs.json, <scan>.aggregation.json
-    ROOT/mask/<scan>.mask.npz   proposals: each object's box with an error, and boxes where nothing is
+    ROOT/posed_images/<scan>/   00000.jpg, 00000.png (depth in millimetres), 00000.txt (pose), ..., intrinsic.txt,
+    depth_intrinsic.txt ROOT/scans/<scan>/          <scan>.txt, <scan>_vh_clean_2.ply,
+    <scan>_vh_clean_2.0.010000.segs.json, <scan>.aggregation.json ROOT/mask/<scan>.mask.npz   proposals: each object's
+    box with an error, and boxes where nothing is
 
-The aligned world of a room stands on the floor below its first camera: x to the right, y ahead, z up. A model that sees RGB
-alone can therefore know what a position in metres means. Only objects that are seen in some frame are annotated.
+The aligned world of a room stands on the floor below its first camera: x to the right, y ahead, z up. A model that
+sees RGB alone can therefore know what a position in metres means. Only objects that are seen in some frame are
+annotated.
 """
 
 import json
@@ -115,7 +117,9 @@ def _aligned_from_world(world_from_camera: np.ndarray) -> np.ndarray:
 
 
 def _box(rendered: RenderedRooms, index: int, slot: int, aligned_from_world: np.ndarray) -> tuple[float, ...]:
-    """The box around an object with the axes of the aligned world; round objects fill theirs whichever way they are turned."""
+    """The box around an object with the axes of the aligned world;
+    round objects fill theirs whichever way they are turned.
+    """
     layout = rendered.layout
     centre, size = (values[index, slot].double().numpy() for values in (layout.centre, layout.size))
     corners = CORNERS * size
@@ -143,7 +147,9 @@ def _write_frames(folder: Path, rendered: RenderedRooms, index: int) -> None:
 
 
 def _write_scan(root: Path, scene_id: str, objects: Sequence[RoomObject], aligned_from_world: np.ndarray) -> None:
-    """Mesh, segments, aggregation and masks: of each box, an object's or a proposal's, the eight corners are a segment."""
+    """Mesh, segments, aggregation and masks: of each box, an object's or a proposal's,
+    the eight corners are a segment.
+    """
     folder = root / "scans" / scene_id
     folder.mkdir(parents=True)
     (folder / f"{scene_id}.txt").write_text(f"axisAlignment = {_numbers(aligned_from_world)}\n")

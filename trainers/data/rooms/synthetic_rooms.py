@@ -40,8 +40,8 @@ class SyntheticRoomsOptions:
         room_seed (`int`, *optional*, defaults to `0`): `synthetic_rooms`: seed; held-out rooms take the next one.
         room_frames (`int`, *optional*, defaults to `2`): `synthetic_rooms`: frames of a room.
         room_image_size (`int`, *optional*, defaults to `64`): `synthetic_rooms`: width and height in pixels.
-        room_focal_range (`list[float]`, *optional*, defaults to `[0.8, 0.8]`): `synthetic_rooms`: lowest and highest focal
-            length, over image width.
+        room_focal_range (`list[float]`, *optional*, defaults to `[0.8, 0.8]`): `synthetic_rooms`: lowest and highest
+            focal length, over image width.
         room_fixed_gaze (`bool`, *optional*, defaults to `False`): `synthetic_rooms`: the camera moves without turning.
         questions_per_room (`int`, *optional*, defaults to `2`): `synthetic_rooms`: questions about a room.
         eval_rooms (`int`, *optional*, defaults to `0`): `synthetic_rooms`: further rooms that are held out.
@@ -147,7 +147,8 @@ def rendered_rooms(options: SyntheticRoomsOptions, *, held_out: bool = False) ->
 
     Args:
         options (`SyntheticRoomsOptions`): The options.
-        held_out (`bool`, *optional*, defaults to `False`): `eval_rooms` of the next seed in place of those to train on.
+        held_out (`bool`, *optional*, defaults to `False`): `eval_rooms` of the next seed in place of those to train
+            on.
 
     Returns:
         `tuple[Dataset, Dataset | None]`: Scenes and questions, `None` without any question.

@@ -1,6 +1,8 @@
-"""Cameras and poses as NumPy arrays: what rows and questions need of `camera_geometry`, without the cost of small tensors.
+"""Cameras and poses as NumPy arrays: what rows and questions need of `camera_geometry`,
+without the cost of small tensors.
 
-Conventions are those of `camera_geometry`. Functions that bear the same name as one there give the same numbers, in float64.
+Conventions are those of `camera_geometry`. Functions that bear the same name as one there give the same numbers, in
+float64.
 """
 
 import numpy as np
@@ -75,8 +77,8 @@ def project(
     Args:
         points_camera (`np.ndarray`): (N, 3) in metres.
         intrinsics (`np.ndarray`): (3, 3).
-        min_depth_metres (`float`, *optional*, defaults to `1e-6`): Points nearer than this, or behind the camera, are divided
-            by this value instead: their pixel has no meaning but is finite.
+        min_depth_metres (`float`, *optional*, defaults to `1e-6`): Points nearer than this, or behind the camera, are
+            divided by this value instead: their pixel has no meaning but is finite.
 
     Returns:
         `tuple[np.ndarray, np.ndarray]`: pixels (N, 2) and z-depth in metres (N,).

@@ -35,8 +35,8 @@ def assert_one_size(scene: ValidScene, field: str, sizes: list[tuple[int, int]])
     """Raises `SpatialDataError` unless all images of a field have one size (width, height)."""
     if len(set(sizes)) > 1:
         raise SpatialDataError(
-            f"Scene {scene.scene_id!r}: `{field}` have several sizes (width, height): {sorted(set(sizes))}. Frames of a "
-            "scene have one size: resize them, and their intrinsics with them."
+            f"Scene {scene.scene_id!r}: `{field}` have several sizes (width, height): {sorted(set(sizes))}. Frames of "
+            "a scene have one size: resize them, and their intrinsics with them."
         )
 
 
@@ -47,8 +47,9 @@ def assert_principal_point(
     centres = intrinsics[:, :2, 2]
     if not ((centres > 0) & (centres < (size[1], size[0]))).all():
         raise SpatialDataError(
-            f"Scene {scene.scene_id!r}: the principal point of `{field}`, {centres[0].tolist()}, is outside the {images} of "
-            f"{size[1]}x{size[0]} pixels. Intrinsics are in pixels of the stored image: rescale them to its size."
+            f"Scene {scene.scene_id!r}: the principal point of `{field}`, {centres[0].tolist()}, is outside the "
+            f"{images} of {size[1]}x{size[0]} pixels. Intrinsics are in pixels of the stored image: rescale them to "
+            "its size."
         )
 
 
@@ -96,8 +97,8 @@ def depth_in_colour_camera(
         if abs(aspect - 1) > ASPECT_TOLERANCE:
             raise SpatialDataError(
                 f"Scene {scene.scene_id!r}: depth of {width}x{height} pixels for colour of {colour_size[1]}x"
-                f"{colour_size[0]}, another aspect ratio. If another camera took it, give `depth_intrinsics`; else the "
-                "depth is of the wrong size: export it again."
+                f"{colour_size[0]}, another aspect ratio. If another camera took it, give `depth_intrinsics`; else "
+                "the depth is of the wrong size: export it again."
             )
         if scene.intrinsics is not None:
             depth_intrinsics = resize_intrinsics(scene.intrinsics[sampled], colour_size, depth_size)

@@ -1,8 +1,9 @@
-"""Depth maps whose largest number is no distance: a sensor's or an exporter's "nothing seen" that is no known sentinel.
+"""Depth maps whose largest number is no distance: a sensor's or an exporter's "nothing seen" that is no
+known sentinel.
 
-A distance that is the largest of a map is that of a few pixels, and another one in the next map. One number that is the largest
-of map after map, and fills a part of them, was written by something else. A wall that faces the camera squarely is the exception;
-then the camera cannot have turned, nor have come nearer.
+A distance that is the largest of a map is that of a few pixels, and another one in the next map. One number that is
+the largest of map after map, and fills a part of them, was written by something else. A wall that faces the camera
+squarely is the exception; then the camera cannot have turned, nor have come nearer.
 """
 
 import logging
@@ -45,7 +46,8 @@ def constant_top(
 
     Args:
         maps (`list[np.ndarray]`): (h, w) each, in stored units; 0 = not measured.
-        poses (`np.ndarray`, *optional*): (F, 4, 4) `world_from_camera` of the maps; without them a wall is not ruled out.
+        poses (`np.ndarray`, *optional*): (F, 4, 4) `world_from_camera` of the maps; without them a wall is not ruled
+            out.
         metres_per_depth_unit (`float`, *optional*, defaults to `0.001`): Scale of the maps, for the poses.
 
     Returns:
@@ -87,7 +89,8 @@ class _LookedAt:
 
 
 def say_odd_depths(scenes: SceneTable, max_depth_metres: float) -> None:
-    """Looks at a few maps of a few scenes, and warns where their largest number is hardly a distance, or most are too far.
+    """Looks at a few maps of a few scenes, and warns where their largest number is hardly a distance,
+    or most are too far.
 
     Args:
         scenes (`SceneTable`): The scenes. Those of few frames, such as clips, are looked at together.
@@ -99,9 +102,9 @@ def say_odd_depths(scenes: SceneTable, max_depth_metres: float) -> None:
     if suspicious:
         one, top = suspicious[0]
         logger.warning(
-            "Scene %r: the largest depth, %g (%.4g m), is that of %d of %d maps and of %.1f %% of their measured pixels, and so in "
-            "%d of %d scenes looked at. If it stands for no measurement, write 0 in its place, or set max_depth_metres below "
-            "%.4g: what lies beyond is then no measurement.",
+            "Scene %r: the largest depth, %g (%.4g m), is that of %d of %d maps and of %.1f %% of their measured "
+            "pixels, and so in %d of %d scenes looked at. If it stands for no measurement, write 0 in its place, or "
+            "set max_depth_metres below %.4g: what lies beyond is then no measurement.",
             *(one.scene_id, top.value, top.value * one.scale, top.num_maps, len(one.maps), 100 * top.share),
             *(len(suspicious), len(looked_at), top.value * one.scale),
         )
@@ -110,8 +113,9 @@ def say_odd_depths(scenes: SceneTable, max_depth_metres: float) -> None:
     if far:
         one, median = far[0]
         logger.warning(
-            "Scene %r: most of its depth lies beyond max_depth_metres=%g, half of it beyond %.4g m, and is no measurement; so in %d "
-            "of %d scenes looked at. Correct metres_per_depth_unit (it is %g), or raise max_depth_metres.",
+            "Scene %r: most of its depth lies beyond max_depth_metres=%g, half of it beyond %.4g m, and is no "
+            "measurement; so in %d of %d scenes looked at. Correct metres_per_depth_unit (it is %g), or raise "
+            "max_depth_metres.",
             *(one.scene_id, max_depth_metres, median, len(far), len(looked_at), one.scale),
         )
 

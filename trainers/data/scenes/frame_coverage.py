@@ -1,6 +1,8 @@
-"""Which frames of a posed RGB-D video together see most of its surfaces: maximum coverage, greedily, the same every time.
+"""Which frames of a posed RGB-D video together see most of its surfaces: maximum coverage, greedily,
+the same every time.
 
-Maximum coverage sampling of Video-3D LLM (Zheng et al., 2025), with ties and leftovers decided by order instead of at random.
+Maximum coverage sampling of Video-3D LLM (Zheng et al., 2025), with ties and leftovers decided by order instead of at
+random.
 """
 
 import heapq
@@ -44,8 +46,8 @@ def voxels_seen(
 def coverage_frame_indices(voxels: Sequence[np.ndarray], num_frames: int) -> np.ndarray:
     """Frames that each add most voxels to those taken before.
 
-    Of frames that add equally many, the first is taken. Where none adds any more, it is the one farthest in time from those
-    taken, of equals again the first.
+    Of frames that add equally many, the first is taken. Where none adds any more, it is the one farthest in time from
+    those taken, of equals again the first.
 
     Args:
         voxels (`Sequence[np.ndarray]`): Of each frame (K, 3) integers, without repetition (see `voxels_seen`).
@@ -64,7 +66,8 @@ def coverage_frame_indices(voxels: Sequence[np.ndarray], num_frames: int) -> np.
     members = np.split(numbers, np.cumsum([len(seen) for seen in voxels])[:-1])
     covered = np.zeros(len(everything), dtype=bool)
     taken: list[int] = []
-    # What a frame adds only falls as others are taken: one whose last count is still the highest need not wait for the rest.
+    # What a frame adds only falls as others are taken: one whose last count is still the highest need not wait for the
+    # rest.
     most_first = [(-len(own), frame) for frame, own in enumerate(members)]
     heapq.heapify(most_first)
     while len(taken) < num_frames:

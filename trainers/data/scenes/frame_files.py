@@ -1,4 +1,6 @@
-"""Files that belong to the frames of a scene: found by name, whatever the case of their suffix, and none counted as nothing."""
+"""Files that belong to the frames of a scene: found by name, whatever the case of their suffix,
+and none counted as nothing.
+"""
 
 import logging
 import os
@@ -16,7 +18,8 @@ COMPANIONS = ("thumbs.db", "desktop.ini")  # of Windows; a Mac's `._0.jpg` and `
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder without those that operating systems leave beside: hidden ones, `Thumbs.db`, `desktop.ini`.
+    """The files of a folder without those that operating systems leave beside: hidden ones, `Thumbs.db`,
+    `desktop.ini`.
 
     Args:
         folder (`Path`): The folder; it may be missing.
@@ -68,15 +71,15 @@ def find_frame_files(
         names (`Sequence[str]`): Names of all frames, which their files bear.
         what (`str`): What the files hold, for messages: `depth` or `pose`.
         suffixes (`Sequence[str]`): Suffixes that are read, in lower case; of a frame's files the first counts.
-        refused (`Collection[str]`, *optional*): Suffixes of files that would hold the same in a form that is not read, where the
-            folder holds other things as well. By default it does not, and every other suffix is refused.
+        refused (`Collection[str]`, *optional*): Suffixes of files that would hold the same in a form that is not read,
+            where the folder holds other things as well. By default it does not, and every other suffix is refused.
 
     Returns:
         `dict[str, Path]`: Frame to file; frames without one are not in it.
 
     Raises:
-        SpatialDataError: A frame's file is of a type that is not read, a frame has two in a folder of their own, or there are
-            files and none belongs to a frame.
+        SpatialDataError: A frame's file is of a type that is not read, a frame has two in a folder of their own, or
+            there are files and none belongs to a frame.
     """
     known = set(names)
     found: dict[str, Path] = {}
@@ -105,13 +108,14 @@ def find_frame_files(
     if left:
         kinds = Counter(path.suffix.lower() or "no suffix" for path in left)
         raise SpatialDataError(
-            f"{left[0]}: {what} in files of this type is not read ({', '.join(f'{n} of {kind}' for kind, n in kinds.items())}). "
-            f"Convert them to {' or '.join(suffixes)}, named after their colour images, or move them elsewhere."
+            f"{left[0]}: {what} in files of this type is not read "
+            f"({', '.join(f'{n} of {kind}' for kind, n in kinds.items())}). Convert them to {' or '.join(suffixes)}, "
+            "named after their colour images, or move them elsewhere."
         )
     if strangers and not found:
         raise SpatialDataError(
-            f"{folder}: none of the {len(strangers)} {strangers[0].suffix} files ({strangers[0].name!r}, ...) belongs to a "
-            f"frame. Name each after its colour image, such as {names[0]}{strangers[0].suffix}."
+            f"{folder}: none of the {len(strangers)} {strangers[0].suffix} files ({strangers[0].name!r}, ...) belongs "
+            f"to a frame. Name each after its colour image, such as {names[0]}{strangers[0].suffix}."
         )
     if refused is None and found and (unread or strangers):
         passed_over = [*unread.values(), *strangers]

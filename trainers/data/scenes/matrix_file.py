@@ -14,7 +14,8 @@ from igep.trainers.data.scenes.spatial_example import SpatialDataError
 logger = logging.getLogger(__name__)
 
 MATRIX_SUFFIXES = (".txt", ".npy")
-# What C libraries write for numbers that are none: Microsoft's `-1.#IND`, `1.#QNAN0`, `1.#INF`, and `-nan(ind)`, `nan(snan)`.
+# What C libraries write for numbers that are none: Microsoft's `-1.#IND`, `1.#QNAN0`, `1.#INF`, and `-nan(ind)`,
+# `nan(snan)`.
 NO_NUMBER = re.compile(r"[+-]?(?:nan\(\w*\)|\d\.#\w*)", re.IGNORECASE)
 
 
@@ -42,8 +43,8 @@ def read_matrices(
     Args:
         paths (`Sequence[Path]`): Files, at least one.
         shapes (`Sequence[tuple[int, int]]`): Shapes that they may have, all the same one.
-        lost_where_empty (`bool`, *optional*, defaults to `False`): An empty file stands for a matrix of NaN: exporters leave
-            one where they had none to write.
+        lost_where_empty (`bool`, *optional*, defaults to `False`): An empty file stands for a matrix of NaN: exporters
+            leave one where they had none to write.
 
     Returns:
         `np.ndarray`: (files, rows, columns) float64; NaN where a file says that there is no number.
@@ -64,8 +65,8 @@ def read_matrices(
         if matrix.shape not in shapes:
             wanted = " or ".join(f"{rows}x{columns}" for rows, columns in shapes)
             raise SpatialDataError(
-                f"{path}: a matrix of {'x'.join(str(side) for side in matrix.shape)} numbers, not {wanted}. Write all of its "
-                "numbers, one row of the matrix a line."
+                f"{path}: a matrix of {'x'.join(str(side) for side in matrix.shape)} numbers, not {wanted}. Write all "
+                "of its numbers, one row of the matrix a line."
             )
         matrices.append(matrix)
         commented += [(path, comment) for comment in comments]

@@ -28,14 +28,14 @@ def say_unmeasured_scale(scenes: SceneTable) -> None:
         (moving if np.linalg.norm(extent) >= STANDS_STILL_METRES else still).append(scene_id)
     if moving:
         logger.warning(
-            "%d of %d scenes or clips have poses and no depth map (%s): of the geometry losses that need no teacher only the "
-            "photometric one sees them, where photometric_weight is above 0.",
+            "%d of %d scenes or clips have poses and no depth map (%s): of the geometry losses that need no teacher "
+            "only the photometric one sees them, where photometric_weight is above 0.",
             *(len(moving), len(scenes), _names(moving)),
         )
     if still:
         logger.warning(
-            "%d of %d scenes or clips have no depth map and a camera that does not move (%s): nothing holds the scale of their "
-            "depth, so no loss trains it. Give depth, or poses with their translation.",
+            "%d of %d scenes or clips have no depth map and a camera that does not move (%s): nothing holds the scale "
+            "of their depth, so no loss trains it. Give depth, or poses with their translation.",
             *(len(still), len(scenes), _names(still)),
         )
 

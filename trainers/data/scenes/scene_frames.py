@@ -29,7 +29,8 @@ def take_frames(row: dict[str, Any], indices: Sequence[int]) -> dict[str, Any]:
 
 
 def split_into_clips(scenes: Dataset, frames_per_clip: int) -> Dataset:
-    """Cut every scene into clips of neighbouring frames, so that a long video gives many samples with overlapping views.
+    """Cut every scene into clips of neighbouring frames, so that a long video gives many samples with
+    overlapping views.
 
     Clips follow each other without overlap; the last one reaches back as far as it needs to be as long as the others.
 
@@ -63,7 +64,8 @@ def split_into_clips(scenes: Dataset, frames_per_clip: int) -> Dataset:
 def hold_out_block(
     scenes: Dataset, fraction: float, margin_fraction: float, fewest_kept: int = 1
 ) -> tuple[Dataset, Dataset]:
-    """Hold a block of time out of every scene: its last frames, and between them and the others a margin that nobody sees.
+    """Hold a block of time out of every scene: its last frames,
+    and between them and the others a margin that nobody sees.
 
     Frames that lie beside each other are near-copies: every n-th frame held out measures how well a model remembers.
 
@@ -93,9 +95,9 @@ def hold_out_block(
         kept = count - held_out - max(1, round(count * margin_fraction))
         if kept < fewest_kept:
             raise SpatialDataError(
-                f"Scene {row['scene_id']!r} has {count} frames, too few for eval_frame_fraction={fraction:g}: with {held_out} held "
-                f"out and a margin, {max(kept, 0)} are left to train on and {fewest_kept} are needed. Hold out whole scenes with "
-                "eval_scenes, or leave this scene out."
+                f"Scene {row['scene_id']!r} has {count} frames, too few for eval_frame_fraction={fraction:g}: with "
+                f"{held_out} held out and a margin, {max(kept, 0)} are left to train on and {fewest_kept} are needed. "
+                "Hold out whole scenes with eval_scenes, or leave this scene out."
             )
         return range(kept), range(count - held_out, count)
 

@@ -1,4 +1,6 @@
-"""A scenes table read frame by frame: a video of thousands of embedded images costs only the frames that are asked for."""
+"""A scenes table read frame by frame: a video of thousands of embedded images costs only the frames that are
+asked for.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -90,11 +92,14 @@ class SceneTable:
         return len(self._scenes[number][field][0].values or []) == 0
 
     def check_has(self, number: int, fields: Sequence[str], reason: str) -> None:
-        """Raises `SpatialDataError` where a list of a scene (see `lacks`) is empty; the message says for what it is needed."""
+        """Raises `SpatialDataError` where a list of a scene (see `lacks`) is empty;
+        the message says for what it is needed.
+        """
         missing = [field for field in fields if self.lacks(number, field)]
         if missing:
             raise SpatialDataError(
-                f"Scene {self.scene_ids[number]!r} has no `{missing[0]}`: {reason}. Add it, or leave the scene's questions out."
+                f"Scene {self.scene_ids[number]!r} has no `{missing[0]}`: {reason}. Add it, or leave the scene's "
+                "questions out."
             )
 
     def row(self, number: int, frames: Sequence[int]) -> dict:
@@ -120,7 +125,8 @@ class SceneTable:
                 continue
             if len(value.values) != count:
                 raise SpatialDataError(
-                    f"Scene {self.scene_ids[number]!r}: {len(value.values)} `{name}` for {count} `frames`: give one per frame."
+                    f"Scene {self.scene_ids[number]!r}: {len(value.values)} `{name}` for {count} `frames`: give one "
+                    "per frame."
                 )
             taken[name] = value.values.take(pa.array(list(frames), type=pa.int64())).to_pylist()
         return taken
@@ -159,8 +165,8 @@ def checked_names(table: Dataset, name: str, features: Features, column: str) ->
     missing = [field for field in features if field not in table.column_names]
     if missing:
         raise SpatialDataError(
-            f"The {name} table has no column {missing[0]!r} (it has {table.column_names}): write it with the features in "
-            "spatial_example.py."
+            f"The {name} table has no column {missing[0]!r} (it has {table.column_names}): write it with the features "
+            "in spatial_example.py."
         )
     if len(table) == 0:
         raise SpatialDataError(

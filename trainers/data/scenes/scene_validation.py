@@ -32,12 +32,14 @@ class ValidScene:
         depth (`list | None`): F images or `None` per frame; `None` = the scene has no depth.
         metres_per_depth_unit (`float`): Scale of the stored depth.
         depth_kind (`str`): `"z"` or `"euclidean"`.
-        intrinsics (`np.ndarray | None`): (F, 3, 3) float64 of the colour camera, fx where fy is stored as 0; `None` = unknown.
+        intrinsics (`np.ndarray | None`): (F, 3, 3) float64 of the colour camera, fx where fy is stored as 0; `None` =
+            unknown.
         depth_intrinsics (`np.ndarray | None`): (F, 3, 3) float64; `None` = the colour camera, rescaled.
         colour_from_depth (`np.ndarray | None`): (4, 4) float64; `None` = identity.
         world_from_camera (`np.ndarray | None`): (F, 4, 4) float64, no pose where tracking failed; `None` = no poses.
         frame_numbers (`list[int]`): F places of the frames in the stored scene, for messages.
-        valid_frames (`np.ndarray`): Indices of the frames that can be used: those whose pose is not lost, all without poses.
+        valid_frames (`np.ndarray`): Indices of the frames that can be used: those whose pose is not lost, all without
+            poses.
         boxes (`list[dict]`): The scene's boxes.
     """
 
@@ -61,8 +63,8 @@ def validate_scene(row: dict[str, Any], frame_numbers: Sequence[int] | None = No
 
     Args:
         row (`dict`): One row of a scenes table, images decoded or not.
-        frame_numbers (`Sequence[int]`, *optional*): Places of the row's frames in the stored scene, where the row holds some of
-            them: messages name these.
+        frame_numbers (`Sequence[int]`, *optional*): Places of the row's frames in the stored scene, where the row
+            holds some of them: messages name these.
 
     Returns:
         `ValidScene`: The row, its matrices as arrays.
@@ -97,8 +99,8 @@ def validate_scene(row: dict[str, Any], frame_numbers: Sequence[int] | None = No
         colour_from_depth = None if is_identity else colour_from_depth[0]
     if intrinsics is None and (depth_intrinsics is not None or colour_from_depth is not None):
         raise SpatialDataError(
-            f"{where}: `depth_intrinsics` or `colour_from_depth` without `intrinsics`. Depth cannot be carried into an "
-            "unknown colour camera: give `intrinsics` too."
+            f"{where}: `depth_intrinsics` or `colour_from_depth` without `intrinsics`. Depth cannot be carried into "
+            "an unknown colour camera: give `intrinsics` too."
         )
     if depth and row["depth_kind"] == "euclidean" and intrinsics is None:
         raise SpatialDataError(f"{where}: `depth_kind` 'euclidean' needs `intrinsics` to become z-depth: give them.")
@@ -136,7 +138,8 @@ def validate_scene(row: dict[str, Any], frame_numbers: Sequence[int] | None = No
 
 
 def lost_poses(matrices: np.ndarray) -> np.ndarray:
-    """Which poses only say that tracking failed: exporters write numbers that are not finite, or one number throughout.
+    """Which poses only say that tracking failed: exporters write numbers that are not finite,
+    or one number throughout.
 
     Args:
         matrices (`np.ndarray`): (F, 4, 4).
@@ -189,8 +192,8 @@ def decode_depth(scene_id: str, index: int, entry: ImageEntry) -> np.ndarray:
         entry (`PIL.Image.Image | dict | str`): Image, `datasets` entry, or path; `.npy` is read as well.
 
     Returns:
-        `np.ndarray`: (h, w) uint16, or float32 where depth was stored in wider numbers; in stored units, 0 = not measured (see
-        `only_measured`).
+        `np.ndarray`: (h, w) uint16, or float32 where depth was stored in wider numbers; in stored units, 0 = not
+        measured (see `only_measured`).
 
     Raises:
         SpatialDataError: Missing or unreadable, turned by EXIF, or not one channel of 16 bits or more.
@@ -205,8 +208,8 @@ def decode_depth(scene_id: str, index: int, entry: ImageEntry) -> np.ndarray:
         raise
     except (OSError, ValueError) as error:
         raise SpatialDataError(
-            f"{where}: {error}. Depth has one channel of 16-bit, 32-bit or floating-point numbers (mode 'I;16', such as a uint16 "
-            "PNG in millimetres): export it again without a colour map."
+            f"{where}: {error}. Depth has one channel of 16-bit, 32-bit or floating-point numbers (mode 'I;16', such "
+            "as a uint16 PNG in millimetres): export it again without a colour map."
         ) from error
     return only_measured(stored)
 
@@ -229,7 +232,8 @@ def _open(where: str, source: PILImage.Image | BytesIO | str) -> PILImage.Image:
         raise SpatialDataError(f"{where}: not a readable image ({error}). Export this file again.") from error
     if is_turned:
         raise SpatialDataError(
-            f"{where}: the EXIF tag turns this image, so its intrinsics are ambiguous. Turn the pixels and drop the tag."
+            f"{where}: the EXIF tag turns this image, so its intrinsics are ambiguous. Turn the pixels and drop the "
+            "tag."
         )
     return image
 
@@ -242,16 +246,16 @@ def _file_name(entry: ImageEntry) -> str:
 def _validate_depth_fields(where: str, row: dict[str, Any], num_frames: int) -> None:
     if len(row["depth"]) != num_frames:
         raise SpatialDataError(
-            f"{where}: {len(row['depth'])} `depth` maps for {num_frames} `frames`. Give one per frame (None where it is "
-            "missing), or an empty list for no depth."
+            f"{where}: {len(row['depth'])} `depth` maps for {num_frames} `frames`. Give one per frame (None where it "
+            "is missing), or an empty list for no depth."
         )
     scale = row["metres_per_depth_unit"]
     if scale is None or not np.isfinite(scale) or scale <= 0:
         raise SpatialDataError(f"{where}: `metres_per_depth_unit` is {scale}. Give a positive scale: 0.001 is mm.")
     if row["depth_kind"] not in DEPTH_KINDS:
         raise SpatialDataError(
-            f"{where}: `depth_kind` is {row['depth_kind']!r}. Say 'z' (distance along the optical axis) or 'euclidean' "
-            "(distance to the camera)."
+            f"{where}: `depth_kind` is {row['depth_kind']!r}. Say 'z' (distance along the optical axis) or "
+            "'euclidean' (distance to the camera)."
         )
 
 
@@ -265,8 +269,8 @@ def _matrices(where: str, field: str, values: list | None, size: int) -> np.ndar
         raise SpatialDataError(f"{where}: `{field}` has matrices of different shapes ({error}).") from error
     if matrices.shape[1:] != (size, size):
         raise SpatialDataError(
-            f"{where}: `{field}` has matrices of shape {matrices.shape[1:]}, not {(size, size)}. Give each as {size} rows "
-            f"of {size} numbers."
+            f"{where}: `{field}` has matrices of shape {matrices.shape[1:]}, not {(size, size)}. Give each as {size} "
+            f"rows of {size} numbers."
         )
     return matrices
 
@@ -284,14 +288,14 @@ def _intrinsics(where: str, field: str, values: list | None, numbers: list[int])
     matrices = with_fy(matrices)
     for index in np.flatnonzero((matrices[:, (0, 1), (0, 1)] <= 0).any(1)):
         raise SpatialDataError(
-            f"{where}: `{field}[{numbers[index]}]` has focal lengths {matrices[index, 0, 0]} and {matrices[index, 1, 1]}. They are "
-            "positive, in pixels."
+            f"{where}: `{field}[{numbers[index]}]` has focal lengths {matrices[index, 0, 0]} and "
+            f"{matrices[index, 1, 1]}. They are positive, in pixels."
         )
     pinhole = np.abs(matrices[:, (1, 2, 2, 2), (0, 0, 1, 2)] - (0, 0, 0, 1)).max(1) < 1e-6
     for index in np.flatnonzero(~pinhole):
         raise SpatialDataError(
-            f"{where}: `{field}[{numbers[index]}]` is {matrices[index].tolist()}, not [[fx, s, cx], [0, fy, cy], [0, 0, 1]]. Is it "
-            "transposed?"
+            f"{where}: `{field}[{numbers[index]}]` is {matrices[index].tolist()}, not [[fx, s, cx], [0, fy, cy], [0, "
+            "0, 1]]. Is it transposed?"
         )
     return matrices
 

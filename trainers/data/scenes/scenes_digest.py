@@ -1,4 +1,6 @@
-"""Scenes in a few characters that change when their geometry does: cameras, poses, boxes, units, and files of other sizes."""
+"""Scenes in a few characters that change when their geometry does: cameras, poses, boxes, units,
+and files of other sizes.
+"""
 
 import hashlib
 from pathlib import Path

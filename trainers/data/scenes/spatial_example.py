@@ -1,10 +1,11 @@
-"""The one row schema of the package: a table of posed RGB-D scenes and a table of questions, joined when a row is read.
+"""The one row schema of the package: a table of posed RGB-D scenes and a table of questions,
+joined when a row is read.
 
 Scenes are large and questions are many, so neither is ever stored inside the other. Both tables are plain `datasets`
 features: they stream, go to Parquet and to the Hub as they are. Every loader only fills them.
 
-Conventions are those of `camera_geometry`: metres, OpenCV camera axes, `world_from_camera`, intrinsics in pixels of the
-stored image with pixel centres at +0.5.
+Conventions are those of `camera_geometry`: metres, OpenCV camera axes, `world_from_camera`, intrinsics in pixels of
+the stored image with pixel centres at +0.5.
 """
 
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ QUESTION_FEATURES = Features(
         "question_id": Value("string"),
         "scene_id": Value("string"),
         "question": Value("string"),
-        # The first is trained on, all count in evaluation. `<ground>` alone: the answer is the referred boxes themselves.
+        # The first is trained on, all count in evaluation. `<ground>` alone: the answer is the referred boxes
+        # themselves.
         "answers": List(Value("string")),
         "question_type": Value("string"),
         "referred_boxes": List(Value("int64")),  # indices into the scene's boxes
@@ -78,13 +80,14 @@ class SpatialExample:
         world_from_camera (`np.ndarray | None`): (F, 4, 4) float64. `None` when the scene has no poses.
         conversation (`tuple[tuple[str, str], ...]`): (question, answer) turns; empty for a scene nobody annotated.
         question_types (`tuple[str, ...]`): One per turn.
-        references (`tuple[Any, ...]`): One per turn, the exact quantity behind the answer, as the metric of its type takes
-            it; empty when the answers' text is all there is.
-        is_dialogue (`bool`): Whether turns may build on those before them; they stay together where questions are packed.
-        proposals (`np.ndarray | None`): (P, 6) float64, boxes that grounding turns choose among: centre and full sizes along
-            the axes of the scene's world, in metres. `None` when no turn is grounded.
-        ground_targets (`tuple[tuple[int, ...] | None, ...]`): One per turn where there are proposals: the proposals that the
-            turn means, none of them included; `None` for a turn that is answered in words.
+        references (`tuple[Any, ...]`): One per turn, the exact quantity behind the answer, as the metric of its type
+            takes it; empty when the answers' text is all there is.
+        is_dialogue (`bool`): Whether turns may build on those before them; they stay together where questions are
+            packed.
+        proposals (`np.ndarray | None`): (P, 6) float64, boxes that grounding turns choose among: centre and full sizes
+            along the axes of the scene's world, in metres. `None` when no turn is grounded.
+        ground_targets (`tuple[tuple[int, ...] | None, ...]`): One per turn where there are proposals: the proposals
+            that the turn means, none of them included; `None` for a turn that is answered in words.
     """
 
     sample_id: str

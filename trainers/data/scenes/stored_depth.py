@@ -72,7 +72,8 @@ def read_npy_depth(source: str | Path | BytesIO) -> np.ndarray:
 
 
 def npy_as_image(path: str | Path) -> bytes:
-    """The measurements of a `.npy` depth map as an image that holds them as they are read, for tables that others open as well.
+    """The measurements of a `.npy` depth map as an image that holds them as they are read,
+    for tables that others open as well.
 
     Args:
         path (`str` or `Path`): The file.
@@ -129,8 +130,8 @@ def is_floating_depth(path: Path) -> bool:
 def only_measured(stored: np.ndarray) -> np.ndarray:
     """Stored depth without the values that stand for "no measurement".
 
-    These are what is not finite or not positive; the largest number of the stored type (65535 of 16 bits), also where it was
-    written into a wider one or divided by a usual unit; and what only stands for endless.
+    These are what is not finite or not positive; the largest number of the stored type (65535 of 16 bits), also where
+    it was written into a wider one or divided by a usual unit; and what only stands for endless.
 
     Args:
         stored (`np.ndarray`): (h, w), any real type.

@@ -34,8 +34,8 @@ def read_frames(
 
     Args:
         source (`str | Path`): Video file (mp4, mov, m4v, mkv, webm, avi, gif), of which frames are those that a player
-            shows; folder of images in natural order (`frame-2` before `frame-10`); or image file, turned as its metadata
-            says. A damaged video gives the sound frames near those that cannot be decoded, and a warning.
+            shows; folder of images in natural order (`frame-2` before `frame-10`); or image file, turned as its
+            metadata says. A damaged video gives the sound frames near those that cannot be decoded, and a warning.
         num_frames (`int`, *optional*): Frames wanted; by default `at_most`, or all where there are fewer.
         at_most (`int`, *optional*, defaults to `8`): See `num_frames`.
 
@@ -138,7 +138,8 @@ def _video_frames(path: Path, num_frames: int | None, at_most: int) -> list[tupl
     if found.damaged:
         if num_frames is not None and len(found.images) < num_frames:
             raise VideoError(
-                f"{path}: {found.damage()}, and there are only {len(found.images)}. Cut the damage out or export it again."
+                f"{path}: {found.damage()}, and there are only {len(found.images)}. Cut the damage out or export it "
+                "again."
             )
         logger.warning("%s: %s.", path, found.damage())
     return list(zip(found.numbers, found.images, strict=True))

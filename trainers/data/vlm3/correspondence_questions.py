@@ -25,8 +25,8 @@ def ask_about_correspondence(
         rng (`np.random.Generator`): Draws the pixels.
 
     Returns:
-        `list[WrittenQuestion]`: At most `questions_per_image`, of type `pixel_correspondence`. The reference is the place
-        in the second image in text steps, not rounded.
+        `list[WrittenQuestion]`: At most `questions_per_image`, of type `pixel_correspondence`. The reference is the
+        place in the second image in text steps, not rounded.
     """
     rows, columns = np.nonzero(surface_pixels(first, options))
     if not len(rows):

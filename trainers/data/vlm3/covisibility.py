@@ -15,8 +15,8 @@ class SeenPixels(NamedTuple):
 
     Args:
         pixels (`np.ndarray`): (K, 2) where they land, in pixels of the second frame.
-        seen (`np.ndarray`): (K,) bool: in front of the second camera, in its frame, not hidden there, and of the side of a
-            surface that it looks at.
+        seen (`np.ndarray`): (K,) bool: in front of the second camera, in its frame, not hidden there, and of the side
+            of a surface that it looks at.
     """
 
     pixels: np.ndarray
@@ -28,16 +28,16 @@ def carry_pixels(
 ) -> SeenPixels:
     """Carries measured pixels of one view into another and says which of them it sees.
 
-    Depth tells the two sides of a thin wall apart no more than its noise; their normals do. A point is seen from before its
-    surface only, and what the second view measured there must be turned the same way.
+    Depth tells the two sides of a thin wall apart no more than its noise; their normals do. A point is seen from
+    before its surface only, and what the second view measured there must be turned the same way.
 
     Args:
         first (`PosedView`): View with depth, intrinsics and pose.
         second (`PosedView`): Likewise.
         rows (`np.ndarray`): (K,) rows of the first depth map.
         columns (`np.ndarray`): (K,) its columns.
-        tolerance (`float`, *optional*, defaults to `0.05`): Share of the second view's own depth by which the depth carried
-            over may differ from it before the point counts as hidden. Poses and sensors are no better.
+        tolerance (`float`, *optional*, defaults to `0.05`): Share of the second view's own depth by which the depth
+            carried over may differ from it before the point counts as hidden. Poses and sensors are no better.
 
     Returns:
         `SeenPixels`
@@ -70,8 +70,8 @@ def covisibility(first: PosedView, second: PosedView, grid: int = 32) -> float:
         grid (`int`, *optional*, defaults to `32`): At most so many rows and columns of each depth map are looked at.
 
     Returns:
-        `float`: Share of the measured pixels of one view that the other sees, the smaller of both directions; 0 where one
-        has no depth.
+        `float`: Share of the measured pixels of one view that the other sees, the smaller of both directions; 0 where
+        one has no depth.
     """
     shares = []
     for source, target in ((first, second), (second, first)):

@@ -1,8 +1,9 @@
-"""Questions about the objects of a view, each with its exact answer from the scene's 3D boxes (SpatialRGPT's families).
+"""Questions about the objects of a view, each with its exact answer from the scene's 3D boxes
+(SpatialRGPT's families).
 
-What left, right, above, below and a clock's 12 mean is an option, and the question says it (see `VLM3Options`). Behind and in
-front are along the camera's optical axis. Up is the z axis of the scene's world. Width is the larger of an object's two
-horizontal extents, size its box's volume, and distances run between the centres of boxes. Qualitative
+What left, right, above, below and a clock's 12 mean is an option, and the question says it (see `VLM3Options`). Behind
+and in front are along the camera's optical axis. Up is the z axis of the scene's world. Width is the larger of an
+object's two horizontal extents, size its box's volume, and distances run between the centres of boxes. Qualitative
 questions are asked only where the two objects differ clearly, each relation as often true as false.
 """
 
@@ -158,8 +159,9 @@ def ask_about_objects(
         rng (`np.random.Generator`): Draws families, objects and wordings.
 
     Returns:
-        `list[WrittenQuestion]`: Different questions, families taking turns; none where no object can be seen. References
-        are `{"kind": "polarity" | "choice" | "metres" | "clock", "value": list[float]}`, as `ObjectRelations` takes them.
+        `list[WrittenQuestion]`: Different questions, families taking turns; none where no object can be seen.
+        References are `{"kind": "polarity" | "choice" | "metres" | "clock", "value": list[float]}`, as
+        `ObjectRelations` takes them.
     """
     seen = seen_objects(view, boxes)
     number = options.questions_per_image
@@ -207,7 +209,9 @@ def _clear_difference(relation: Relation, first: float, second: float) -> bool:
 def _clearly_different(
     view: PosedView, relation: Relation, seen: list[SeenObject], rng: np.random.Generator
 ) -> tuple[SeenObject, SeenObject, bool, bool] | None:
-    """Two objects that differ clearly, whether the first has more, and whether more is asked for; `None` without a pair."""
+    """Two objects that differ clearly, whether the first has more, and whether more is asked for;
+    `None` without a pair.
+    """
     for first, second in _pairs(seen, rng):
         values = relation.quantity(view, first), relation.quantity(view, second)
         if _clear_difference(relation, *values):

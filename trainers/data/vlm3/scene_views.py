@@ -1,4 +1,6 @@
-"""From frames of a scene to the views that questions are written about: unified, cropped, with the geometry that is left."""
+"""From frames of a scene to the views that questions are written about: unified, cropped,
+with the geometry that is left.
+"""
 
 import numpy as np
 
@@ -85,8 +87,8 @@ def surface_inverse_depth(depth_metres: np.ndarray) -> tuple[np.ndarray, np.ndar
         depth_metres (`np.ndarray`): (h, w); 0 or not finite = not measured.
 
     Returns:
-        `tuple[np.ndarray, np.ndarray]`: (h, w) float64 inverse depth, the mean of its two neighbours in a hole between them
-        (in a row first, then in a column), and (h, w) bool where it is known.
+        `tuple[np.ndarray, np.ndarray]`: (h, w) float64 inverse depth, the mean of its two neighbours in a hole between
+        them (in a row first, then in a column), and (h, w) bool where it is known.
     """
     known = np.isfinite(depth_metres) & (depth_metres > 0)
     inverse = np.where(known, 1 / np.where(known, depth_metres, 1), 0).astype(np.float64)
@@ -105,8 +107,8 @@ def surface_pixels(view: PosedView, options: VLM3Options) -> np.ndarray:
         options (`VLM3Options`): Range and edge tolerance.
 
     Returns:
-        `np.ndarray`: (h, w) bool. On a plane inverse depth is affine, so a pixel that is not the mean of its two neighbours
-        along an axis lies at an edge; one beside more than a pinhole without depth may.
+        `np.ndarray`: (h, w) bool. On a plane inverse depth is affine, so a pixel that is not the mean of its two
+        neighbours along an axis lies at an edge; one beside more than a pinhole without depth may.
     """
     depth = view.depth_metres
     surface = np.zeros(depth.shape, dtype=bool)

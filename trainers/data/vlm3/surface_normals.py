@@ -14,8 +14,8 @@ SAME_SURFACE = 0.1  # share of a pixel's inverse depth by which samples of its s
 def away_normals(view: PosedView, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Normals of the surface at some pixels, pointing away from the camera.
 
-    The inverse depth of a plane `n P = 1` is `n (x, y, 1)` along the rays of z = 1, so its normal is what a line through the
-    samples around a pixel gives.
+    The inverse depth of a plane `n P = 1` is `n (x, y, 1)` along the rays of z = 1, so its normal is what a line
+    through the samples around a pixel gives.
 
     Args:
         view (`PosedView`): View with depth and intrinsics.
@@ -23,8 +23,8 @@ def away_normals(view: PosedView, rows: np.ndarray, columns: np.ndarray) -> np.n
         columns (`np.ndarray`): (K,) its columns.
 
     Returns:
-        `np.ndarray`: (K, 3) float64 unit vectors in the camera's axes; NaN where the samples of the surface lie on no plane but
-        on a line, or are missing.
+        `np.ndarray`: (K, 3) float64 unit vectors in the camera's axes; NaN where the samples of the surface lie on no
+        plane but on a line, or are missing.
     """
     height, width = view.depth_metres.shape
     inverse, known = surface_inverse_depth(view.depth_metres)

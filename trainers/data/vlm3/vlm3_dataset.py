@@ -37,12 +37,14 @@ ROWS_TRIED = 50  # other rows looked at before a row without questions is an err
 
 
 class VLM3Dataset(WrittenRows):
-    """One row per frame; where a question needs two, the frame is the first and its partner is drawn when the row is read.
+    """One row per frame; where a question needs two, the frame is the first and its partner is drawn when the row
+    is read.
 
-    A row has up to K independent questions, drawn anew for every use of it, and the geometry of its views, so that IGEP's
-    losses work on the same rows. What is drawn depends on the seed, the row and the number of the use alone. Scenes and
-    frames without what the task needs are no rows. A row about which nothing can be asked when it is read (no surface in
-    range, no partner that sees enough, no box in sight) is replaced by another one that has questions; this is said once.
+    A row has up to K independent questions, drawn anew for every use of it, and the geometry of its views, so that
+    IGEP's losses work on the same rows. What is drawn depends on the seed, the row and the number of the use alone.
+    Scenes and frames without what the task needs are no rows. A row about which nothing can be asked when it is read
+    (no surface in range, no partner that sees enough, no box in sight) is replaced by another one that has questions;
+    this is said once.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`.
@@ -51,8 +53,8 @@ class VLM3Dataset(WrittenRows):
         seed (`int`, *optional*, defaults to `0`): Seed of everything that is drawn.
 
     Raises:
-        SpatialDataError: An empty table, a missing column, or no frame that has what the task needs. Reading a row raises it
-            for anything in the row that breaks the contract, and where no row in reach has a question.
+        SpatialDataError: An empty table, a missing column, or no frame that has what the task needs. Reading a row
+            raises it for anything in the row that breaks the contract, and where no row in reach has a question.
     """
 
     def __init__(self, scenes: Dataset, options: VLM3Options, *, geometry_size: tuple[int, int], seed: int = 0):
@@ -79,7 +81,8 @@ class VLM3Dataset(WrittenRows):
         needed = ", ".join(self._needs)
         if not self._rows:
             raise SpatialDataError(
-                f"No frame of the {len(self.scene_table)} scenes can be asked about {options.task!r}, which needs {needed}"
+                f"No frame of the {len(self.scene_table)} scenes can be asked about {options.task!r}, which needs "
+                f"{needed}"
                 + (
                     "."
                     if options.images_per_row == 1
@@ -134,7 +137,8 @@ class VLM3Dataset(WrittenRows):
             `SpatialExample`
 
         Raises:
-            SpatialDataError: The row breaks the contract, or neither it nor the others that were tried have a question.
+            SpatialDataError: The row breaks the contract, or neither it nor the others that were tried have a
+                question.
         """
         if not 0 <= row < len(self._rows):
             raise IndexError(row)
@@ -155,11 +159,12 @@ class VLM3Dataset(WrittenRows):
                     self.options.task,
                 )
         raise SpatialDataError(
-            f"Nothing can be asked about {sample_id!r} nor about {ROWS_TRIED} other rows: task {self.options.task!r} needs "
+            f"Nothing can be asked about {sample_id!r} nor about {ROWS_TRIED} other rows: task {self.options.task!r} "
+            "needs "
             + ("boxes that can be seen" if self.options.task == "objects" else "measured depth")
             + (
-                f" and frames that share {self.options.min_covisibility:g} to {self.options.max_covisibility:g} of their "
-                "surface. Widen min_covisibility, max_covisibility or max_frame_gap, or leave these scenes out."
+                f" and frames that share {self.options.min_covisibility:g} to {self.options.max_covisibility:g} of "
+                "their surface. Widen min_covisibility, max_covisibility or max_frame_gap, or leave these scenes out."
                 if self.options.images_per_row == 2
                 else ". Check min_depth_metres and max_depth_metres, or leave these scenes out."
             )
@@ -187,7 +192,9 @@ class VLM3Dataset(WrittenRows):
         return scene, views, asked
 
     def _usable_frames(self, number: int) -> np.ndarray:
-        """Indices of the frames of a scene that have what the task needs, as far as that is known without reading them."""
+        """Indices of the frames of a scene that have what the task needs,
+        as far as that is known without reading them.
+        """
         needs = self._needs
         if any(self.scene_table.lacks(number, field) for field in needs if field != "depth"):
             return np.empty(0, dtype=np.int64)

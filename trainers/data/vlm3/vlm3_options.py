@@ -29,35 +29,38 @@ class VLM3Options:
     """What VLM3 asks about posed RGB-D scenes.
 
     Args:
-        task (`str`, *optional*, defaults to `"depth"`): `depth` and `objects` show one frame, `correspondence` and `pose` two.
-        questions_per_image (`int`, *optional*, defaults to `10`): K, most questions about one set of images; `pose` has four.
-        focal_pixels (`float`, *optional*, defaults to `1000.0`): Focal length that every image is resized to; `None` leaves it.
-            The released pose checkpoint has 750.
+        task (`str`, *optional*, defaults to `"depth"`): `depth` and `objects` show one frame, `correspondence` and
+            `pose` two.
+        questions_per_image (`int`, *optional*, defaults to `10`): K, most questions about one set of images; `pose`
+            has four.
+        focal_pixels (`float`, *optional*, defaults to `1000.0`): Focal length that every image is resized to; `None`
+            leaves it. The released pose checkpoint has 750.
         focal_mode (`str`, *optional*, defaults to `"both"`): `both` or `fx`, see `focal_unification`.
         longest_side (`int`, *optional*): Then resize until the longer side has so many pixels; without
             `focal_pixels` only so, as the released sample of correspondence (1024).
         max_image_pixels (`int`, *optional*): Crop unified images to so many pixels around their centre.
         canvas_size (`list[int]`, *optional*): Crop or pad unified images to this height and width.
-        pixel_mapping (`str`, *optional*, defaults to `"image"`): Where questions say that a pixel is: where the resized image
-            shows it; `truncate` as the released depth labels, `exact` as those of correspondence (see
+        pixel_mapping (`str`, *optional*, defaults to `"image"`): Where questions say that a pixel is: where the
+            resized image shows it; `truncate` as the released depth labels, `exact` as those of correspondence (see
             `focal_unification.UnifiedView.written_pixels`).
         text_pixel_steps (`int`, *optional*): N of the text pixels; 2000 for `depth` and 1000 otherwise unless given.
-        distance_kind (`str`, *optional*, defaults to `"euclidean"`): `depth`: distance from the camera's centre, as most of
-            DepthLM's sets mean it, or `z` along its axis.
+        distance_kind (`str`, *optional*, defaults to `"euclidean"`): `depth`: distance from the camera's centre, as
+            most of DepthLM's sets mean it, or `z` along its axis.
         think (`bool`, *optional*, defaults to `False`): `correspondence`: ask for and write the reasoning.
-        clock_facing (`str`, *optional*, defaults to `"axis"`): `objects`: 12 o'clock is along the camera's optical axis, or `ray`:
-            from the camera through the object that one stands at. The question says which; so with the next two.
+        clock_facing (`str`, *optional*, defaults to `"axis"`): `objects`: 12 o'clock is along the camera's optical
+            axis, or `ray`: from the camera through the object that one stands at. The question says which; so with the
+            next two.
         above_below_in (`str`, *optional*, defaults to `"world"`): `objects`: higher in the `world`, or in the `image`.
-        left_right_in (`str`, *optional*, defaults to `"metres"`): `objects`: to the right by `metres` along the camera's x axis,
-            or in the `image`.
-        min_depth_metres (`float`, *optional*): Nearest surface that is asked about: the least that the sensor measures. By
-            default that of the dataset, see `DEPTH_RANGE` and `training_rows.DEPTH_RANGES`.
-        max_depth_metres (`float`, *optional*): Farther depth is no measurement, for questions and for the geometry losses. By
-            default likewise.
-        depth_edge_tolerance (`float`, *optional*, defaults to `0.05`): Share of the inverse depth by which a pixel may leave
-            the plane of its neighbours before it counts as an edge, about which nothing is asked.
-        min_covisibility (`float`, *optional*, defaults to `0.1`): Pairs: least share of either frame's surface that the other
-            sees.
+        left_right_in (`str`, *optional*, defaults to `"metres"`): `objects`: to the right by `metres` along the
+            camera's x axis, or in the `image`.
+        min_depth_metres (`float`, *optional*): Nearest surface that is asked about: the least that the sensor
+            measures. By default that of the dataset, see `DEPTH_RANGE` and `training_rows.DEPTH_RANGES`.
+        max_depth_metres (`float`, *optional*): Farther depth is no measurement, for questions and for the geometry
+            losses. By default likewise.
+        depth_edge_tolerance (`float`, *optional*, defaults to `0.05`): Share of the inverse depth by which a pixel may
+            leave the plane of its neighbours before it counts as an edge, about which nothing is asked.
+        min_covisibility (`float`, *optional*, defaults to `0.1`): Pairs: least share of either frame's surface that
+            the other sees.
         max_covisibility (`float`, *optional*, defaults to `1.0`): Pairs: largest.
         max_frame_gap (`int`, *optional*, defaults to `40`): Pairs: farthest frames of a pair, in frames of the table.
 
@@ -127,8 +130,8 @@ class VLM3Options:
     max_depth_metres: float | None = field(
         default=None,
         metadata={
-            "help": "Farther depth is no measurement: no loss sees it, and no question of VLM3 asks about it (default: 100; "
-            "depthlm: no limit)."
+            "help": "Farther depth is no measurement: no loss sees it, and no question of VLM3 asks about it "
+            "(default: 100; depthlm: no limit)."
         },
     )
     depth_edge_tolerance: float = field(
@@ -213,7 +216,9 @@ class VLM3Options:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """Those of `USAGE_FIELDS`, defaults filled in: what has to be the same when a model that was taught so is asked."""
+        """Those of `USAGE_FIELDS`, defaults filled in: what has to be the same when a model that was taught so
+        is asked.
+        """
         canvas = None if self.canvas_size is None else list(self.canvas_size)
         found = {name: vars(self)[name] for name in USAGE_FIELDS}
         return found | {"text_pixel_steps": self.steps, "canvas_size": canvas}

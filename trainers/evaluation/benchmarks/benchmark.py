@@ -41,7 +41,8 @@ class QuestionGroup:
     Args:
         group_id (`str`): Name of the frames: a scene, a pair of images.
         questions (`tuple[Question, ...]`): At least one.
-        read_frames (`Callable`): Reads the RGB frames, in order. Nothing else goes to a model, unless it reads 3D positions.
+        read_frames (`Callable`): Reads the RGB frames, in order. Nothing else goes to a model, unless it reads 3D
+            positions.
         read_example (`Callable`, *optional*): Reads the same frames with their depth, of a height and width, and their
             cameras, for a model that reads 3D positions; `None` = they are not known.
     """
@@ -52,7 +53,8 @@ class QuestionGroup:
     read_example: Callable[[tuple[int, int]], SpatialExample] | None = None
 
     def row(self, question: Question, prediction: str | None) -> dict[str, Any]:
-        """A question of the group beside what was predicted for it: a line of the predictions, and what metrics are fed.
+        """A question of the group beside what was predicted for it: a line of the predictions,
+        and what metrics are fed.
 
         Args:
             question (`Question`): One of them.
@@ -72,7 +74,8 @@ class QuestionBenchmark(ABC):
         max_new_tokens (`int`): Longest answer unless the options say otherwise.
         frames_as (`str`): `"video"` or `"images"`, unless the model or the options say otherwise.
         task (`str`): Task of the rows: `questions`, or one of VLM3.
-        dataset (`str`, *optional*): Loader of the benchmark's own files, which reads them unless the options name another.
+        dataset (`str`, *optional*): Loader of the benchmark's own files, which reads them unless the options name
+            another.
         change_no_answer (`tuple[str, ...]`): Options that change no answer, so that a run goes on with others.
     """
 
@@ -142,7 +145,9 @@ class QuestionBenchmark(ABC):
 
     @abstractmethod
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
-        """How the scores are measured, see `BenchmarkResults`; with `geometry_inputs`: `none`, `pose` or `depth+pose`."""
+        """How the scores are measured, see `BenchmarkResults`; with `geometry_inputs`: `none`,
+        `pose` or `depth+pose`.
+        """
 
 
 class AnsweringBenchmark(QuestionBenchmark):
@@ -167,7 +172,8 @@ class AnsweringBenchmark(QuestionBenchmark):
             processor (`IGEPProcessor`): Its processor.
             groups (`Iterable[QuestionGroup]`): Read as they are answered.
             options (`BenchmarkOptions`): As for `groups`.
-            share_prefix (`bool`, *optional*, defaults to `True`): Ask the questions of a group in one pass, where there is one.
+            share_prefix (`bool`, *optional*, defaults to `True`): Ask the questions of a group in one pass, where
+                there is one.
             progress (`str`, *optional*): Title of a progress bar; without one, none is shown.
             total (`int`, *optional*): Number of groups, for the progress bar.
 

@@ -16,20 +16,23 @@ class BenchmarkOptions(RowOptions):
     Args:
         max_rows (`int`, *optional*): Sets of frames that are asked about, spread evenly over all; all unless given.
         max_new_tokens (`int`, *optional*): Longest answer; the benchmark's own unless given.
-        frames_as (`str`, *optional*): Show the frames as `"images"` or as one `"video"`; as in the model's training unless
-            given, else as the benchmark does.
+        frames_as (`str`, *optional*): Show the frames as `"images"` or as one `"video"`; as in the model's training
+            unless given, else as the benchmark does.
         question_seed (`int`, *optional*, defaults to `0`): Seed of the questions that are written.
-        held_out_rooms (`int`, *optional*, defaults to `512`): `rooms`, `depth_probe`, `latency`: rooms of the held-out seed.
-        room_split (`str`, *optional*, defaults to `"held_out"`): `rooms`, `depth_probe`: `"held_out"` rooms are reported,
-            `"validation"` rooms, of another seed, are those on which settings are chosen.
+        held_out_rooms (`int`, *optional*, defaults to `512`): `rooms`, `depth_probe`, `latency`: rooms of the held-out
+            seed.
+        room_split (`str`, *optional*, defaults to `"held_out"`): `rooms`, `depth_probe`: `"held_out"` rooms are
+            reported, `"validation"` rooms, of another seed, are those on which settings are chosen.
         questions_per_pass (`int`, *optional*, defaults to `64`): Most questions that share one pass over their frames.
-        geometry_inputs (`str`, *optional*): `scanrefer`, `multi3drefer`: what tells which visual tokens are inside a proposal:
-            `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are scored alone must say;
-            those of other benchmarks are scored as `not stated` unless they say what they were made with.
-        box_min_probability (`float`, *optional*, defaults to `0.2`): `multi3drefer_regressed`: boxes of this probability and more, of
-            the softmax over all box queries, are meant; none where there is none. `scanrefer_regressed` takes the best.
-        pixel_grid (`list[int]`, *optional*, defaults to `[16, 20]`): `reconstruction`: rows and columns of the pixels of a frame
-            whose depth is compared.
+        geometry_inputs (`str`, *optional*): `scanrefer`, `multi3drefer`: what tells which visual tokens are inside a
+            proposal: `none`, `pose` or `depth+pose`; as in the model's training unless given. Predictions that are
+            scored alone must say; those of other benchmarks are scored as `not stated` unless they say what they were
+            made with.
+        box_min_probability (`float`, *optional*, defaults to `0.2`): `multi3drefer_regressed`: boxes of this
+            probability and more, of the softmax over all box queries, are meant; none where there is none.
+            `scanrefer_regressed` takes the best.
+        pixel_grid (`list[int]`, *optional*, defaults to `[16, 20]`): `reconstruction`: rows and columns of the pixels
+            of a frame whose depth is compared.
         checkpoint (`str`, *optional*): Trainer checkpoint with the training heads. `depth_probe`: for the picture;
             `reconstruction`: compare the depth of its verifier.
         picture (`str`, *optional*): `depth_probe`: PNG of depth in frames, verifier and encoder; needs `checkpoint`.
@@ -68,8 +71,8 @@ class BenchmarkOptions(RowOptions):
     geometry_inputs: str | None = field(
         default=None,
         metadata={
-            "help": "scanrefer, multi3drefer: geometry that describes proposals (default: as in the model's training); with "
-            "--predictions: that they were made with (default: not stated).",
+            "help": "scanrefer, multi3drefer: geometry that describes proposals (default: as in the model's "
+            "training); with --predictions: that they were made with (default: not stated).",
             "choices": list(GEOMETRY_OF),
         },
     )
@@ -84,8 +87,8 @@ class BenchmarkOptions(RowOptions):
     checkpoint: str | None = field(
         default=None,
         metadata={
-            "help": "Trainer checkpoint with the training heads. depth_probe: for the picture; reconstruction: compare the depth "
-            "of its verifier."
+            "help": "Trainer checkpoint with the training heads. depth_probe: for the picture; reconstruction: "
+            "compare the depth of its verifier."
         },
     )
     picture: str | None = field(

@@ -1,8 +1,9 @@
 """ScanRefer and Multi3DRefer as the papers run them: the model's ground head chooses among proposed boxes of a scene.
 
-Questions are those whose answer is `<ground>`, of any dataset; their `referred_boxes` are the truth. What geometry the head
-takes (`geometry_inputs`) and whose boxes it chooses among stand in the protocol of every score. For boxes that a model writes
-as text, see the benchmarks of the same names that end in `_boxes`, for those that it regresses those that end in `_regressed`.
+Questions are those whose answer is `<ground>`, of any dataset; their `referred_boxes` are the truth. What geometry the
+head takes (`geometry_inputs`) and whose boxes it chooses among stand in the protocol of every score. For boxes that a
+model writes as text, see the benchmarks of the same names that end in `_boxes`, for those that it regresses those that
+end in `_regressed`.
 """
 
 import json
@@ -42,7 +43,8 @@ PROPOSALS_IN_WORDS = {
 }
 INPUTS_IN_WORDS = {
     "none": "and the numbers of the proposals; neither depth nor cameras",
-    "predicted": "the pose of their first, and the numbers of the proposals; depth and cameras are the model's own reconstruction",
+    "predicted": "the pose of their first, and the numbers of the proposals; depth and cameras are the model's own "
+    "reconstruction",
     "pose": "their poses and intrinsics, and the numbers of the proposals",
     "depth+pose": "their depth, poses and intrinsics, and the numbers of the proposals",
 }
@@ -56,7 +58,8 @@ class GroundingGroup(QuestionGroup):
     """Questions about a scene that boxes answer.
 
     Args:
-        proposals (`np.ndarray`): (P, 6) boxes to choose among: centre and sizes in metres, in the scene's world; P may be 0.
+        proposals (`np.ndarray`): (P, 6) boxes to choose among: centre and sizes in metres, in the scene's world; P may
+            be 0.
     """
 
     proposals: np.ndarray = field(kw_only=True)
@@ -72,7 +75,8 @@ class GroundingQuestions(SceneQuestions):
         truth_of (`Callable`): The reference of the metric, but for the type, from the true boxes.
 
     Raises:
-        SpatialDataError: As `SceneQuestions`; or a question that is answered in words, or scenes of which none has proposals.
+        SpatialDataError: As `SceneQuestions`; or a question that is answered in words, or scenes of which none has
+            proposals.
     """
 
     def __init__(self, scenes: Dataset, questions: Dataset, options: BenchmarkOptions, truth_of: Callable):
@@ -87,8 +91,8 @@ class GroundingQuestions(SceneQuestions):
         }
         if not any(map(len, self._proposals.values())):
             raise SpatialDataError(
-                f"ground_proposals={options.ground_proposals!r}: not one of the {len(boxes)} scenes has such boxes, so there is "
-                f"nothing to choose among. Give them (Mask3D's masks or proposal_box_file), or set it to "
+                f"ground_proposals={options.ground_proposals!r}: not one of the {len(boxes)} scenes has such boxes, "
+                "so there is nothing to choose among. Give them (Mask3D's masks or proposal_box_file), or set it to "
                 f"{'objects' if detected else 'detected'}."
             )
 
@@ -162,8 +166,8 @@ class GroundingBenchmark(AnsweringBenchmark):
             `dict`: `geometry_inputs` and `ground_proposals`.
 
         Raises:
-            ValueError: The model has no ground head, or one for another setting; or it is not said what the predictions were
-                made with.
+            ValueError: The model has no ground head, or one for another setting; or it is not said what the
+                predictions were made with.
         """
         inputs = values["geometry_inputs"]
         if model:
@@ -171,15 +175,15 @@ class GroundingBenchmark(AnsweringBenchmark):
             if not config.get("ground_head"):
                 regresses = f", or that it regresses ({self.name}_regressed)" if config.get("box_decoder") else ""
                 raise ValueError(
-                    f"benchmark={self.name!r}: {model} has no ground head. Train with ground_weight above 0, or score the boxes "
-                    f"that it writes as text ({self.name}_boxes){regresses}."
+                    f"benchmark={self.name!r}: {model} has no ground head. Train with ground_weight above 0, or score "
+                    f"the boxes that it writes as text ({self.name}_boxes){regresses}."
                 )
             trained_with = config["ground_geometry_inputs"]
             inputs = inputs or trained_with
             if (inputs == "none") != (trained_with == "none"):
                 raise ValueError(
-                    f"benchmark={self.name!r}: geometry_inputs={inputs!r}, but the ground head of {model} was trained with "
-                    f"{trained_with!r} and has learnt nothing of it: leave geometry_inputs out."
+                    f"benchmark={self.name!r}: geometry_inputs={inputs!r}, but the ground head of {model} was trained "
+                    f"with {trained_with!r} and has learnt nothing of it: leave geometry_inputs out."
                 )
         if inputs is None:
             raise ValueError(
@@ -217,9 +221,9 @@ class GroundingBenchmark(AnsweringBenchmark):
             total (`int`, *optional*): Number of groups, for the progress bar.
 
         Yields:
-            `tuple[GroundingGroup, list[str]]`: Every group, and for each question a JSON object: `box` (or `null` where there are
-            no proposals), or `boxes`; and `similarities`, one for each proposal in the order of the scene's boxes and last
-            that of "none of them".
+            `tuple[GroundingGroup, list[str]]`: Every group, and for each question a JSON object: `box` (or `null`
+            where there are no proposals), or `boxes`; and `similarities`, one for each proposal in the order of the
+            scene's boxes and last that of "none of them".
 
         Raises:
             SpatialDataError: A scene lacks geometry that the setting takes.
@@ -235,7 +239,8 @@ class GroundingBenchmark(AnsweringBenchmark):
             missing = [name for name, value in given.items() if value is None]
             if missing:
                 raise SpatialDataError(
-                    f"Scene {group.group_id!r} has no {missing[0]}, which geometry_inputs={options.geometry_inputs!r} takes."
+                    f"Scene {group.group_id!r} has no {missing[0]}, which geometry_inputs={options.geometry_inputs!r} "
+                    "takes."
                 )
             inputs, token_ids = processor.ground_inputs(
                 list(example.frames), [each.question for each in group.questions], frames_as=options.frames_as
@@ -287,13 +292,16 @@ class GroundingBenchmark(AnsweringBenchmark):
             "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, {inputs}",
             "questions": f"{num_questions} questions of {self.name}, each asked alone; the ground head chooses among "
             f"{PROPOSALS_IN_WORDS[options.ground_proposals]}",
-            "metrics": f"those of igep's trainers/metrics ({self.metric.__name__}) under the protocols {', '.join(PROTOCOLS)}",
+            "metrics": f"those of igep's trainers/metrics ({self.metric.__name__}) under the protocols "
+            f"{', '.join(PROTOCOLS)}",
             "geometry_inputs": options.geometry_inputs,
             "proposals": options.ground_proposals,
         }
 
     def _as_protocol_takes(self, predictions: list[dict[str, Any]], protocol: str) -> list[dict[str, Any]]:
-        """Predictions in the form that a protocol of the metric takes: proposals are boxes along the world's axes, which both do."""
+        """Predictions in the form that a protocol of the metric takes: proposals are boxes along the world's axes,
+        which both do.
+        """
         return predictions
 
     def _further_facts(self, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -314,7 +322,9 @@ class GroundingBenchmark(AnsweringBenchmark):
         return {**chosen, "similarities": [round(score, 6) for score in found.similarities]}
 
     def _boxes_of(self, text: str) -> list | None:
-        """The box or boxes of a prediction; `None` where it says that there is none. Raises `ValueError` where it says nothing."""
+        """The box or boxes of a prediction; `None` where it says that there is none.
+        Raises `ValueError` where it says nothing.
+        """
         try:
             found = json.loads(text)["boxes" if self.any_number else "box"]
             if found is None and not self.any_number:

@@ -1,4 +1,6 @@
-"""What papers report on the benchmarks, to stand beside our figures. Their evaluators are those of the protocol that is named."""
+"""What papers report on the benchmarks, to stand beside our figures.
+Their evaluators are those of the protocol that is named.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -18,8 +20,9 @@ EVALUATOR_UNKNOWN = "evaluator not known to us"
 UNSTATED_THRESHOLD = "accuracy, IoU threshold not stated in the paper"
 
 PAPERS_GROUND_WITH = (
-    "The papers' own evaluations (Video-3D LLM, 3DRS and the released code of 3D-IDE) pool object features with the true depth "
-    "and pose of every frame (depth+pose) and choose among Mask3D's proposals of the reconstructed mesh (detected)."
+    "The papers' own evaluations (Video-3D LLM, 3DRS and the released code of 3D-IDE) pool object features with the "
+    "true depth and pose of every frame (depth+pose) and choose among Mask3D's proposals of the reconstructed mesh "
+    "(detected)."
 )
 
 
@@ -32,8 +35,8 @@ class PaperFigure(NamedTuple):
         method (`str`): The model.
         value (`float`): The number, in the unit of our figure.
         source (`str`): Where it stands.
-        geometry_inputs (`str`): What of the scene's true geometry went into the model beside RGB: `none`, `pose`, `depth+pose`, or
-            `not stated`.
+        geometry_inputs (`str`): What of the scene's true geometry went into the model beside RGB: `none`, `pose`,
+            `depth+pose`, or `not stated`.
     """
 
     benchmark: str
@@ -66,7 +69,9 @@ def _captions(cider: float, bleu_4: float | None = None) -> dict[str, dict[str, 
 
 
 def _vsi_bench(source: str, values: Mapping[str, float], protocol: str = "peer") -> list[PaperFigure]:
-    """What one source reports on VSI-Bench, by model. Means over questions instead of tasks (Spatial-MLLM) are none of these."""
+    """What one source reports on VSI-Bench, by model. Means over questions instead of tasks (Spatial-MLLM) are none
+    of these.
+    """
     return [
         PaperFigure("vsi_bench", f"overall, {protocol}", model, value, source, "none")
         for model, value in values.items()

@@ -1,7 +1,8 @@
 """Reconstructions of scenes compared with their measured geometry: cameras, depth and points of a video.
 
-A Vid-LLM model reconstructs in its forward pass. Of an IGEP model nothing is left but, in a trainer checkpoint, the depth verifier
-that supervised it: its depth is scored by the same figures. What is predicted is stored at a grid of pixels of every frame.
+A Vid-LLM model reconstructs in its forward pass. Of an IGEP model nothing is left but, in a trainer checkpoint, the
+depth verifier that supervised it: its depth is scored by the same figures. What is predicted is stored at a grid of
+pixels of every frame.
 """
 
 import json
@@ -41,8 +42,8 @@ class ScenesToReconstruct(SampledScenes, Sequence[QuestionGroup]):
         options (`BenchmarkOptions`): Frames of a scene, grid of pixels, and from where on depth is no measurement.
 
     Raises:
-        SpatialDataError: An empty table. Reading a group raises it for a scene with neither depth nor poses, and for frames that are
-            missing, broken or too few.
+        SpatialDataError: An empty table. Reading a group raises it for a scene with neither depth nor poses, and for
+            frames that are missing, broken or too few.
     """
 
     def __init__(self, scenes: Dataset, options: BenchmarkOptions):
@@ -58,11 +59,14 @@ class ScenesToReconstruct(SampledScenes, Sequence[QuestionGroup]):
         return QuestionGroup(scene_id, (question,), lambda: self.read_frames(number))
 
     def check(self, number: int) -> None:
-        """Raises `SpatialDataError` where a scene has too few frames or nothing to compare with, without decoding an image."""
+        """Raises `SpatialDataError` where a scene has too few frames or nothing to compare with,
+        without decoding an image.
+        """
         found = self.sampled_scene(number)
         if found.depth is None and found.world_from_camera is None:
             raise SpatialDataError(
-                f"Scene {found.scene_id!r} has neither depth nor poses: there is nothing to compare with. Leave it out."
+                f"Scene {found.scene_id!r} has neither depth nor poses: there is nothing to compare with. Leave it "
+                "out."
             )
 
     def _truth(self, number: int) -> dict[str, Any]:
@@ -136,9 +140,11 @@ class ReconstructionBenchmark(AnsweringBenchmark):
             **scenes_in_words(options),
             "split": f"{split}: {num_groups} scenes",
             "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, and nothing else",
-            "questions": f"none: the geometry of each video is {source}, and compared at {rows} x {columns} pixels of every frame",
-            "metrics": "those of igep's trainers/metrics (metric_depth, pose_auc, trajectory_error, point_map_error); depth and points "
-            "per scene, then the mean over scenes; after one scale per scene where the figure says so",
+            "questions": f"none: the geometry of each video is {source}, and compared at {rows} x {columns} pixels of "
+            "every frame",
+            "metrics": "those of igep's trainers/metrics (metric_depth, pose_auc, trajectory_error, point_map_error); "
+            "depth and points per scene, then the mean over scenes; after one scale per scene where the figure says "
+            "so",
             "geometry_inputs": "none",
         }
 
@@ -172,7 +178,8 @@ def on_grid(
     Args:
         depth_metres (`np.ndarray`): (F, H, W).
         grid (`tuple[int, int]`): Rows and columns.
-        cropped_from (`tuple[int, int]`, *optional*): (width, height) of the frame where the depth is of its centre square alone.
+        cropped_from (`tuple[int, int]`, *optional*): (width, height) of the frame where the depth is of its centre
+            square alone.
 
     Returns:
         `np.ndarray`: (F, *grid), -1 where the depth does not reach.

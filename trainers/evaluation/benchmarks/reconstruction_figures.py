@@ -80,9 +80,9 @@ def reconstruction_figures(
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Scores reconstructions.
 
-    A prediction that is missing or cannot be read is wrong in everything that others were predicted of: infinitely wrong poses,
-    depth outside of delta_1; errors that are means of lengths are over what was predicted. Figures of what no prediction has, such
-    as the cameras of a model that predicts depth alone, are left out.
+    A prediction that is missing or cannot be read is wrong in everything that others were predicted of: infinitely
+    wrong poses, depth outside of delta_1; errors that are means of lengths are over what was predicted. Figures of
+    what no prediction has, such as the cameras of a model that predicts depth alone, are left out.
 
     Args:
         rows (`Sequence[dict]`): Rows of `QuestionGroup.row`.

@@ -1,8 +1,8 @@
 """ScanRefer and Multi3DRefer without proposals, by the boxes that a model regresses (the box decoder of Vid-LLM).
 
-Questions and truth are those of the benchmarks of the same names among proposals. The model sees RGB frames and the pose of the
-first of them, which says where the scene's world lies: boxes that lie along the first camera's axes are carried into it after
-they are found, those along the scene's axes are found with its help (`box_axes` of the model).
+Questions and truth are those of the benchmarks of the same names among proposals. The model sees RGB frames and the
+pose of the first of them, which says where the scene's world lies: boxes that lie along the first camera's axes are
+carried into it after they are found, those along the scene's axes are found with its help (`box_axes` of the model).
 """
 
 import json
@@ -105,8 +105,8 @@ def first_pose(scene_id: str, world_from_camera: np.ndarray | None) -> np.ndarra
     """
     if world_from_camera is None or not np.isfinite(world_from_camera[0]).all():
         raise SpatialDataError(
-            f"Scene {scene_id!r}: the pose of the first frame that is shown is unknown, so that boxes of the model cannot be placed "
-            "in the scene: give world_from_camera, or leave the scene or the frame out."
+            f"Scene {scene_id!r}: the pose of the first frame that is shown is unknown, so that boxes of the model "
+            "cannot be placed in the scene: give world_from_camera, or leave the scene or the frame out."
         )
     return world_from_camera[:1]
 
@@ -131,8 +131,8 @@ class RegressedBoxBenchmark(GroundingBenchmark):
     """Questions that boxes of a box decoder answer.
 
     Args:
-        among_proposals (`GroundingBenchmark`): The benchmark of the same questions among proposals, whose name and `_regressed` is
-            that of this one.
+        among_proposals (`GroundingBenchmark`): The benchmark of the same questions among proposals, whose name and
+            `_regressed` is that of this one.
     """
 
     def __init__(self, among_proposals: GroundingBenchmark):
@@ -155,8 +155,8 @@ class RegressedBoxBenchmark(GroundingBenchmark):
             `dict`: `geometry_inputs`.
 
         Raises:
-            ValueError: The model has no box decoder, or takes another geometry; or it is not said what the predictions were made
-                with.
+            ValueError: The model has no box decoder, or takes another geometry; or it is not said what the predictions
+                were made with.
         """
         inputs = values["geometry_inputs"]
         if not model:
@@ -164,13 +164,13 @@ class RegressedBoxBenchmark(GroundingBenchmark):
         config, _ = PreTrainedConfig.get_config_dict(model)
         if not config.get("box_decoder"):
             raise ValueError(
-                f"benchmark={self.name!r}: {model} has no box decoder. Train a Vid-LLM with box_weight above 0 and box_decoder: true "
-                f"in vid_llm_config, or score what it has ({self.dataset}, {self.dataset}_boxes)."
+                f"benchmark={self.name!r}: {model} has no box decoder. Train a Vid-LLM with box_weight above 0 and "
+                f"box_decoder: true in vid_llm_config, or score what it has ({self.dataset}, {self.dataset}_boxes)."
             )
         if inputs not in (None, PREDICTED):
             raise ValueError(
-                f"benchmark={self.name!r}: geometry_inputs={inputs!r}, but boxes are regressed from the model's own reconstruction "
-                f"({PREDICTED}): leave geometry_inputs out."
+                f"benchmark={self.name!r}: geometry_inputs={inputs!r}, but boxes are regressed from the model's own "
+                f"reconstruction ({PREDICTED}): leave geometry_inputs out."
             )
         return {"geometry_inputs": PREDICTED}
 
@@ -200,8 +200,9 @@ class RegressedBoxBenchmark(GroundingBenchmark):
             total (`int`, *optional*): Number of groups, for the progress bar.
 
         Yields:
-            `tuple[RegressedGroup, list[str]]`: Every group, and for each question a JSON object: `box` and `probability`, or `boxes`
-            and `probabilities`; boxes in the scene's world, of nine numbers where they are turned.
+            `tuple[RegressedGroup, list[str]]`: Every group, and for each question a JSON object: `box` and
+            `probability`, or `boxes` and `probabilities`; boxes in the scene's world, of nine numbers where they are
+            turned.
 
         Raises:
             SpatialDataError: The pose of a scene's first frame is unknown.
@@ -228,11 +229,13 @@ class RegressedBoxBenchmark(GroundingBenchmark):
         return {
             **scenes_in_words(options),
             "split": split_in_words(options, self.split),
-            "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, without proposals, and the pose of their first, "
-            "which places the boxes in the scene; depth and cameras are the model's own reconstruction",
+            "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, without proposals, and the "
+            "pose of their first, which places the boxes in the scene; depth and cameras are the model's own "
+            "reconstruction",
             "questions": f"{num_questions} questions of {self.dataset}, each asked alone; {chosen}",
-            "metrics": f"those of igep's trainers/metrics ({self.metric.__name__}) under the protocols {', '.join(PROTOCOLS)} (standard: "
-            "turned boxes; peer: the smallest box along the world's axes around each)",
+            "metrics": f"those of igep's trainers/metrics ({self.metric.__name__}) under the protocols "
+            f"{', '.join(PROTOCOLS)} (standard: turned boxes; peer: the smallest box along the world's axes around "
+            "each)",
             "geometry_inputs": options.geometry_inputs,
         }
 
@@ -256,7 +259,9 @@ class RegressedBoxBenchmark(GroundingBenchmark):
 
 
 def _enclosed(found: list | None, any_number: bool) -> list | None:
-    """The smallest box along the world's axes around each box; what is none stays as it is, and is counted by the metric."""
+    """The smallest box along the world's axes around each box; what is none stays as it is,
+    and is counted by the metric.
+    """
     if found is None:
         return None
     if any_number:

@@ -1,4 +1,6 @@
-"""What a model's vision encoder knows of depth, probed linearly on synthetic rooms; with a picture where heads are at hand."""
+"""What a model's vision encoder knows of depth, probed linearly on synthetic rooms;
+with a picture where heads are at hand.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,9 @@ FIGURES = ("R2 of log depth", "delta_1", "R2 within a frame", "order of two poin
 
 
 class RoomDepthProbe(ModelMeasurement):
-    """A ridge regression from the saved encoder's tokens to the depth beneath them, scored on other rooms than it was fitted on."""
+    """A ridge regression from the saved encoder's tokens to the depth beneath them,
+    scored on other rooms than it was fitted on.
+    """
 
     name = "depth_probe"
 
@@ -46,7 +50,8 @@ class RoomDepthProbe(ModelMeasurement):
             raise ValueError(f"depth_probe reads the encoder that `igep sft` trained, and this is {kind}.")
         if options.checkpoint is not None and not (Path(options.checkpoint) / HEADS_FILE).is_file():
             raise FileNotFoundError(
-                f"checkpoint={options.checkpoint!r} holds no {HEADS_FILE}: give a folder checkpoint-N of the training run."
+                f"checkpoint={options.checkpoint!r} holds no {HEADS_FILE}: give a folder checkpoint-N of the training "
+                "run."
             )
 
     def measure(
@@ -80,8 +85,8 @@ class RoomDepthProbe(ModelMeasurement):
             "split": split_of(options, options.held_out_rooms),
             "inputs": INPUTS,
             "questions": "none: the encoder is probed",
-            "metrics": "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, fitted on "
-            "other rooms",
+            "metrics": "depth probe: a ridge regression from the saved encoder's tokens to the depth beneath them, "
+            "fitted on other rooms",
             "geometry_inputs": "none",
         }
 

@@ -114,8 +114,10 @@ class Rooms(QuestionBenchmark):
             "dataset_name": "Synthetic rooms",
             "split": split_of(options, num_groups),
             "inputs": INPUTS,
-            "questions": f"{num_questions} questions, each asked alone; greedy decoding, at most {options.max_new_tokens} tokens",
-            "metrics": "exact match: share of answers equal to the reference text, per question type and as their mean",
+            "questions": f"{num_questions} questions, each asked alone; greedy decoding, at most "
+            f"{options.max_new_tokens} tokens",
+            "metrics": "exact match: share of answers equal to the reference text, per question type and as their "
+            "mean",
             "geometry_inputs": "none",
         }
 

@@ -38,7 +38,8 @@ class CaptionQuestions(SceneQuestions):
         **sampling: `num_frames`, `questions_per_group` and `max_depth_metres` of `SceneQuestions`.
 
     Raises:
-        SpatialDataError: As `SceneQuestions`; no object has a box that overlaps it. Reading a group raises it as well where a box cannot be shown in a frame.
+        SpatialDataError: As `SceneQuestions`; no object has a box that overlaps it. Reading a group raises it as well
+            where a box cannot be shown in a frame.
     """
 
     def __init__(
@@ -94,7 +95,9 @@ def captions_at_iou(
 
 
 class Scan2Cap(TextBenchmark):
-    """Captions from RGB and the box that a question shows: a proposal unless the options or a processed file say otherwise."""
+    """Captions from RGB and the box that a question shows: a proposal unless the options or a processed file
+    say otherwise.
+    """
 
     def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> CaptionQuestions:
         options = dataclasses.replace(options, shown_boxes=_shown_boxes(options))
@@ -123,8 +126,8 @@ class Scan2Cap(TextBenchmark):
         return super().protocol(options, num_groups, num_questions) | {
             "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, and in the question "
             f"{BOX_IN_WORDS[options.box_prompt]}. Boxes: those of a processed file, or {boxes[_shown_boxes(options)]}",
-            "metrics": "that of igep's trainers/metrics/caption_at_iou.py under the protocols peer, standard: a caption counts "
-            "as empty where its box overlaps the object by less than .25, .5",
+            "metrics": "that of igep's trainers/metrics/caption_at_iou.py under the protocols peer, standard: a "
+            "caption counts as empty where its box overlaps the object by less than .25, .5",
             "geometry_inputs": "pose" if options.box_prompt == "frame" else "none",
         }
 

@@ -1,4 +1,6 @@
-"""Questions that people wrote about scenes, grouped by scene: from the two tables of the row schema to what is asked."""
+"""Questions that people wrote about scenes, grouped by scene:
+from the two tables of the row schema to what is asked.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -34,8 +36,8 @@ class SceneQuestions(SampledScenes, Sequence[QuestionGroup]):
         max_depth_metres (`float`, *optional*): Farther depth is no measurement, for models that are given depth.
 
     Raises:
-        SpatialDataError: An empty table, a question named twice, or one about a scene that is not there. Reading a group
-            raises it for a question without text or answer, and for frames that are missing, broken or too few.
+        SpatialDataError: An empty table, a question named twice, or one about a scene that is not there. Reading a
+            group raises it for a question without text or answer, and for frames that are missing, broken or too few.
     """
 
     def __init__(
@@ -57,8 +59,8 @@ class SceneQuestions(SampledScenes, Sequence[QuestionGroup]):
         for row, scene_id in enumerate(column_values(questions, "scene_id")):
             if scene_id not in numbers:
                 raise SpatialDataError(
-                    f"Question {names[row]!r} (row {row}) is about scene {scene_id!r}, which is not in the scenes table: add "
-                    "the scene or filter the question out."
+                    f"Question {names[row]!r} (row {row}) is about scene {scene_id!r}, which is not in the scenes "
+                    "table: add the scene or filter the question out."
                 )
             by_scene[numbers[scene_id]].append(row)
         self._questions = questions.with_format("arrow")
@@ -80,7 +82,8 @@ class SceneQuestions(SampledScenes, Sequence[QuestionGroup]):
 
         Args:
             number (`int`): Which.
-            geometry (`Sequence[str]`): What its scene must have: of `depth_metres`, `intrinsics` and `world_from_camera`.
+            geometry (`Sequence[str]`): What its scene must have: of `depth_metres`, `intrinsics` and
+                `world_from_camera`.
 
         Returns:
             `QuestionGroup`
@@ -117,8 +120,8 @@ class SceneQuestions(SampledScenes, Sequence[QuestionGroup]):
             raise SpatialDataError(f"{where}: `question` is {row['question']!r}. Write it, or remove the row.")
         if not row["answers"] or not row["answers"][0]:
             raise SpatialDataError(
-                f"{where}: `answers` is {row['answers']}: without one there is nothing to score. Is it the split whose "
-                "answers are hidden?"
+                f"{where}: `answers` is {row['answers']}: without one there is nothing to score. Is it the split "
+                "whose answers are hidden?"
             )
         return Question(
             row["question_id"], row["question"], row["answers"][0], row["question_type"] or "", self._reference_of(row)
@@ -142,8 +145,8 @@ def scenes_and_questions(options: BenchmarkOptions, tables: SceneTableCache) -> 
     scenes, questions = everything if held_out is None else held_out
     if questions is None:
         raise SpatialDataError(
-            f"dataset={options.dataset!r}, dataset_path={options.dataset_path!r} has no questions: give question_file, or "
-            "a dataset with a questions table."
+            f"dataset={options.dataset!r}, dataset_path={options.dataset_path!r} has no questions: give "
+            "question_file, or a dataset with a questions table."
         )
     return scenes, questions
 
@@ -188,7 +191,9 @@ def sampling_of(options: BenchmarkOptions) -> dict[str, Any]:
 
 
 def scenes_in_words(options: BenchmarkOptions) -> dict[str, str]:
-    """`dataset` and `dataset_name` of a protocol: the scenes that options name, without their place on this machine."""
+    """`dataset` and `dataset_name` of a protocol: the scenes that options name,
+    without their place on this machine.
+    """
     named = named_dataset({"dataset": options.dataset, "dataset_path": options.dataset_path})
     return {
         "dataset": named["name"] if named["on_hub"] else named["kind"],

@@ -1,4 +1,6 @@
-"""A benchmark whose questions come with the scenes and whose metric has several protocols, all of which are reported."""
+"""A benchmark whose questions come with the scenes and whose metric has several protocols,
+all of which are reported.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,12 +37,15 @@ class TextScores:
     """A metric of texts and what is reported of it.
 
     Args:
-        metric (`Callable`): Takes predictions, references and a protocol, see `igep/trainers/metrics`; with `has_meteor` also
-            `meteor`.
+        metric (`Callable`): Takes predictions, references and a protocol, see `igep/trainers/metrics`; with
+            `has_meteor` also `meteor`.
         protocols (`tuple[str, ...]`): Those that are reported: the published evaluator's first, the plain one last.
-        reference_of (`Callable[[dict], dict]`): A reference of the metric, without its id, from a row of the questions table.
-        group_of (`Callable[[str], str]`): The question type whose number of questions stands behind a figure; empty for all.
-        has_meteor (`bool`, *optional*, defaults to `False`): Whether METEOR is one of its scores, where this machine has it.
+        reference_of (`Callable[[dict], dict]`): A reference of the metric, without its id, from a row of the questions
+            table.
+        group_of (`Callable[[str], str]`): The question type whose number of questions stands behind a figure; empty
+            for all.
+        has_meteor (`bool`, *optional*, defaults to `False`): Whether METEOR is one of its scores, where this machine
+            has it.
     """
 
     metric: Callable[..., dict[str, float]]
@@ -116,7 +121,8 @@ class TextBenchmark(QuestionBenchmark):
             "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, and nothing else",
             "questions": f"{num_questions} questions of {self.name}, each asked alone; greedy decoding, at most "
             f"{options.max_new_tokens} tokens",
-            "metrics": f"those of igep's trainers/metrics/{self.name}.py under the protocols {', '.join(self._scores.protocols)}",
+            "metrics": f"those of igep's trainers/metrics/{self.name}.py under the protocols "
+            f"{', '.join(self._scores.protocols)}",
             "geometry_inputs": "none",
         }
 

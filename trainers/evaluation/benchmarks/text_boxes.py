@@ -1,7 +1,7 @@
 """Objects that are grounded by 3D boxes as text, from RGB alone: ScanRefer and Multi3DRefer without proposals.
 
-The model writes boxes in the camera of a frame (`text_boxes`). They are carried into the world with the true pose of that
-frame, for the metric alone: neither poses nor depth nor intrinsics go to the model.
+The model writes boxes in the camera of a frame (`text_boxes`). They are carried into the world with the true pose of
+that frame, for the metric alone: neither poses nor depth nor intrinsics go to the model.
 """
 
 import dataclasses
@@ -50,7 +50,9 @@ class BoxQuestionGroup(QuestionGroup):
     world_from_camera: np.ndarray = field(kw_only=True)
 
     def row(self, question: Question, prediction: str | None) -> dict[str, Any]:
-        """As `QuestionGroup.row`, with the boxes of the prediction in the world and the problems of those that are none."""
+        """As `QuestionGroup.row`, with the boxes of the prediction in the world and the problems of those that
+        are none.
+        """
         row = super().row(question, prediction)
         if prediction is None:
             return row
@@ -69,8 +71,8 @@ class BoxQuestions(SceneQuestions):
         **sampling: `num_frames`, `questions_per_group` and `max_depth_metres` of `SceneQuestions`.
 
     Raises:
-        SpatialDataError: As `SceneQuestions`; a question that does not mean one object where `any_number` is not set. Reading
-            a group raises it for a scene without poses or intrinsics, and for a box that is not there.
+        SpatialDataError: As `SceneQuestions`; a question that does not mean one object where `any_number` is not set.
+            Reading a group raises it for a scene without poses or intrinsics, and for a box that is not there.
     """
 
     def __init__(self, scenes: Dataset, questions: Dataset, *, any_number: bool, **sampling: Any):
@@ -95,8 +97,8 @@ class BoxQuestions(SceneQuestions):
         unknown = [number for number in numbers if not 0 <= number < len(boxes)]
         if unknown:
             raise SpatialDataError(
-                f"Question {row['question_id']!r} about scene {row['scene_id']!r}: `referred_boxes` names box {unknown[0]}, "
-                f"the scene has {len(boxes)}: use indices from 0."
+                f"Question {row['question_id']!r} about scene {row['scene_id']!r}: `referred_boxes` names box "
+                f"{unknown[0]}, the scene has {len(boxes)}: use indices from 0."
             )
         true = [world_box(boxes[number]) for number in numbers]
         written, _ = text_boxes_of(true, cameras)
@@ -185,12 +187,14 @@ class TextBoxBenchmark(QuestionBenchmark):
         return {
             **scenes_in_words(options),
             "split": split_in_words(options, self._split),
-            "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, without proposals, and nothing else",
-            "questions": f"{num_questions} descriptions, each asked alone, answered with 3D boxes as text; greedy decoding, at "
-            f"most {options.max_new_tokens} tokens",
-            "metrics": "boxes are carried from the camera of the frame that the answer names into the world with the true pose "
-            f"of that frame, for the metric alone; that of igep's trainers/metrics/{self._scores.metric_file} under the "
-            "protocols standard (turned boxes) and peer (the smallest box along the world's axes around each)",
+            "inputs": f"{options.num_frames} RGB frames, sampled evenly from each scene, without proposals, and "
+            "nothing else",
+            "questions": f"{num_questions} descriptions, each asked alone, answered with 3D boxes as text; greedy "
+            f"decoding, at most {options.max_new_tokens} tokens",
+            "metrics": "boxes are carried from the camera of the frame that the answer names into the world with the "
+            "true pose of that frame, for the metric alone; that of igep's "
+            f"trainers/metrics/{self._scores.metric_file} under the protocols standard (turned boxes) and peer (the "
+            "smallest box along the world's axes around each)",
             "geometry_inputs": "none",
         }
 

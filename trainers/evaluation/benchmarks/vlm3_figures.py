@@ -54,8 +54,8 @@ def task_figures(task: str, scores: Mapping[str, float], answered: Sequence[dict
         answered (`Sequence[dict]`): One row per question, with its `question_type`.
 
     Returns:
-        `dict[str, Figure]`: All scores but `count`, in the order of the metric. `n` is the number of questions of the task or,
-        for a figure of one type of questions, of that type.
+        `dict[str, Figure]`: All scores but `count`, in the order of the metric. `n` is the number of questions of the
+        task or, for a figure of one type of questions, of that type.
 
     Raises:
         KeyError: A score that the task does not have.

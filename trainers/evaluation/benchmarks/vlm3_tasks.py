@@ -80,7 +80,8 @@ class VLM3Task(QuestionBenchmark):
             "split": f"rooms of seed {options.room_seed}" if options.dataset == "synthetic_rooms" else "as given",
             "inputs": f"RGB images {unified}",
             "questions": f"of VLM3's tasks; greedy decoding, at most {options.max_new_tokens} tokens",
-            "metrics": "as defined in igep's trainers/metrics; an answer that cannot be read is wrong, and counted as unparsed",
+            "metrics": "as defined in igep's trainers/metrics; an answer that cannot be read is wrong, and counted as "
+            "unparsed",
             "geometry_inputs": "none",
         }
 

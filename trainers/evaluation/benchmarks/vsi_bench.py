@@ -1,6 +1,7 @@
 """VSI-Bench: letters and numbers about indoor videos, and the macro mean of its eight tasks.
 
-Its own file and videos are read with `--dataset vsi_bench`; questions of these types can come with any other scenes as well.
+Its own file and videos are read with `--dataset vsi_bench`; questions of these types can come with any other scenes as
+well.
 """
 
 from collections import defaultdict

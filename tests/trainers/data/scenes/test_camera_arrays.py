@@ -1,4 +1,6 @@
-"""Cameras as arrays give the numbers of their twins in `camera_geometry`, which have closed-form tests of their own."""
+"""Cameras as arrays give the numbers of their twins in `camera_geometry`,
+which have closed-form tests of their own.
+"""
 
 import numpy as np
 import torch

@@ -1,4 +1,6 @@
-"""Colours of frames as an ordinary screen shows them: closed forms of BT.2100 and BT.1886, and ffmpeg's zscale where it is installed."""
+"""Colours of frames as an ordinary screen shows them: closed forms of BT.2100 and BT.1886,
+and ffmpeg's zscale where it is installed.
+"""
 
 import shutil
 import subprocess

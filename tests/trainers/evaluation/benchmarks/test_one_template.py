@@ -1,4 +1,6 @@
-"""Training and evaluation ask in the same words, token for token, for every benchmark and each of its forms of data."""
+"""Training and evaluation ask in the same words, token for token,
+for every benchmark and each of its forms of data.
+"""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,6 @@
-"""Reconstructions scored on scenes: by Vid-LLM and by IGEP's verifier, resumed, on two processes, from predictions alone."""
+"""Reconstructions scored on scenes: by Vid-LLM and by IGEP's verifier, resumed, on two processes,
+from predictions alone.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Questions of scenes: grouped by scene, with the frames that training samples, and refused where they cannot be scored."""
+"""Questions of scenes: grouped by scene, with the frames that training samples,
+and refused where they cannot be scored.
+"""
 
 import pytest
 from datasets import Dataset

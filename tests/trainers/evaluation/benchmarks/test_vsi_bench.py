@@ -1,4 +1,6 @@
-"""VSI-Bench scored from its own file: every question once, those about a video together, truths as the metric takes them."""
+"""VSI-Bench scored from its own file: every question once, those about a video together,
+truths as the metric takes them.
+"""
 
 import json
 
