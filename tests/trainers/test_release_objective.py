@@ -4,12 +4,15 @@ import dataclasses
 
 import pytest
 import torch
+from datasets import Dataset
 from safetensors.torch import load_file
+from scene_folders import question_row, scene_row
 from tiny_checkpoints import FAMILIES
 from tiny_training import SlantedWalls, logged, make_trainer, weights
 
 from igep.modeling_igep import IGEPForConditionalGeneration
-from igep.trainers.data.scenes.spatial_example import SpatialDataError
+from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
+from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.supervision.release_losses import release_objective
 
 
@@ -123,6 +126,23 @@ def test_depth_without_poses_is_named(base, tmp_path):
     with pytest.raises(SpatialDataError, match="'wall-5' has depth and no poses.*cross_view_weight to 0"):
         trainer.train()
     make_trainer(base, tmp_path, dataset=Unposed(), **RELEASE, cross_view_weight=0.0).train()
+
+
+def test_scenes_without_poses_are_named_before_training(base, tmp_path):
+    rows = [
+        scene_row(3, name) | ({} if name == "posed" else {"world_from_camera": []}) for name in ("posed", "a", "b")
+    ]
+    scenes = Dataset.from_list(rows, features=SCENE_FEATURES)
+
+    def data(questions):
+        return SpatialDataset(scenes, questions, num_frames=2, geometry_size=(32, 32))
+
+    for options in ({"dataset": data(None)}, {"eval_dataset": data(None)}):
+        with pytest.raises(SpatialDataError, match=r"'[ab]/geometry-0' \(and 1 more\) has depth and no poses"):
+            make_trainer(base, tmp_path, **options, **RELEASE)
+    make_trainer(base, tmp_path, dataset=data(None), **RELEASE, cross_view_weight=0.0)
+    asked = Dataset.from_list([question_row(0, "posed")], features=QUESTION_FEATURES)
+    make_trainer(base, tmp_path, dataset=data(asked), **RELEASE)  # the others are in no row
 
 
 def test_rows_without_any_geometry_train_beside_the_others(base, tmp_path):

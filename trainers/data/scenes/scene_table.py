@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, Features
 
 from igep.trainers.data.scenes.scene_validation import (
@@ -80,6 +81,21 @@ class SceneTable:
         if len(depth) != count:
             return np.ones(count, dtype=bool)  # the contract is broken: reading a frame says how
         return np.asarray(depth.is_valid())
+
+    def scenes_with_depth_alone(self) -> list[str]:
+        """Names of the scenes that have depth maps and no poses."""
+        found = []
+        first = 0
+        for batch in self._scenes.select_columns(["depth", "world_from_camera"]).iter(SCENES_AT_ONCE):
+            has_depth, has_poses = (
+                pc.fill_null(pc.greater(pc.list_value_length(batch[name]), 0), False).to_pylist()
+                for name in ("depth", "world_from_camera")
+            )
+            for number, (depth, poses) in enumerate(zip(has_depth, has_poses, strict=True), start=first):
+                if depth and not poses and self.frames_with_depth(number).any():
+                    found.append(self.scene_ids[number])
+            first += len(has_depth)
+        return found
 
     def columns_without(self, names: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
         """All columns of the schema but some, a few hundred scenes at a time."""

@@ -47,6 +47,14 @@ def test_usable_frames_have_poses_that_are_not_lost():
     assert read.usable_frames(1).tolist() == [0, 1, 2]
 
 
+def test_scenes_whose_only_geometry_is_depth_are_named():
+    posed, flat = scene_row(2, "posed"), scene_row(2, "flat") | {"depth": [], "world_from_camera": []}
+    unmeasured = scene_row(2, "unmeasured") | {"depth": [None, None], "world_from_camera": []}
+    alone = [scene_row(2, name) | {"world_from_camera": []} for name in ("first", "last")]
+    assert table(alone[0], posed, flat, unmeasured, alone[1]).scenes_with_depth_alone() == ["first", "last"]
+    assert table(*[posed | {"scene_id": str(k)} for k in range(300)], alone[1]).scenes_with_depth_alone() == ["last"]
+
+
 def test_lists_of_different_lengths_are_named():
     broken = scene_row(3)
     broken["frame_ids"] = broken["frame_ids"][:2]
