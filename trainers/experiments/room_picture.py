@@ -47,7 +47,8 @@ def draw_room(
 
     figure = Figure(figsize=(13.0, 2.2 * len(frames) + 0.6), layout="constrained")
     grid = figure.add_gridspec(len(frames), 5, width_ratios=[1, 1, 1, 1.7, 1.7])
-    columns = (("RGB", frames, {}), ("true depth", true_depth, style), ("predicted depth", depth, style))
+    depths = (("true depth", true_depth.numpy(), style), ("predicted depth", depth.numpy(), style))
+    columns = (("RGB", frames, {}), *depths)
     for column, (title, images, options) in enumerate(columns):
         for row, image in enumerate(images):
             panel = figure.add_subplot(grid[row, column])
