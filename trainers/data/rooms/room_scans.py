@@ -1,9 +1,10 @@
 """Synthetic rooms in the files of a ScanNet download, so that what reads real scans can be run from a seed.
 
-    ROOT/posed_images/<scan>/   00000.jpg, 00000.png (depth in millimetres), 00000.txt (pose), ..., intrinsic.txt,
-    depth_intrinsic.txt ROOT/scans/<scan>/          <scan>.txt, <scan>_vh_clean_2.ply,
-    <scan>_vh_clean_2.0.010000.segs.json, <scan>.aggregation.json ROOT/mask/<scan>.mask.npz   proposals: each object's
-    box with an error, and boxes where nothing is
+    ROOT/posed_images/<scan>/   00000.jpg, 00000.png (depth in millimetres), 00000.txt (pose), ...,
+                                intrinsic.txt, depth_intrinsic.txt
+    ROOT/scans/<scan>/          <scan>.txt, <scan>_vh_clean_2.ply, <scan>_vh_clean_2.0.010000.segs.json,
+                                <scan>.aggregation.json
+    ROOT/mask/<scan>.mask.npz   proposals: each object's box with an error, and boxes where nothing is
 
 The aligned world of a room stands on the floor below its first camera: x to the right, y ahead, z up. A model that
 sees RGB alone can therefore know what a position in metres means. Only objects that are seen in some frame are
