@@ -24,7 +24,8 @@ from PIL import Image
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.rooms.room_renderer import RoomSpec, render_rooms, sample_layout
 from igep.trainers.data.scannet import load_scannet
-from igep.trainers.experiments.deliberate_mistakes import DELIBERATE_MISTAKES, DeliberateMistake, decoded_row
+from igep.trainers.experiments.deliberate_mistakes import DELIBERATE_MISTAKES, DeliberateMistake
+from igep.trainers.experiments.spoiled_rows import decoded_row
 from igep.trainers.scene_check.check_scenes import SceneReport, check_scene
 
 

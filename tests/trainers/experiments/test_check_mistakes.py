@@ -5,7 +5,8 @@ import pytest
 from checked_rooms import room_row
 
 from igep.trainers.experiments.check_mistakes import judged, main
-from igep.trainers.experiments.deliberate_mistakes import DELIBERATE_MISTAKES, DeliberateMistake, as_text
+from igep.trainers.experiments.deliberate_mistakes import DELIBERATE_MISTAKES, DeliberateMistake
+from igep.trainers.experiments.spoiled_rows import as_text
 from igep.trainers.scene_check.check_scenes import SceneReport
 
 
