@@ -31,7 +31,7 @@ from igep.trainers.data.row_source import RowText
 from igep.trainers.data.row_texts import check_texts, row_texts
 from igep.trainers.data.rows_fingerprint import rows_fingerprint
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
-from igep.trainers.data.unposed_rows import rows_with_depth_alone
+from igep.trainers.data.unposed_scenes import scenes_with_depth_alone
 from igep.trainers.loop.pretrained_heads import PretrainedHeads, start_from_heads
 from igep.trainers.loop.resumable_trainer import ResumableTrainer
 from igep.trainers.loop.run_options import FREE_OPTIONS, SAID_OPTIONS
@@ -65,8 +65,9 @@ GEOMETRY_INPUTS = ("depth_metres", "intrinsics", "world_from_camera", "frame_mas
 class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     """Trains `IGEPForConditionalGeneration` on `SpatialExample`s.
 
-    The loss is `L_ce + w_geo L_geometry + w_cv L_cross_view + w_photo L_photometric + w_global L_global + w_ground
-    L_ground`: cross-entropy over the supervised tokens of the global batch, geometric terms as means over its samples,
+    The loss is
+    `L_ce + w_geo L_geometry + w_cv L_cross_view + w_photo L_photometric + w_global L_global + w_ground L_ground`:
+    cross-entropy over the supervised tokens of the global batch, geometric terms as means over its samples,
     grounding as the sum over its questions divided by its samples. How the batch is split over ranks and accumulation
     steps does not matter. With all weights at 0 it is plain supervised fine-tuning, on the same data in the same
     order.
@@ -130,8 +131,8 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
         _check_inputs(model, args, train_dataset, eval_dataset)
         check_texts(_texts(args, train_dataset, eval_dataset), processing_class.tokenizer)
         if args.objective == "release" and args.cross_view_weight:
-            known = (rows_with_depth_alone(rows) for rows in (train_dataset, eval_dataset) if rows is not None)
-            _refuse_unposed([name for names in known for name in names])
+            evaluated = eval_dataset if args.eval_strategy != "no" else None
+            _check_scenes([rows for rows in (train_dataset, evaluated) if rows is not None])
         self.base_model = model.config.name_or_path or model.config.vlm_config.name_or_path
         self.recipe = changed_options(args) if recipe is None else recipe
         self.data_options = data_options or {}
@@ -396,21 +397,27 @@ def _texts(
         yield from row_texts(eval_dataset)
 
 
+NEEDS_POSES = (
+    "objective=release predicts the depth of neighbouring frames from them. Give poses, leave the scene out, or set "
+    "cross_view_weight to 0."
+)
+
+
+def _check_scenes(datasets: Sequence[torch.utils.data.Dataset]) -> None:
+    """As `_check_poses`, before training, as far as scenes are known."""
+    names = [name for rows in datasets for name in scenes_with_depth_alone(rows)]
+    if names:
+        shown = f"{names[0]!r}" if len(names) == 1 else f"{names[0]!r} and {len(names) - 1} more"
+        raise SpatialDataError(f"Scene {shown} has depth and no poses: {NEEDS_POSES}")
+
+
 def _check_poses(geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> None:
     """Raises for rows with depth and no pose, which would silently lack the main term of the release."""
     has_depth = (geometry["depth_metres"] > 0).flatten(1).any(1)
     has_pose = usable_pose(geometry["world_from_camera"]).any(1)
-    lacks = (has_depth & ~has_pose).tolist()
-    _refuse_unposed([name for name, without in zip(sample_ids, lacks, strict=True) if without])
-
-
-def _refuse_unposed(names: Sequence[str]) -> None:
-    if names:
-        more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-        raise SpatialDataError(
-            f"Sample {names[0]!r}{more} has depth and no poses: objective=release predicts the depth of neighbouring "
-            "frames from them. Give poses, leave the scene out, or set cross_view_weight to 0."
-        )
+    for name, lacks in zip(sample_ids, (has_depth & ~has_pose).tolist(), strict=True):
+        if lacks:
+            raise SpatialDataError(f"Sample {name!r} has depth and no poses: {NEEDS_POSES}")
 
 
 def _teacher(args: IGEPSFTConfig) -> Teacher:

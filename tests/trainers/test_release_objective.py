@@ -11,6 +11,8 @@ from tiny_checkpoints import FAMILIES
 from tiny_training import SlantedWalls, logged, make_trainer, weights
 
 from igep.modeling_igep import IGEPForConditionalGeneration
+from igep.trainers.data.mixture import MixtureDataset, MixturePart
+from igep.trainers.data.row_source import as_row_source
 from igep.trainers.data.scenes.spatial_example import QUESTION_FEATURES, SCENE_FEATURES, SpatialDataError
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.supervision.release_losses import release_objective
@@ -65,9 +67,7 @@ def recorded_objective(seen: dict):
 
 @pytest.mark.parametrize("family", ["llava_onevision", "qwen3_vl"])
 def test_an_untrained_pose_embedding_predicts_the_frames_own_depth(checkpoint_folders, tmp_path, family):
-    """It is zero, so that the pair's prediction is that of its first frame:
-    which also tells that frames are not mixed up.
-    """
+    """It is zero, so the pair's prediction is its first frame's: which also tells that frames are not mixed up."""
     trainer = make_trainer(checkpoint_folders[family], tmp_path, **RELEASE, **WALLS)
     seen = {}
     trainer.igep_model.add_training_heads(recorded_objective(seen))
@@ -128,21 +128,39 @@ def test_depth_without_poses_is_named(base, tmp_path):
     make_trainer(base, tmp_path, dataset=Unposed(), **RELEASE, cross_view_weight=0.0).train()
 
 
-def test_scenes_without_poses_are_named_before_training(base, tmp_path):
+def unposed_rows(asked_about=None) -> SpatialDataset:
     rows = [
         scene_row(3, name) | ({} if name == "posed" else {"world_from_camera": []}) for name in ("posed", "a", "b")
     ]
+    questions = None
+    if asked_about is not None:
+        questions = Dataset.from_list([question_row(0, asked_about)], features=QUESTION_FEATURES)
     scenes = Dataset.from_list(rows, features=SCENE_FEATURES)
+    return SpatialDataset(scenes, questions, num_frames=2, geometry_size=(32, 32))
 
-    def data(questions):
-        return SpatialDataset(scenes, questions, num_frames=2, geometry_size=(32, 32))
 
-    for options in ({"dataset": data(None)}, {"eval_dataset": data(None)}):
-        with pytest.raises(SpatialDataError, match=r"'[ab]/geometry-0' \(and 1 more\) has depth and no poses"):
+def test_scenes_without_poses_are_named_before_training(base, tmp_path):
+    evaluated = {"eval_dataset": unposed_rows(), "eval_strategy": "steps"}
+    mixed = MixtureDataset(
+        [MixturePart("walls", as_row_source(SlantedWalls())), MixturePart("scenes", unposed_rows())]
+    )
+    for options in ({"dataset": unposed_rows()}, evaluated, {"dataset": mixed}):
+        with pytest.raises(SpatialDataError, match=r"Scene 'a' and 1 more has depth and no poses.*weight to 0"):
             make_trainer(base, tmp_path, **options, **RELEASE)
-    make_trainer(base, tmp_path, dataset=data(None), **RELEASE, cross_view_weight=0.0)
-    asked = Dataset.from_list([question_row(0, "posed")], features=QUESTION_FEATURES)
-    make_trainer(base, tmp_path, dataset=data(asked), **RELEASE)  # the others are in no row
+    with pytest.raises(SpatialDataError, match=r"Scene 'b' has depth and no poses"):
+        make_trainer(base, tmp_path, dataset=unposed_rows("b"), **RELEASE)
+
+
+def test_scenes_without_poses_that_are_not_read_do_no_harm(base, tmp_path):
+    make_trainer(base, tmp_path, dataset=unposed_rows(), **RELEASE, cross_view_weight=0.0)
+    make_trainer(base, tmp_path, dataset=unposed_rows("posed"), **RELEASE)  # the others are in no row
+    make_trainer(base, tmp_path, eval_dataset=unposed_rows(), **RELEASE)  # without evaluation
+    for use in ({"weight": 0.0}, {"weight": 1.0, "max_samples": 1}):  # not drawn, or perhaps not
+        parts = [
+            MixturePart("walls", as_row_source(SlantedWalls()), weight=1.0),
+            MixturePart("scenes", unposed_rows(), **use),
+        ]
+        make_trainer(base, tmp_path, dataset=MixtureDataset(parts, weighting="custom"), **RELEASE)
 
 
 def test_rows_without_any_geometry_train_beside_the_others(base, tmp_path):

@@ -1,6 +1,4 @@
-"""From the questions of a benchmark on ScanNet to the scenes and questions tables:
-its objects are looked up by their ids.
-"""
+"""From the questions of a benchmark on ScanNet to the scenes and questions tables: its objects are looked up by id."""
 
 import logging
 from collections.abc import Sequence
@@ -200,9 +198,7 @@ def _referred_boxes(question: BenchmarkQuestion, scenes: ScanNetScenes) -> list[
 
 
 def _place_of(shown: tuple[float, ...], own: list[int], ids: list[int], boxes: list[dict[str, Any]]) -> int:
-    """The place of a shown box among a scene's: that of the object itself if it is its box,
-    or of a box that is added.
-    """
+    """The place of a shown box among a scene's: that of the object itself if it is its box, or of an added box."""
     for place in (*own, *(number for number, object_id in enumerate(ids) if object_id == NO_OBJECT)):
         if (*boxes[place]["centre_metres"], *boxes[place]["size_metres"]) == shown:
             return place

@@ -90,9 +90,7 @@ def best_frame(box: Sequence[float], cameras: PosedCameras) -> tuple[int, bool]:
 
 
 def _entry(camera: np.ndarray, places: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Share of the way from a camera to places in a box at which the box begins, all in the box's axes;
-    0 within it.
-    """
+    """Share of the way from a camera to places in a box where the box begins, all in the box's axes; 0 within it."""
     along = places - camera
     with np.errstate(divide="ignore"):
         walls = np.stack(

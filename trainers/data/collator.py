@@ -1,5 +1,4 @@
-"""Turns `SpatialExample`s into one batch: the VLM's own inputs, labels on the answers,
-and the geometry that supervises.
+"""Turns `SpatialExample`s into a batch: the VLM's own inputs, labels on the answers, and the geometry that supervises.
 
 The question is tokenised exactly as it will be when the saved model is asked: the processor writes the prompt in both
 cases. Answers and further turns are tokenised on their own and appended, so the tokens before an answer are those that
@@ -154,9 +153,7 @@ class IGEPDataCollator:
         return batch
 
     def _check_words(self, example: SpatialExample) -> None:
-        """Raises for special tokens in texts. Files are looked at before training,
-        rows of a user's own class only here.
-        """
+        """Raises for special tokens in texts. Files are checked before training, rows of one's own class only here."""
         for turn in example.conversation:
             for kind, text in zip(("question", "answer"), turn, strict=True):
                 token = self._special_tokens.search(text) if self._special_tokens else None
@@ -209,9 +206,7 @@ class IGEPDataCollator:
             ) from error
 
     def _packed_text(self, examples: Sequence[SpatialExample], places: list[list[tuple[int, int]]]) -> dict:
-        """Rows of prefixes and blocks. Each prefix is processed as a text of its own:
-        how images are cut may depend on it.
-        """
+        """Rows of prefixes and blocks. Each prefix is processed separately: how images are cut may depend on it."""
         prefixes = [self._prefixes(len(example.frames)) for example in examples]
         batch = self._processed(examples, prefixes)
         real = batch.pop("attention_mask").bool()

@@ -1,8 +1,8 @@
-"""One row of LLaVA's or ShareGPT's conversation files as turns and media: roles and placeholders understood,
-or refused.
+"""A row of LLaVA's or ShareGPT's conversation files as turns and media: roles and placeholders understood, or refused.
 
-    {"video": "scannet/scene0000_00.mp4", "conversations": [{"from": "human", "value": "<image>\\nHow many chairs are
-                                                            there?"}, {"from": "gpt", "value": "4"}]}
+    {"video": "scannet/scene0000_00.mp4",
+     "conversations": [{"from": "human", "value": "<image>\\nHow many chairs are there?"},
+                       {"from": "gpt", "value": "4"}]}
 
 `messages` with `role` and `content` mean the same. Media are under `video`, `videos`, `image` or `images`: one path,
 or a list of them. Each image has an `<image>` of its own in the questions, a video one `<video>` or, as in LLaVA's

@@ -36,8 +36,7 @@ class ConversationOptions:
 
 
 class ConversationDataset(torch.utils.data.Dataset):
-    """Rows of a conversation file. The whole file is checked at once; a row is read, with its frames alone,
-    when it is used.
+    """Rows of a conversation file. The whole file is checked at once; a row is read, with its frames alone, when used.
 
     Args:
         file (`str | Path`): JSON lines, or one JSON list.

@@ -1,7 +1,7 @@
 """DepthLM's JSON lines: one image per line with its camera and points of known depth.
 
-    {"image": "rgb/0001.png", "intrinsics": [fx, fy, cx, cy, width, height], "pixel_coords": [[u, v], ...], "depth":
-    [metres, ...]}
+    {"image": "rgb/0001.png", "intrinsics": [fx, fy, cx, cy, width, height],
+     "pixel_coords": [[u, v], ...], "depth": [metres, ...]}
 
 What "depth" means differs from set to set (distance to the camera in most of DepthLM's own, z in nuScenes), so it has
 to be said. `pixel_coords` are columns and rows counted from 0. fy = 0 stands for fx. With a calibrator, lines may lack

@@ -1,6 +1,4 @@
-"""The geometry of some `SpatialExample`s as tensors of one size: what supervises,
-and what 3D positions are computed from.
-"""
+"""Geometry of `SpatialExample`s as tensors of one size: what supervises, and what 3D positions are computed from."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,5 +1,4 @@
-"""Questions that are answered by boxes: from the boxes of a scene to proposals,
-and from `referred_boxes` to those that are meant.
+"""Questions answered by boxes: from a scene's boxes to proposals, and from `referred_boxes` to those that are meant.
 
 A row of the questions table whose first answer is `<ground>` is such a question, whatever dataset it comes from. Its
 proposals are the scene's boxes but for those of the label `proposal`, which a detector found: training chooses among

@@ -1,6 +1,4 @@
-"""The part of a batch that a ground head trains on: proposals, the places of the questions about them,
-and those that are meant.
-"""
+"""The part of a batch that a ground head trains on: proposals, the places of questions about them, and those meant."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -28,8 +28,7 @@ class HubOptions(DatasetPlace):
 
 
 def load_hub_tables(path: str, split: str = "train") -> tuple[Dataset, Dataset | None]:
-    """Reads the configurations `scenes` and `questions` of a dataset.
-    The log says how many frames have lost their pose.
+    """Reads the configurations `scenes` and `questions` of a dataset. The log says how many frames lost their pose.
 
     Args:
         path (`str`): Id on the Hub, or a folder.

@@ -1,6 +1,4 @@
-"""The objects of a file of JSON lines, or of one JSON list, read one by one:
-only where they begin is held in memory.
-"""
+"""The objects of a file of JSON lines, or of a JSON list, read one by one: only where they begin is held in memory."""
 
 import json
 from array import array
@@ -19,8 +17,7 @@ CUT_OFF = " The file ends within it: it may have been cut off."
 
 
 class JSONEntries:
-    """A file of many JSON objects: one per line, or all in one list. It is read once, whole, to check it;
-    then by entry.
+    """A file of many JSON objects: one per line, or all in a list. It is read once, whole, to check it; then by entry.
 
     Args:
         file (`str | Path`): UTF-8.
@@ -167,9 +164,7 @@ class _ListText:
         return self._window[self._place : self._place + 1]
 
     def skip(self, characters: str) -> bool:
-        """Goes on behind the next character if it is one of these, or behind all whitespace;
-        says whether it was there.
-        """
+        """Goes on past the next character if it is one of these, or past all whitespace; says whether it was there."""
         found = False
         while (not found or characters == WHITESPACE) and (character := self.peek()) and character in characters:
             self._move(self._place + 1)

@@ -1,5 +1,4 @@
-"""Several datasets as one, in an order that is a pure function of a seed (`mixture_order`),
-read row by row when drawn.
+"""Several datasets as one, in an order that is a pure function of a seed (`mixture_order`), read row by row as drawn.
 
 The same samples come on any number of ranks and after a resume: a run that stopped after n samples goes on with sample
 n.

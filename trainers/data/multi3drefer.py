@@ -60,8 +60,7 @@ def read_multi3drefer(path: str | None) -> list[BenchmarkQuestion]:
 
 
 def load_multi3drefer(options: Multi3DReferOptions) -> tuple[Dataset, Dataset]:
-    """Scenes and questions, whose `referred_boxes` hold the objects that are meant,
-    none included (see `join_questions`).
+    """Scenes and questions, whose `referred_boxes` hold the objects meant, none included (see `join_questions`).
 
     Args:
         options (`Multi3DReferOptions`): Files and choices.

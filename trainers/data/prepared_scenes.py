@@ -1,5 +1,4 @@
-"""A ScanNet download written as Parquet shards, one after the other,
-so that an interrupted run goes on where it stopped.
+"""A ScanNet download written as Parquet shards, one after the other, so an interrupted run goes on where it stopped.
 
 OUT/scenes/train-00000-of-00379.parquet   `SCENE_FEATURES`, images inside
 OUT/objects/train-00000-of-00379.parquet  `OBJECT_FEATURES`

@@ -1,6 +1,4 @@
-"""One spelling for each place on this machine, so that runs can be compared by what they read and not by how it
-was written.
-"""
+"""One spelling for each place on this machine, so runs can be compared by what they read, not how it was written."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +11,7 @@ PLACES = ("_path", "_file", "_folder")  # how names of options end that may hold
 
 
 def with_resolved_paths(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options whose local files and folders are absolute paths without links; what is no such place stays,
-    as ids on the Hub do.
+    """Options whose local files and folders are absolute paths without links; anything else stays, as Hub ids do.
 
     Args:
         options (`Mapping[str, Any]`): Options by name; `mixture` holds further ones, one mapping or its YAML for each

@@ -1,6 +1,4 @@
-"""What rows to train on tell of themselves, whichever class they are of: their names, their task,
-how it wants to be asked.
-"""
+"""What rows to train on tell of themselves, whatever their class: names, task, and how it wants to be asked."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,9 +15,7 @@ FARTHEST_DEPTH = "max_depth_metres"  # in `usage`: depth beyond it was no measur
 
 @runtime_checkable
 class RowSource(Protocol):
-    """Rows to train on, as a mixture reads them and as cards report them.
-    A dataset class of one's own needs these and no base.
-    """
+    """Rows to train on, as a mixture reads and cards report them. A class of one's own needs these and no base."""
 
     @property
     def sample_ids(self) -> Sequence[str]:
@@ -27,9 +23,7 @@ class RowSource(Protocol):
 
     @property
     def task(self) -> str:
-        """What the rows ask, in a word or two: `questions` for those of people, or a task of VLM3,
-        or words of one's own.
-        """
+        """What rows ask, in a word or two: `questions` for those of people, a task of VLM3, or words of one's own."""
 
     @property
     def usage(self) -> dict[str, Any]:
@@ -60,9 +54,7 @@ class RowText:
 
 @runtime_checkable
 class TextSource(Protocol):
-    """Rows whose texts are known without reading frames: they are looked at before training.
-    A class of one's own may be one.
-    """
+    """Rows whose texts are known without frames: they are read before training. A class of one's own may be one."""
 
     def texts(self) -> Iterator[RowText]:
         """Every text of the rows."""
@@ -75,9 +67,17 @@ class SceneRows(Protocol):
     scene_table: SceneTable
 
 
+@runtime_checkable
+class RowsOfScenes(SceneRows, Protocol):
+    """Rows of which each is about one scene of the table: what a loss needs of all scenes is looked at beforehand."""
+
+    @property
+    def scene_numbers(self) -> Sequence[int]:
+        """The scene of each row, by its place in the table."""
+
+
 class MapStyleRows:
-    """A map-style dataset of `SpatialExample` that tells nothing of itself, as a row source:
-    its questions are plain words.
+    """A map-style dataset of `SpatialExample` that tells nothing of itself, as a row source: questions in plain words.
 
     Args:
         dataset (`torch.utils.data.Dataset`): The dataset.

@@ -1,6 +1,4 @@
-"""The texts of rows, read before training and without their frames:
-what the model of a run cannot take is found at once.
-"""
+"""The texts of rows, read before training and without frames: what a run's model cannot take is found at once."""
 
 import logging
 from collections import Counter
@@ -70,8 +68,7 @@ def row_texts(dataset: torch.utils.data.Dataset) -> Iterator[RowText]:
 
 
 def check_texts(texts: Iterable[RowText], tokenizer: PreTrainedTokenizerBase) -> None:
-    """Makes sure that a model can take the texts of its rows: no special token in them,
-    and words that its tokenizer knows.
+    """Makes sure that a model can take its rows' texts: no special token in them, and words that its tokenizer knows.
 
     Args:
         texts (`Iterable[RowText]`): The texts.

@@ -32,8 +32,7 @@ NO_BOX = "an unknown place"
 
 @dataclass
 class Scan2CapOptions(ScanQAOptions, ScanReferOptions):
-    """Options of `scan2cap`, beside `one_answer_per_row` (see `ScanQAOptions`) and `label_file`
-    (see `ScanReferOptions`).
+    """Options of `scan2cap` beside `one_answer_per_row` (of `ScanQAOptions`) and `label_file` (of `ScanReferOptions`).
 
     Args:
         shown_boxes (`str`, *optional*): Of the benchmark's own file: `objects` = the question shows the object's true
@@ -145,8 +144,7 @@ def scan2cap_references(questions: Dataset) -> list[dict[str, Any]]:
 
 
 def shown_box_ious(scenes: Dataset, questions: Dataset) -> dict[str, float]:
-    """The `iou` of each prediction for `metrics/caption_at_iou.py`:
-    of the box that a question shows with its object's.
+    """Each prediction's `iou` for `metrics/caption_at_iou.py`: of the box that a question shows with its object's.
 
     Args:
         scenes (`Dataset`): Scenes table of `load_scan2cap`.
@@ -165,9 +163,7 @@ def shown_box_ious(scenes: Dataset, questions: Dataset) -> dict[str, float]:
 def _with_shown_boxes(
     questions: Sequence[BenchmarkQuestion], scenes: ScanNetScenes, shown_boxes: str
 ) -> list[BenchmarkQuestion]:
-    """Questions with the box that each shows; those whose object is unknown stay as they are,
-    for `join_questions` to tell.
-    """
+    """Questions with the box that each shows; those of unknown objects are unchanged, for `join_questions` to tell."""
     shown = []
     for question in questions:
         ids = scenes.object_ids.get(question.scene_id, [])
@@ -190,9 +186,7 @@ def _best_proposal(box: Sequence[float], proposals: Sequence[Sequence[float]]) -
 
 
 def _in_words(question: BenchmarkQuestion, centres: bool) -> str:
-    """The question with words in place of `<coord>` where no box is shown,
-    and otherwise with its box's centre if wanted.
-    """
+    """The question with words for `<coord>` where no box is shown, and otherwise with its box's centre if wanted."""
     if question.shown_box is None:
         return question.question.replace(COORD_TOKEN, NO_BOX)
     if not centres:

@@ -173,8 +173,7 @@ def mask_proposals(
 
 
 class SceneBoxFile:
-    """Boxes per scene from one of the metadata files of Video-3D LLM:
-    `{"scannet/<scan>": [[x, y, z, dx, dy, dz], ...]}`.
+    """Boxes per scene from a metadata file of Video-3D LLM: `{"scannet/<scan>": [[x, y, z, dx, dy, dz], ...]}`.
 
     In `scannet_train_gt_box.json` a box's place in its list is its object's id.
 

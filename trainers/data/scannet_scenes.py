@@ -1,6 +1,4 @@
-"""The scenes that a benchmark on ScanNet asks about, from a ScanNet download or from what
-`igep prepare scannet` wrote.
-"""
+"""The scenes that a benchmark on ScanNet asks about, from a ScanNet download or what `igep prepare scannet` wrote."""
 
 import logging
 from collections.abc import Sequence

@@ -1,5 +1,4 @@
-"""A ScanNet download as scenes with objects and proposals, without EmbodiedScan's file:
-the folders that peers prepare.
+"""A ScanNet download as scenes with objects and proposals, without EmbodiedScan's file: folders that peers prepare.
 
     ROOT/posed_images/<scan>/      00000.jpg, 00000.png, 00000.txt, ..., intrinsic.txt, depth_intrinsic.txt
     ROOT/scans/<scan>/             <scan>.txt, <scan>_vh_clean_2.ply, <scan>_vh_clean_2.0.010000.segs.json,

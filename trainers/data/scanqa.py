@@ -67,8 +67,7 @@ def read_scanqa(path: str | None, *, one_answer_per_row: bool = False) -> list[B
 
 
 def load_scanqa(options: ScanQAOptions) -> tuple[Dataset, Dataset]:
-    """Scenes and questions (see `join_questions`); where scenes have boxes,
-    `referred_boxes` are the objects of the answer.
+    """Scenes and questions (see `join_questions`); where scenes have boxes, `referred_boxes` are the answer's objects.
 
     Args:
         options (`ScanQAOptions`): Files and choices.

@@ -1,5 +1,4 @@
-"""Boxes of the objects of a scene folder: a `boxes.json` of one's own,
-or ScanNet's mesh with its segments and aggregation.
+"""Boxes of a scene folder's objects: a `boxes.json` of one's own, or ScanNet's mesh with its segments and aggregation.
 
     boxes.json: [{"label": "chair", "centre_metres": [x, y, z], "size_metres": [w, d, h], "yaw_radians": 0.3}, ...]
 

@@ -147,8 +147,8 @@ class SpatialDataset(torch.utils.data.Dataset):
         num_frames (`int`): Frames of a sample.
         geometry_size (`tuple[int, int]`): (H, W) of depth and intrinsics.
         questions_per_row (`int`, *optional*, defaults to `1`): Questions of one scene that share a row, as turns.
-        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the rows that are scene-only, in [0,
-            1).
+        geometry_only_ratio (`float`, *optional*, defaults to `0.0`): Fraction of the rows that are scene-only, in
+            [0, 1).
         seed (`int`, *optional*, defaults to `0`): Seed of the order of scene-only rows.
         max_depth_metres (`float`, *optional*): Farther depth is no measurement.
 
@@ -300,6 +300,11 @@ class SpatialDataset(torch.utils.data.Dataset):
     def usage(self) -> dict[str, Any]:
         """From where on depth was no measurement, for a model that reads it; the questions are plain words."""
         return {} if math.isinf(self.max_depth_metres) else {FARTHEST_DEPTH: self.max_depth_metres}
+
+    @property
+    def scene_numbers(self) -> tuple[int, ...]:
+        """The scene of each row, by its place in the table."""
+        return tuple(scene_number for scene_number, _ in self._rows)
 
     @property
     def sample_ids(self) -> tuple[str, ...]:

@@ -1,5 +1,4 @@
-"""Tokens that mean something to a model, found in texts that are meant as words: placeholders of media,
-marks of turns.
+"""Tokens that mean something to a model, found in texts meant as words: placeholders of media, marks of turns.
 
 A placeholder in a question would be filled with frames that are not there, and a mark would end a turn in its middle.
 Files of questions in LLaVA's form begin with one: there it says that the frames come first, as they do here.

@@ -1,6 +1,4 @@
-"""SQA3D (Ma et al., 2023): questions to someone who stands in a scan, with one short answer;
-the benchmark is its test split.
-"""
+"""SQA3D (Ma et al., 2023) asks someone who stands in a scan for one short answer; the benchmark is its test split."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""Questions about objects of posed scenes, answered with 3D boxes as text: rows like those of other questions,
-other answers.
+"""Questions about objects of posed scenes, answered with 3D boxes as text: rows like other questions', other answers.
 
 The objects that a question means are its `referred_boxes`. Each is written in the camera of the sampled frame that
 shows most of it (`box_visibility.best_frame`), described by those of its axes that lie nearest to the camera's
@@ -36,7 +35,7 @@ class TextBoxOptions:
     """Options of `task: text_boxes`.
 
     Args:
-        boxes_per_answer (`str`, *optional*): `one` = a question means one object, and its answer is one box; `any` =
+        boxes_per_answer (`str`, *optional*): `one` = a question means one object, and its answer is one box; `any`:
             none, one or several, and the answer is a list. By default `any` for `multi3drefer` and `one` for all
             others.
     """
@@ -70,8 +69,7 @@ def asks_for_any_number(options: TextBoxOptions, dataset: str) -> bool:
 
 
 class TextBoxDataset(SpatialDataset):
-    """As `SpatialDataset`, where every question asks for the boxes of its `referred_boxes` and is answered with them
-    as text.
+    """As `SpatialDataset`, where every question asks for its `referred_boxes` and is answered with them as text.
 
     Args:
         scenes (`datasets.Dataset`): Table with `SCENE_FEATURES`; scenes with questions need poses and intrinsics.

@@ -121,8 +121,7 @@ class SceneTableCache:
     def load(
         self, source: SceneSource, max_depth_metres: float | None = None
     ) -> tuple[SceneTables, SceneTables | None]:
-        """As `load_train_and_held_out`, once for equal options; warns of depth that is hardly a distance,
-        and of posed scenes without any.
+        """As `load_train_and_held_out`, once for equal options; warns of odd depth, and of posed scenes without depth.
 
         Args:
             source (`SceneSource`): The options.

@@ -1,6 +1,4 @@
-"""Draws from everything that could be asked about a room, so that no kind of question, and no answer,
-crowds out the others.
-"""
+"""Draws from all that could be asked about a room, so that no kind of question and no answer crowds out the others."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -13,8 +11,7 @@ Entry = TypeVar("Entry")
 def draw_from_families(
     families: Iterable[list[Entry]], count: int, rng: random.Random, group_of: Callable[[Entry], str | int]
 ) -> list[Entry]:
-    """Draws entries, none twice: families equally likely, within one its groups equally likely,
-    within one its entries.
+    """Draws entries, none twice: families equally likely, in one its groups equally likely, in one its entries.
 
     Args:
         families (`Iterable[list]`): All that each kind of question offers.

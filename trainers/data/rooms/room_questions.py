@@ -1,5 +1,4 @@
-"""Questions about a synthetic room, each with its exact answer, in two groups: what 3D understanding is for,
-and plain 2D.
+"""Questions about a synthetic room, with exact answers, in two groups: what 3D understanding is for, and plain 2D.
 
 "The camera" is the first frame's. Lengths are metres. An object is asked about only when it can be seen there.
 """

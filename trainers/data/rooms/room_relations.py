@@ -1,6 +1,4 @@
-"""How objects of a room stand to each other: distances, sides and what is seen further left,
-in the aligned world of `room_scans`.
-"""
+"""Relations of a room's objects in the aligned world of `room_scans`: distances, sides, what is seen further left."""
 
 import math
 from collections.abc import Sequence

@@ -38,8 +38,8 @@ class RoomSpec:
         focal_range (`tuple[float, float]`, *optional*, defaults to `(0.8, 0.8)`): Focal length as a multiple of the
             image width, drawn once per room.
         max_objects (`int`, *optional*, defaults to `4`): Each room has between 2 and this many objects (at most 4).
-        pixel_noise (`float`, *optional*, defaults to `0.02`): Standard deviation of the sensor noise, colours in [0,
-            1].
+        pixel_noise (`float`, *optional*, defaults to `0.02`): Standard deviation of the sensor noise, colours in
+            [0, 1].
         fixed_gaze (`bool`, *optional*, defaults to `False`): The camera looks the same way in every frame, that of the
             first, instead of following the middle of the room: frames then differ by translation alone.
     """

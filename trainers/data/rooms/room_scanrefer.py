@@ -48,9 +48,7 @@ def label_table() -> str:
 
 
 def _descriptions(scan: RoomScan, each: RoomObject) -> list[str]:
-    """By colour, then by the closest and by the side of other objects,
-    where that leaves no other object of the shape.
-    """
+    """By colour, then by the closest and by the side of other objects, where that leaves no other of the shape."""
     told = [f"this is the {each.name}"]
     for anchor in scan.objects:
         if anchor == each:

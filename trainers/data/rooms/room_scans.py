@@ -118,9 +118,7 @@ def _aligned_from_world(world_from_camera: np.ndarray) -> np.ndarray:
 
 
 def _box(rendered: RenderedRooms, index: int, slot: int, aligned_from_world: np.ndarray) -> tuple[float, ...]:
-    """The box around an object with the axes of the aligned world;
-    round objects fill theirs whichever way they are turned.
-    """
+    """The box around an object with the aligned world's axes; round objects fill theirs however they are turned."""
     layout = rendered.layout
     centre, size = (values[index, slot].double().numpy() for values in (layout.centre, layout.size))
     corners = CORNERS * size
@@ -148,9 +146,7 @@ def _write_frames(folder: Path, rendered: RenderedRooms, index: int) -> None:
 
 
 def _write_scan(root: Path, scene_id: str, objects: Sequence[RoomObject], aligned_from_world: np.ndarray) -> None:
-    """Mesh, segments, aggregation and masks: of each box, an object's or a proposal's,
-    the eight corners are a segment.
-    """
+    """Mesh, segments, aggregation and masks: of each box, an object's or a proposal's, the 8 corners are a segment."""
     folder = root / "scans" / scene_id
     folder.mkdir(parents=True)
     (folder / f"{scene_id}.txt").write_text(f"axisAlignment = {_numbers(aligned_from_world)}\n")

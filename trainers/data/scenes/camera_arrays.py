@@ -1,5 +1,4 @@
-"""Cameras and poses as NumPy arrays: what rows and questions need of `camera_geometry`,
-without the cost of small tensors.
+"""Cameras and poses in NumPy: what rows and questions need of `camera_geometry`, without the cost of small tensors.
 
 Conventions are those of `camera_geometry`. Functions that bear the same name as one there give the same numbers, in
 float64.

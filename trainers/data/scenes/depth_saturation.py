@@ -1,5 +1,4 @@
-"""Depth maps whose largest number is no distance: a sensor's or an exporter's "nothing seen" that is no
-known sentinel.
+"""Depth maps whose largest number is no distance: a sensor's or exporter's "nothing seen" that is no known sentinel.
 
 A distance that is the largest of a map is that of a few pixels, and another one in the next map. One number that is
 the largest of map after map, and fills a part of them, was written by something else. A wall that faces the camera
@@ -89,8 +88,7 @@ class _LookedAt:
 
 
 def say_odd_depths(scenes: SceneTable, max_depth_metres: float) -> None:
-    """Looks at a few maps of a few scenes, and warns where their largest number is hardly a distance,
-    or most are too far.
+    """Looks at a few maps of a few scenes; warns where their largest number is hardly a distance, or most are too far.
 
     Args:
         scenes (`SceneTable`): The scenes. Those of few frames, such as clips, are looked at together.

@@ -1,5 +1,4 @@
-"""Which frames of a posed RGB-D video together see most of its surfaces: maximum coverage, greedily,
-the same every time.
+"""Which frames of a posed RGB-D video together see most of its surfaces: maximum coverage, greedily, always the same.
 
 Maximum coverage sampling of Video-3D LLM (Zheng et al., 2025), with ties and leftovers decided by order instead of at
 random.

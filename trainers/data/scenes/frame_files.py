@@ -1,6 +1,4 @@
-"""Files that belong to the frames of a scene: found by name, whatever the case of their suffix,
-and none counted as nothing.
-"""
+"""Files that belong to a scene's frames: found by name, whatever their suffix's case, and none counted as nothing."""
 
 import logging
 import os
@@ -18,8 +16,7 @@ COMPANIONS = ("thumbs.db", "desktop.ini")  # of Windows; a Mac's `._0.jpg` and `
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files of a folder without those that operating systems leave beside: hidden ones, `Thumbs.db`,
-    `desktop.ini`.
+    """The files of a folder without what operating systems leave beside: hidden ones, `Thumbs.db`, `desktop.ini`.
 
     Args:
         folder (`Path`): The folder; it may be missing.

@@ -1,6 +1,4 @@
-"""A folder of videos and images that rows name by relative paths: whether they are there,
-and the frames that a row shows.
-"""
+"""A folder of videos and images that rows name by relative paths: whether they are there, and the frames of a row."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -29,8 +29,7 @@ def take_frames(row: dict[str, Any], indices: Sequence[int]) -> dict[str, Any]:
 
 
 def split_into_clips(scenes: Dataset, frames_per_clip: int) -> Dataset:
-    """Cut every scene into clips of neighbouring frames, so that a long video gives many samples with
-    overlapping views.
+    """Cut scenes into clips of neighbouring frames, so that a long video gives many samples with overlapping views.
 
     Clips follow each other without overlap; the last one reaches back as far as it needs to be as long as the others.
 
@@ -64,8 +63,7 @@ def split_into_clips(scenes: Dataset, frames_per_clip: int) -> Dataset:
 def hold_out_block(
     scenes: Dataset, fraction: float, margin_fraction: float, fewest_kept: int = 1
 ) -> tuple[Dataset, Dataset]:
-    """Hold a block of time out of every scene: its last frames,
-    and between them and the others a margin that nobody sees.
+    """Hold a block of time out of every scene: its last frames, and before them a margin that nobody sees.
 
     Frames that lie beside each other are near-copies: every n-th frame held out measures how well a model remembers.
 

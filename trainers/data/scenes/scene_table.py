@@ -1,6 +1,4 @@
-"""A scenes table read frame by frame: a video of thousands of embedded images costs only the frames that are
-asked for.
-"""
+"""A scenes table read frame by frame: a video of thousands of embedded images costs only frames that are asked for."""
 
 from collections.abc import Iterator, Sequence
 
@@ -82,20 +80,15 @@ class SceneTable:
             return np.ones(count, dtype=bool)  # the contract is broken: reading a frame says how
         return np.asarray(depth.is_valid())
 
-    def scenes_with_depth_alone(self) -> list[str]:
-        """Names of the scenes that have depth maps and no poses."""
+    def with_depth_alone(self) -> list[int]:
+        """Numbers of the scenes that have no poses and a depth map for every frame."""
         found = []
-        first = 0
-        for batch in self._scenes.select_columns(["depth", "world_from_camera"]).iter(SCENES_AT_ONCE):
-            has_depth, has_poses = (
-                pc.fill_null(pc.greater(pc.list_value_length(batch[name]), 0), False).to_pylist()
-                for name in ("depth", "world_from_camera")
-            )
-            for number, (depth, poses) in enumerate(zip(has_depth, has_poses, strict=True), start=first):
-                if depth and not poses and self.frames_with_depth(number).any():
-                    found.append(self.scene_ids[number])
-            first += len(has_depth)
-        return found
+        columns = ("frame_ids", "depth", "world_from_camera")
+        for batch in self._scenes.select_columns(list(columns)).iter(SCENES_AT_ONCE):
+            frames, depth, poses = (pc.fill_null(pc.list_value_length(batch[name]), 0) for name in columns)
+            alone = pc.and_(pc.equal(poses, 0), pc.and_(pc.equal(depth, frames), pc.greater(depth, 0)))
+            found.append(np.asarray(alone))
+        return [number for number in np.flatnonzero(np.concatenate(found)) if self.frames_with_depth(number).all()]
 
     def columns_without(self, names: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
         """All columns of the schema but some, a few hundred scenes at a time."""
@@ -108,9 +101,7 @@ class SceneTable:
         return len(self._scenes[number][field][0].values or []) == 0
 
     def check_has(self, number: int, fields: Sequence[str], reason: str) -> None:
-        """Raises `SpatialDataError` where a list of a scene (see `lacks`) is empty;
-        the message says for what it is needed.
-        """
+        """Raises `SpatialDataError` where a list of a scene (see `lacks`) is empty, and says for what it is needed."""
         missing = [field for field in fields if self.lacks(number, field)]
         if missing:
             raise SpatialDataError(

@@ -32,8 +32,8 @@ class ValidScene:
         depth (`list | None`): F images or `None` per frame; `None` = the scene has no depth.
         metres_per_depth_unit (`float`): Scale of the stored depth.
         depth_kind (`str`): `"z"` or `"euclidean"`.
-        intrinsics (`np.ndarray | None`): (F, 3, 3) float64 of the colour camera, fx where fy is stored as 0; `None` =
-            unknown.
+        intrinsics (`np.ndarray | None`): (F, 3, 3) float64 of the colour camera, fx where fy is stored as 0;
+            `None` = unknown.
         depth_intrinsics (`np.ndarray | None`): (F, 3, 3) float64; `None` = the colour camera, rescaled.
         colour_from_depth (`np.ndarray | None`): (4, 4) float64; `None` = identity.
         world_from_camera (`np.ndarray | None`): (F, 4, 4) float64, no pose where tracking failed; `None` = no poses.
@@ -138,8 +138,7 @@ def validate_scene(row: dict[str, Any], frame_numbers: Sequence[int] | None = No
 
 
 def lost_poses(matrices: np.ndarray) -> np.ndarray:
-    """Which poses only say that tracking failed: exporters write numbers that are not finite,
-    or one number throughout.
+    """Which poses only say that tracking failed: exporters write non-finite numbers, or one number throughout.
 
     Args:
         matrices (`np.ndarray`): (F, 4, 4).

@@ -1,6 +1,4 @@
-"""Scenes in a few characters that change when their geometry does: cameras, poses, boxes, units,
-and files of other sizes.
-"""
+"""Scenes in a few characters that change when their geometry does: cameras, poses, boxes, units and file sizes."""
 
 import hashlib
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""The one row schema of the package: a table of posed RGB-D scenes and a table of questions,
-joined when a row is read.
+"""The one row schema of the package: a table of posed RGB-D scenes and one of questions, joined when a row is read.
 
 Scenes are large and questions are many, so neither is ever stored inside the other. Both tables are plain `datasets`
 features: they stream, go to Parquet and to the Hub as they are. Every loader only fills them.

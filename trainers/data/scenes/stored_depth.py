@@ -72,8 +72,7 @@ def read_npy_depth(source: str | Path | BytesIO) -> np.ndarray:
 
 
 def npy_as_image(path: str | Path) -> bytes:
-    """The measurements of a `.npy` depth map as an image that holds them as they are read,
-    for tables that others open as well.
+    """The measurements of a `.npy` depth map as an image that holds them as read, for tables that others open as well.
 
     Args:
         path (`str` or `Path`): The file.

@@ -119,9 +119,7 @@ def _measured_points(view: PosedView) -> np.ndarray:
 
 
 def _has_surface(measured: np.ndarray, view: PosedView, box: dict, image_box: np.ndarray) -> bool:
-    """Whether enough of the measured surface within the image box lies in the 3D box:
-    the rest hides it or is behind it.
-    """
+    """Whether enough of the measured surface in the image box is in the 3D box: the rest hides it or is behind it."""
     rows, columns = measured.shape[:2]
     scale = np.array([columns / view.frame.width, rows / view.frame.height])
     left, top = np.floor(image_box[:2] * scale).astype(int)

@@ -1,5 +1,4 @@
-"""Questions about the objects of a view, each with its exact answer from the scene's 3D boxes
-(SpatialRGPT's families).
+"""Questions about objects of a view, each with its exact answer from the scene's 3D boxes (SpatialRGPT's families).
 
 What left, right, above, below and a clock's 12 mean is an option, and the question says it (see `VLM3Options`). Behind
 and in front are along the camera's optical axis. Up is the z axis of the scene's world. Width is the larger of an
@@ -209,9 +208,7 @@ def _clear_difference(relation: Relation, first: float, second: float) -> bool:
 def _clearly_different(
     view: PosedView, relation: Relation, seen: list[SeenObject], rng: np.random.Generator
 ) -> tuple[SeenObject, SeenObject, bool, bool] | None:
-    """Two objects that differ clearly, whether the first has more, and whether more is asked for;
-    `None` without a pair.
-    """
+    """Two objects that differ clearly, whether the first has more and whether more is asked for; `None` if none do."""
     for first, second in _pairs(seen, rng):
         values = relation.quantity(view, first), relation.quantity(view, second)
         if _clear_difference(relation, *values):

@@ -1,6 +1,4 @@
-"""From frames of a scene to the views that questions are written about: unified, cropped,
-with the geometry that is left.
-"""
+"""From frames of a scene to the views that questions are about: unified, cropped, with the geometry that is left."""
 
 import numpy as np
 

@@ -1,6 +1,4 @@
-"""What question writers read and what they write: views of a posed scene,
-and questions with the quantity behind the answer.
-"""
+"""What question writers read and write: views of a posed scene, and questions with the quantity behind the answer."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +11,7 @@ from igep.focal_unification import UnifiedView
 
 @dataclass(frozen=True)
 class PosedView:
-    """One frame as the model will see it, after focal unification and cropping,
-    with the geometry of exactly that view.
+    """One frame as the model sees it, after focal unification and cropping, with the geometry of exactly that view.
 
     Args:
         frame_id (`str`): Name of the frame within its scene.

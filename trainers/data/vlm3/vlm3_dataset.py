@@ -37,8 +37,7 @@ ROWS_TRIED = 50  # other rows looked at before a row without questions is an err
 
 
 class VLM3Dataset(WrittenRows):
-    """One row per frame; where a question needs two, the frame is the first and its partner is drawn when the row
-    is read.
+    """One row per frame; where a question needs two, the frame is the first, its partner drawn when the row is read.
 
     A row has up to K independent questions, drawn anew for every use of it, and the geometry of its views, so that
     IGEP's losses work on the same rows. What is drawn depends on the seed, the row and the number of the use alone.
@@ -192,9 +191,7 @@ class VLM3Dataset(WrittenRows):
         return scene, views, asked
 
     def _usable_frames(self, number: int) -> np.ndarray:
-        """Indices of the frames of a scene that have what the task needs,
-        as far as that is known without reading them.
-        """
+        """Indices of a scene's frames that have what the task needs, as far as that is known without reading them."""
         needs = self._needs
         if any(self.scene_table.lacks(number, field) for field in needs if field != "depth"):
             return np.empty(0, dtype=np.int64)

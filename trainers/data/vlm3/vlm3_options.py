@@ -216,9 +216,7 @@ class VLM3Options:
 
     @property
     def usage(self) -> dict[str, Any]:
-        """Those of `USAGE_FIELDS`, defaults filled in: what has to be the same when a model that was taught so
-        is asked.
-        """
+        """Those of `USAGE_FIELDS`, defaults filled in: what has to be the same when a model taught so is asked."""
         canvas = None if self.canvas_size is None else list(self.canvas_size)
         found = {name: vars(self)[name] for name in USAGE_FIELDS}
         return found | {"text_pixel_steps": self.steps, "canvas_size": canvas}

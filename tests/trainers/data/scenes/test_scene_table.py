@@ -51,8 +51,11 @@ def test_scenes_whose_only_geometry_is_depth_are_named():
     posed, flat = scene_row(2, "posed"), scene_row(2, "flat") | {"depth": [], "world_from_camera": []}
     unmeasured = scene_row(2, "unmeasured") | {"depth": [None, None], "world_from_camera": []}
     alone = [scene_row(2, name) | {"world_from_camera": []} for name in ("first", "last")]
-    assert table(alone[0], posed, flat, unmeasured, alone[1]).scenes_with_depth_alone() == ["first", "last"]
-    assert table(*[posed | {"scene_id": str(k)} for k in range(300)], alone[1]).scenes_with_depth_alone() == ["last"]
+    partly, broken = ({**alone[0], "scene_id": name} for name in ("partly", "broken"))
+    partly["depth"] = [None, partly["depth"][1]]
+    broken["depth"] = broken["depth"][:1]
+    assert table(alone[0], posed, flat, unmeasured, partly, broken, alone[1]).with_depth_alone() == [0, 6]
+    assert table(*[posed | {"scene_id": str(k)} for k in range(300)], alone[1]).with_depth_alone() == [300]
 
 
 def test_lists_of_different_lengths_are_named():
