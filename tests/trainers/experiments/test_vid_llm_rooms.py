@@ -29,7 +29,7 @@ from igep.trainers.experiments.room_reconstruction import (
 )
 from igep.trainers.experiments.seeded_runs import read_scores, write_scores
 from igep.trainers.experiments.tiny_vid_llm import vid_llm_base
-from igep.trainers.experiments.vid_llm_rooms import JOINT, QUICKSTART, launched, of_second_stage
+from igep.trainers.experiments.vid_llm_rooms import IGEP, JOINT, QUICKSTART, launched, of_second_stage
 from igep.trainers.package_files import PACKAGE, TINY_BASE
 
 
@@ -99,8 +99,9 @@ def test_the_tiny_model_is_made_of_the_base_and_reconstructs_a_room(tmp_path):
 
 
 def test_all_methods_get_the_rooms_and_steps_of_the_second_stage():
-    script_args, args, _ = sft.parse(["--config", str(QUICKSTART), *of_second_stage(), "--use_cpu", "true"])
+    script_args, args, _ = sft.parse(["--config", str(QUICKSTART), *IGEP, *of_second_stage(), "--use_cpu", "true"])
     recipe = yaml.safe_load(JOINT.read_text())
+    assert (args.geometry_weight, args.cross_view_weight, args.global_weight) == (0.3, 0.05, 0.2)  # docs/vid_llm.md
     assert script_args.num_rooms == recipe["num_rooms"]
     assert (args.max_steps, args.train_batch_size) == (recipe["max_steps"], recipe["per_device_train_batch_size"])
     assert args.lr_scheduler_kwargs == recipe["lr_scheduler_kwargs"]
