@@ -61,9 +61,7 @@ def box_coverage(boxes: Tensor, geometry: FrameGeometry, grid: tuple[int, int]) 
 
 
 def coverage_by_depth(boxes: Tensor, geometry: FrameGeometry, grid: tuple[int, int]) -> Tensor:
-    """As `box_coverage`: share of a token's pixels whose measured point lies inside.
-    Pixels without a measurement do not.
-    """
+    """As `box_coverage`: share of a token's pixels whose measured point lies inside. Unmeasured pixels do not."""
     depth = geometry.depth_metres
     points = transform_points(geometry.world_from_camera, unproject(depth, geometry.intrinsics))  # (F, H, W, 3)
     measured = depth.isfinite() & (depth > 0)

@@ -1,5 +1,4 @@
-"""Boxes regressed from 3D patches and told apart by a location token (LLaVA-3D, supplement;
-the decoder that Vid-LLM names).
+"""Boxes regressed from 3D patches, told apart by a location token (LLaVA-3D, supplement; the decoder Vid-LLM names).
 
 Queries are places among the 3D patches, far from each other. In every layer they read the patches, then each other and
 the location token, which is the language model's hidden state at the end of `<ground>`; near queries read each other
@@ -87,8 +86,7 @@ def world_from_box_axes(world_from_first_camera: Tensor, box_axes: str) -> Tenso
 
 
 def along_box_axes(boxes: Tensor, world_from_first_camera: Tensor, box_axes: str) -> Tensor:
-    """Boxes of the scene as the decoder learns them: from the first camera,
-    each the smallest along its axes around the one given.
+    """Scene boxes as the decoder learns them: from the first camera, the smallest along its axes around those given.
 
     Of a box with sizes s along the scene's axes, the extents along axes `A = world_from_box_axes` are `|A'| s`.
 
@@ -158,8 +156,7 @@ def chosen_boxes(probabilities: Sequence[float], min_probability: float) -> list
 
 
 def farthest_points(positions: Tensor, count: int) -> Tensor:
-    """Chooses places far from each other: first the one farthest from the mean,
-    then always the one farthest from those chosen.
+    """Chooses places far apart: first the one farthest from the mean, then always the one farthest from those chosen.
 
     Args:
         positions (`Tensor`): (M, 3).

@@ -44,8 +44,8 @@ class CameraHead(nn.Module):
             frame_mask (`Tensor`): (B, F) bool, the real frames.
 
         Returns:
-            `Tensor`: (iterations, B, F, 9) encodings (see `pose_encoding`): unit quaternions, fields of view in (0,
-            pi). That of the first frame has no translation and no rotation: it is the world.
+            `Tensor`: (iterations, B, F, 9) encodings (see `pose_encoding`): unit quaternions, fields of view in
+            (0, pi). That of the first frame has no translation and no rotation: it is the world.
         """
         tokens = self.projection(self.norm(camera_tokens))
         start = [0.0] * 6 + [1.0] + [math.log(FIRST_FIELD_OF_VIEW / (math.pi - FIRST_FIELD_OF_VIEW))] * 2

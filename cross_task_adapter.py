@@ -101,9 +101,7 @@ class IdentityOutput(nn.Linear):
 
 
 def identity_layers(channels: int, hidden: int, out_channels: int) -> nn.Sequential:
-    """Two layers as of `two_layers` that begin as the identity: `out_channels` equal `channels`,
-    `hidden` is twice that or more.
-    """
+    """As `two_layers`, beginning as the identity: `out_channels` equal `channels`, `hidden` is twice that or more."""
     return nn.Sequential(IdentityInput(channels, hidden), nn.GELU(), IdentityOutput(hidden, out_channels))
 
 

@@ -108,8 +108,7 @@ class TokenAttention(nn.Module):
 
 
 class GroundHead(nn.Module):
-    """Scores proposals against queries. It computes in float32 whatever the model's type,
-    and ships inside the saved model.
+    """Scores proposals against queries. It computes in float32 whatever the model's type and ships in the saved model.
 
     Args:
         channels (`int`): Hidden size of the language model.

@@ -270,8 +270,8 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
             grounding (`dict`, *optional*): G questions that boxes answer: `boxes` (B tensors of (P, 6), in the world
                 of the poses), `origin` ((B, 3), where that world's origin lies in the scene's), `sample`, `row` and
                 `column` ((G,) long, the sample of each question, and the place in `input_ids` whose hidden state
-                asks), `meant` (G tensors of (P + 1,) bool, the last for "none of them") and `world_from_camera` (B, F,
-                4, 4), of which the first frame's is read.
+                asks), `meant` (G tensors of (P + 1,) bool, the last for "none of them") and `world_from_camera`
+                (B, F, 4, 4), of which the first frame's is read.
             output_reconstruction (`bool`, *optional*, defaults to `False`): Return the reconstruction.
             output_streams (`bool`, *optional*, defaults to `False`): Return the adapter's streams. Without text and
                 `output_reconstruction` nothing else runs.
@@ -381,8 +381,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         image_size: tuple[int, int] | None = None,
         share_prefix: bool = True,
     ) -> list[Grounded]:
-        """Says which proposals of a scene descriptions mean; `IGEPProcessor.ground_inputs` prepares frames
-        and descriptions.
+        """Says which proposals descriptions mean; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
 
         Which visual tokens are inside a proposal is told by the model's own reconstruction.
 
@@ -432,8 +431,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         world_from_camera: Tensor | None = None,
         share_prefix: bool = True,
     ) -> list[RegressedBoxes]:
-        """Says where what descriptions mean is, in boxes of its own;
-        `IGEPProcessor.ground_inputs` prepares frames and descriptions.
+        """Boxes of its own for what descriptions mean; `IGEPProcessor.ground_inputs` prepares frames and descriptions.
 
         The boxes are regressed from 3D patches, whose places are the model's own reconstruction.
 
@@ -542,9 +540,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
     def _ground_queries(
         self, inputs: dict, encoded: EncodedFrames, questions: list[list[int]], share_prefix: bool
     ) -> Tensor:
-        """(K, C) hidden states at the end of questions about the frames of a batch of one,
-        asked together or one by one.
-        """
+        """(K, C) hidden states that end questions about the frames of a batch of one, asked together or one by one."""
         ending = self.config.location_token_ids
         for number, ids in enumerate(questions):
             if ending is not None and list(ids[-len(ending) :]) != ending:
@@ -565,9 +561,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
     def _box_predictions(
         self, encoded: EncodedFrames, sample: int, frames: int, world_from_first_camera: Tensor, queries: Tensor
     ) -> BoxPredictions:
-        """What (G, C) location tokens make of the 3D patches of a sample's real frames; (4,
-        4) pose of its first camera.
-        """
+        """What (G, C) location tokens make of the 3D patches of real frames, given the first camera's (4, 4) pose."""
         positions = encoded.positions_metres[sample, :frames].flatten(0, 2)
         pose = world_from_first_camera.to(positions)
         axes = world_from_box_axes(pose, self.config.box_axes)
@@ -577,9 +571,7 @@ class VidLLMForConditionalGeneration(VidLLMPreTrainedModel, GenerationMixin):
         return self.box_decoder(encoded.pooler_output[sample], positions, queries)
 
     def _ground(self, hidden: Tensor, grounding: dict, encoded: EncodedFrames | None, output: VidLLMOutput) -> None:
-        """What the two grounding heads make of the questions. All weights are in the graph,
-        so that all processes have one.
-        """
+        """What both grounding heads make of the questions. All weights are in the graph, so all processes have one."""
         if encoded is None:
             raise ValueError("grounding needs frames: give pixel_values_videos.")
         samples = range(len(encoded.pooler_output))

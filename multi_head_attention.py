@@ -51,8 +51,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learnable factor per channel, small at first, so that a new residual block changes little (Touvron et al.
-    2021).
+    """A learnable factor per channel, small at first, so a new residual block changes little (Touvron et al. 2021).
 
     Args:
         channels (`int`): Channels.

@@ -1,5 +1,4 @@
-"""Explicit 3D positions of visual tokens, as Video-3D LLM adds them:
-the baseline that needs depth and poses to answer.
+"""Explicit 3D positions of visual tokens as Video-3D LLM adds them: the baseline that needs depth and poses to answer.
 
 Every visual token gets the mean of the world points that its part of the frame shows, rounded to a voxel, as sines and
 cosines of the voxel's three indices, added to the token before the language model reads it (Video-3D LLM, CVPR 2025).

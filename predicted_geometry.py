@@ -1,6 +1,4 @@
-"""A model's own reconstruction as the geometry of a scene's frames: it lacks where the scene's world lies,
-and nothing else.
-"""
+"""A model's own reconstruction as the geometry of a scene's frames: it lacks only where the scene's world lies."""
 
 from torch import Tensor
 
@@ -11,8 +9,7 @@ from .reconstruction import Reconstruction
 def predicted_geometry(
     reconstruction: Reconstruction, sample: int, frames: int, world_from_first_camera: Tensor
 ) -> FrameGeometry:
-    """The reconstruction of a sample as the geometry of its frames,
-    in a world of which the first camera's pose is known.
+    """The reconstruction of a sample as the geometry of its frames, in a world where the first camera's pose is known.
 
     Args:
         reconstruction (`Reconstruction`): Of a batch.

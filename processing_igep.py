@@ -1,6 +1,4 @@
-"""The processor of IGEP: that of the base VLM, plus the one thing a video question needs and each family
-does differently.
-"""
+"""IGEP's processor: the base VLM's, plus the one thing a video question needs and each family does differently."""
 
 import json
 import shutil

@@ -214,8 +214,7 @@ def packed_inputs(
 
 
 def join_prefix(prefix: dict, questions: list[list[int]]) -> tuple[Tensor, Tensor, dict]:
-    """Puts questions behind what they share: one row of L tokens, P of the prefix and then the questions,
-    block by block.
+    """Puts questions behind what they share: one row of L tokens, P of the prefix, then the questions, block by block.
 
     Args:
         prefix (`dict`): The processor's tensors for the prefix, a batch of one without padding.

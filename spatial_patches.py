@@ -66,8 +66,8 @@ class PositionEmbedding(nn.Module):
 
     Args:
         channels (`int`): Channels of the embedding.
-        start (`str`, *optional*, defaults to `"random"`): `"random"` = it begins as new linear layers do; `"zero"` =
-            as zero.
+        start (`str`, *optional*, defaults to `"random"`): `"random"` = it begins as new linear layers do;
+            `"zero"` = as zero.
     """
 
     def __init__(self, channels: int, start: str = "random"):

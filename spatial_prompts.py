@@ -1,5 +1,4 @@
-"""VLM3's questions and answers as text, written and parsed: depth of a pixel, pixel correspondence, camera pose,
-objects.
+"""VLM3's questions and answers as text, written and parsed: pixel depth, pixel correspondence, camera pose, objects.
 
 Questions and answers are those of the released checkpoints, word for word, so that they can be asked and trained on.
 What the release leaves open is ours: what stands inside `<think>` in a correspondence answer; that a direction names
@@ -205,9 +204,7 @@ def parse_rotation_angle(text: str) -> float | None:
 
 
 def yaw_pitch_roll_answer(yaw_degrees: float, pitch_degrees: float, roll_degrees: float) -> str:
-    """Answers `YAW_PITCH_ROLL_QUESTION` to a tenth of a degree;
-    conventions in `trainers/geometry/camera_angles.py`.
-    """
+    """Answers `YAW_PITCH_ROLL_QUESTION` to tenths of a degree; conventions in `trainers/geometry/camera_angles.py`."""
     angles = (_signed(angle, 1) for angle in (yaw_degrees, pitch_degrees, roll_degrees))
     return "Yaw={}°, Pitch={}°, Roll={}°".format(*angles)
 
@@ -316,9 +313,7 @@ def clock_answer(start: str, target: str, hour: int) -> str:
 
 
 def parse_polarity(text: str) -> bool | None:
-    """Whether an answer affirms: the first word that says so, or denies, decides;
-    `None` if it gives both to choose from.
-    """
+    """Whether an answer affirms: the first word that says so, or denies, decides; `None` if it offers either."""
     answer = _without_thought(text)
     found = None if answer is None else _POLARITY.search(answer)
     if found is None or _OR_ELSE.match(answer, found.end()):
@@ -337,8 +332,7 @@ def parse_choice(text: str) -> tuple[int, int, int, int] | None:
 
 
 def parse_length(text: str) -> float | None:
-    """The last length of an answer in metres, not negative: a number with its unit,
-    or parts of one ("5 feet 3 inches").
+    """The last length of an answer in metres, not negative: a number with a unit, or parts of one ("5 feet 3 inches").
 
     `text_lengths` says what is read, and what leaves a length open and is none.
     """

@@ -87,8 +87,7 @@ def box_question(question: str, any_number: bool = False) -> str:
 
 
 def box_answer(boxes: Sequence[TextBox], any_number: bool = False) -> str:
-    """Answers with boxes: lengths with two decimals, angles with one.
-    A size below `SMALLEST_METRES` is written as that.
+    """Answers with boxes: lengths to two decimals, angles to one. A size below `SMALLEST_METRES` is written as that.
 
     Args:
         boxes (`Sequence[TextBox]`): The boxes.

@@ -102,8 +102,7 @@ def text_from_boxes(boxes: np.ndarray, size: tuple[int, int], steps: int = OBJEC
 
 
 def boxes_from_text(text: np.ndarray, size: tuple[int, int], steps: int = OBJECT_STEPS) -> np.ndarray:
-    """Reads the numbers of boxes: the inverse of `text_from_boxes`,
-    within half a step (a whole one at the clamped end).
+    """Reads the numbers of boxes: inverse of `text_from_boxes`, within half a step (a whole one at the clamped end).
 
     Args:
         text (`np.ndarray`): (..., 4) numbers x1, y1, x2, y2.

@@ -133,8 +133,8 @@ def neighbour_depths(
         feature_maps (`tuple[Tensor, ...]`): One (N, h, w, C) per tap.
         slots (`Tensor`): (R,) of the real frames, see `FrameGrids.frame_slots`.
         frames_per_map (`int`): Frames that one feature frame covers.
-        geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F), and where they are known `neighbour_index` (B, F,
-            K), `world_from_camera` (B, F, 4, 4) and `depth_metres` (B, F, H, W).
+        geometry (`dict[str, Tensor | None]`): `frame_mask` (B, F), and where they are known `neighbour_index`
+            (B, F, K), `world_from_camera` (B, F, 4, 4) and `depth_metres` (B, F, H, W).
 
     Returns:
         `dict`: `pairs` (P, 3) of sample, frame and neighbour, and `pair_predicted_depth_metres` (P, H, W). Without a

@@ -1,6 +1,4 @@
-"""Vid-LLM up to the language model's last hidden state: encoder, adapter, reconstruction, 3D patches,
-language model.
-"""
+"""Vid-LLM up to the last hidden state: encoder, adapter, reconstruction, 3D patches, language model."""
 
 from dataclasses import dataclass
 
@@ -226,8 +224,7 @@ class VidLLMModel(VidLLMPreTrainedModel):
         frame_mask: Tensor | None = None,
         mm_encoder_outputs: dict | None = None,
     ) -> EncodedFrames | None:
-        """What was encoded before, or is to be encoded now; `None` where there are no frames.
-        Images are frames of a video.
+        """What was encoded before, or is to be encoded now; `None` without frames. Images are frames of a video.
 
         Args:
             input_ids (`Tensor`, *optional*): (B, L), which tells what images belong together.

@@ -150,8 +150,7 @@ def plain_encoder(vision: PreTrainedModel) -> PreTrainedModel:
 
 
 def freeze_unread(vision: PreTrainedModel, final_norm: bool = True) -> None:
-    """Freezes what no patch depends on, by the names that encoders give it:
-    without a gradient it would stop distributed training.
+    """Freezes what no patch depends on, by its names in encoders: without gradient it would stop distributed training.
 
     Args:
         vision (`PreTrainedModel`): The encoder, which need not have weights yet.

@@ -1,5 +1,4 @@
-"""What the Space adds to the time of an answer: the model asked directly and through the Space,
-side by side in one run.
+"""What the Space adds to the time of an answer: the model asked directly and through the Space, side by side in a run.
 
     python benchmarks/ask_the_space.py
 

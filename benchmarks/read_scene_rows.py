@@ -36,9 +36,7 @@ def encoded(pixels: np.ndarray, file_format: str) -> dict:
 
 
 def scene(number: int, frames: int, size: tuple[int, int]) -> dict:
-    """A scene whose images are slanted surfaces under the noise of a sensor,
-    about as large in bytes as those of rooms.
-    """
+    """A scene whose images are slanted surfaces under the noise of a sensor, about as large in bytes as rooms' are."""
     rng = np.random.default_rng(number)
     height, width = size
     ramp = np.add.outer(np.arange(height) + 7 * number, 2 * np.arange(width))

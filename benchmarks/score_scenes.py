@@ -87,9 +87,7 @@ def write_benchmark(folder: Path, options: argparse.Namespace) -> Path:
 
 
 def write_model(folder: Path, family: str, options: argparse.Namespace) -> tuple[int, int]:
-    """Saves a random model that knows the words of the questions; returns the tokens before a question,
-    and of the longest.
-    """
+    """Saves a random model knowing the questions' words; returns the tokens before a question, and of the longest."""
     asked = [vsi_bench_question(text, choices) for _, text, choices, _ in map(question, range(options.questions))]
     model, processor = build(family, asked)
     model.save_pretrained(folder)

@@ -1,6 +1,4 @@
-"""Bases: which are taken and refused, and what is known of their parts,
-by name and beyond the three tested throughout.
-"""
+"""Bases: which are taken and refused, what is known of their parts, by name and beyond the three tested throughout."""
 
 import pytest
 import torch

@@ -59,9 +59,7 @@ def test_pixels_without_a_measurement_are_in_no_box(unmeasured):
 
 
 def test_projection_is_the_rectangle_around_the_box_to_the_part_of_a_token():
-    """At its near side, 2 m, x in [-.75, .5] is columns 5 to 10 and y in [-.25, .25] rows 3 to 5;
-    its far side lies within.
-    """
+    """Near side, 2 m: x in [-.75, .5] is columns 5 to 10, y in [-.25, .25] rows 3 to 5; the far side lies within."""
     box = boxes([-0.125, 0, 3, 1.25, 0.5, 2])
     coverage = box_coverage(box, geometry(), GRID)
     across = torch.tensor([0, 0, 0.5, 1, 1, 0, 0, 0])
@@ -76,9 +74,7 @@ def test_a_box_that_holds_the_camera_fills_the_image_and_one_behind_it_shows_not
 
 
 def test_a_box_that_reaches_behind_the_camera_is_cut_where_it_leaves_the_view():
-    """To the right of the camera, x in [1, 2], from behind it to 4 m: seen from column 10 on; uncut,
-    it would cross the image.
-    """
+    """Right of the camera, x in [1, 2], from behind it to 4 m: seen from column 10 on; uncut, it crosses the image."""
     coverage = box_coverage(boxes([1.5, 0, 0, 1, 20, 8]), geometry(), GRID)
     torch.testing.assert_close(coverage[0, 0, 0], torch.tensor([0, 0, 0, 0, 0, 1.0, 1, 1]))
 

@@ -291,9 +291,7 @@ def test_bad_input_is_named_with_its_value(call, message):
 
 
 def test_registering_pixels_that_are_not_square_leaves_no_holes():
-    """The depth camera resolves twice as many rows as the colour camera and as many columns:
-    each axis by its own ratio.
-    """
+    """The depth camera resolves twice the colour camera's rows, equally many columns: each axis by its own ratio."""
     depth = torch.full((48, 64), 2.0)
     depth_camera = camera(60.0, 48, 64)
     colour_camera = resize_intrinsics(depth_camera, (48, 64), (24, 64))

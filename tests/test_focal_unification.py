@@ -51,9 +51,7 @@ def test_each_axis_by_its_own_factor():
 
 
 def test_the_sizes_of_the_released_samples():
-    """What the authors' label files say of their images; the camera of the pose sample is worked out from
-    both sizes.
-    """
+    """What the authors' label files say of their images; the pose sample's camera is worked out from both sizes."""
     pose = camera(750 * 1752 / 2830.5, 750 * 1168 / 1884.5, 876, 584)
     depth = {"size": (1168, 1752), "intrinsics": pose}
     assert unified_size(**depth, focal_pixels=750) == (1884, 2830)
@@ -75,9 +73,7 @@ def test_size_without_the_image(options):
 
 
 def test_pixels_as_the_release_writes_them():
-    """Depth labels: `int(u s)`; correspondence: `u s`; both of 0-based columns and rows,
-    over the whole size of the image.
-    """
+    """Depth labels: `int(u s)`; correspondence: `u s`; of 0-based columns and rows, over the image's whole size."""
     intrinsics, size = camera(559.62, 558.14, 361.87, 241.99), (640, 480)
     index = np.stack(np.meshgrid([0, 1, 17, 318, 639], [0, 2, 55, 479]), -1).reshape(-1, 2)
     factor = 1000 / 559.62

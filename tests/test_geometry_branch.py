@@ -1,6 +1,4 @@
-"""Alternating attention: the first frame is told apart, the order of the others does not matter,
-padding is not there.
-"""
+"""Alternating attention: the first frame is told apart, the others' order does not matter, padding is not there."""
 
 import torch
 

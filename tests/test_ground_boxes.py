@@ -1,6 +1,4 @@
-"""Boxes from RGB and a description: `ground_boxes` of a model with a box decoder,
-in this process and in one without igep.
-"""
+"""Boxes from RGB and description: `ground_boxes` of a model with a box decoder, here and in a process without igep."""
 
 import pytest
 import torch

@@ -1,6 +1,4 @@
-"""The ground head: its loss and choices in closed form, what it sees under each setting,
-and that it ships with the model.
-"""
+"""The ground head: loss and choices in closed form, what it sees under each setting, that it ships with the model."""
 
 import math
 import os

@@ -1,6 +1,4 @@
-"""3D positions of visual tokens: closed forms, and that a model which reads them does so wherever it looks
-at frames.
-"""
+"""3D positions of visual tokens: closed forms, and that a model reading them does so wherever it looks at frames."""
 
 import math
 

@@ -1,6 +1,4 @@
-"""Packed questions must be what separate questions are: the same losses, gradients, weights after a step,
-and answers.
-"""
+"""Packed questions must be what separate ones are: the same losses, gradients, weights after a step, and answers."""
 
 import pytest
 import torch

@@ -1,6 +1,4 @@
-"""What the README and the pages of docs/ tell a reader to type: commands that the real parsers take,
-Python that runs.
-"""
+"""What the README and pages of docs/ tell a reader to type: commands that the real parsers take, Python that runs."""
 
 import argparse
 import re

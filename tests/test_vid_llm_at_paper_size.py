@@ -1,6 +1,4 @@
-"""The paper's sizes, on the meta device: what is built has the parameters that it should,
-and the memory that follows.
-"""
+"""The paper's sizes, on the meta device: what is built has the parameters it should, and the memory that follows."""
 
 import pytest
 import torch

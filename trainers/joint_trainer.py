@@ -1,6 +1,4 @@
-"""Vid-LLM's second stage: reconstruction and reasoning learn together,
-and what answers teaches the reconstruction nothing.
-"""
+"""Vid-LLM's second stage: reconstruction and reasoning learn together; answering teaches reconstruction nothing."""
 
 import copy
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""Where the files of this package lie, in a checkout and in an installed package alike;
-and how they are found by name.
+"""Where the files of this package lie, in a checkout and an installed package alike; and how they are found by name.
 
 A recipe, a launch plan, a study or the tiny base is named from any folder: `quickstart.yaml` or
 `trainers/recipes/quickstart.yaml`, `fsdp2.yaml` or `trainers/launch/fsdp2.yaml`, `tiny_base` or `trainers/tiny_base`.

@@ -1,6 +1,4 @@
-"""What the losses of a run reach of a Vid-LLM. The rest is frozen:
-distributed training waits for the gradient of all that trains.
-"""
+"""What the losses of a run reach of a Vid-LLM. The rest is frozen: distributed training waits for every gradient."""
 
 import torch
 
@@ -66,8 +64,7 @@ def unreached_parameters(model: VidLLMForConditionalGeneration, args: JointConfi
 
 
 def freeze_unread_by_patches(model: VidLLMForConditionalGeneration, *, taps: int, reads_output: bool) -> None:
-    """Freezes what of the vision encoder no patch depends on, such as a pooling head,
-    or no patch that the losses reach.
+    """Freezes what of the vision encoder no patch depends on, such as a pooling head, or no patch that losses reach.
 
     `freeze_unread` goes by names, as a model must that is made without weights; here one empty frame tells, whatever
     the class.

@@ -1,7 +1,7 @@
 """Scores a saved model, or predictions, on benchmarks.
 
-    accelerate launch trainers/score.py --model your/checkpoint --benchmark depth pose --dataset scannet --dataset_path
-        scans \\ --max_rows 500 --output scores.json
+    accelerate launch trainers/score.py --model your/checkpoint --benchmark depth pose --dataset scannet \\
+        --dataset_path scans --max_rows 500 --output scores.json
     accelerate launch trainers/score.py --model your/checkpoint --benchmark scanqa sqa3d --dataset_path prepared \\
         --data scanqa.annotation_file=scanqa.json sqa3d.annotation_file=sqa3d.json --num_frames 32 --output scores.json
     python trainers/score.py --predictions answers.jsonl --benchmark scanqa --dataset scannet --dataset_path scans \\

@@ -1,6 +1,4 @@
-"""Options that both stages of Vid-LLM share: transformers' `TrainingArguments`, the frames,
-and which parts learn how fast.
-"""
+"""Options of both stages of Vid-LLM: transformers' `TrainingArguments`, the frames, and which parts learn how fast."""
 
 import json
 from dataclasses import MISSING, dataclass, field, fields

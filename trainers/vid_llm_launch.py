@@ -1,6 +1,4 @@
-"""What the launchers of Vid-LLM's two stages do alike: options become what a trainer is made of,
-and a trainer a saved model.
-"""
+"""What launchers of Vid-LLM's two stages do alike: options become a trainer's parts, and a trainer a saved model."""
 
 import sys
 from collections.abc import Sequence

@@ -1,6 +1,4 @@
-"""What both stages of Vid-LLM share on top of `ResumableTrainer`: which parts train, their batches,
-and the saved record.
-"""
+"""What both stages of Vid-LLM add to `ResumableTrainer`: which parts train, their batches, and the saved record."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -34,9 +34,7 @@ TEMPLATE = """{%- for message in messages -%}<start>{{ message['role'] }} {% if 
 
 
 def tokenizer_of(texts: Sequence[str], before: str = "", behind: str = "") -> PreTrainedTokenizerFast:
-    """Words of some texts as tokens, numbers digit by digit as in Qwen's vocabulary;
-    what stands around images and videos.
-    """
+    """Words of texts as tokens, numbers digit by digit as in Qwen's vocabulary; what is around images and videos."""
     words = Tokenizer(models.WordLevel(unk_token="<pad>"))
     words.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.Whitespace()]

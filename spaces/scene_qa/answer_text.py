@@ -1,6 +1,4 @@
-"""What a model wrote, as a visitor reads it: its thoughts apart from its answer, and no tags,
-also while it is written.
-"""
+"""What a model wrote, as a visitor reads it: thoughts apart from its answer, and no tags, also while it is written."""
 
 from dataclasses import dataclass
 

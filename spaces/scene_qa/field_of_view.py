@@ -1,6 +1,4 @@
-"""The field of view of a video whose camera nobody told: estimated by a depth model,
-where the Space has one (`CALIBRATOR`).
-"""
+"""The field of view of a video of unknown camera: estimated by a depth model, if the Space has one (`CALIBRATOR`)."""
 
 import math
 import threading
@@ -101,8 +99,7 @@ def known_field_of_view(
     focal_pixels: float | None,
     unwanted: threading.Event,
 ) -> float:
-    """The field of view that a visitor set or, where nobody did, what the calibrator estimates;
-    without one the default.
+    """The field of view that a visitor set or, if nobody did, what the calibrator estimates; without one the default.
 
     Args:
         calibrator (`Callable` or `None`): That of the Space.

@@ -67,9 +67,7 @@ class Usage:
 
     @property
     def newer_depth_options(self) -> dict:
-        """Options of depth questions that a processor of an older model does not take,
-        and such a model does not name.
-        """
+        """Options of depth questions that an older model's processor does not take, and such a model does not name."""
         newer = {"longest_side": None, "max_image_pixels": None, "pixel_mapping": "image"}
         return {name: vars(self)[name] for name, unset in newer.items() if vars(self)[name] != unset}
 

@@ -101,9 +101,7 @@ class ReconstructionView:
             )
 
     def prepare(self, key: str | None, request: gr.Request | None = None) -> Iterator[tuple[str | dict, bool]]:
-        """Reconstructs the visitor's video when it is its turn; says how it went,
-        and whether there is something to show.
-        """
+        """Reconstructs the visitor's video at its turn; says how it went, and whether there is something to show."""
         scene = self.sessions.get(key)
         if scene is None:
             yield f"⚠ {NO_SCENE}", False

@@ -1,6 +1,4 @@
-"""What the page of the Space consists of and says: a video and its frames on the left,
-the conversation on the right.
-"""
+"""What the Space's page consists of and says: a video and its frames on the left, the conversation on the right."""
 
 import math
 

@@ -346,9 +346,7 @@ class SceneModel:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """What the model or its processor cannot take becomes a sentence for the visitor;
-    whoever runs the Space is told why.
-    """
+    """What the model or processor cannot take becomes a sentence for visitors; whoever runs the Space is told why."""
     try:
         yield
     except ModelError:
@@ -359,9 +357,7 @@ def _told() -> Iterator[None]:
 
 
 def _for_answers(encoded: dict) -> dict:
-    """What a Vid-LLM made of frames without what neither an answer nor the view of its reconstruction reads:
-    most of its memory.
-    """
+    """What a Vid-LLM made of frames without what no answer and no reconstruction view reads: most of its memory."""
     kept = {}
     for modality, frames in encoded.items():
         found = frames.reconstruction

@@ -1,5 +1,4 @@
-"""What a visitor can do with a scene, without the page: read a video, ask, ask how far, ask where.
-Used by page and API.
+"""What a visitor can do with a scene, without the page: read a video, ask, ask how far, ask where. For page and API.
 
 Every answer begins with an outcome without text: the request has been checked, and the model is asked now.
 """

@@ -1,6 +1,4 @@
-"""Whose turn it is: so many requests at once, the others in the order in which they came,
-and so many of each client.
-"""
+"""Whose turn it is: so many requests at once, the others in the order they came, and so many of each client."""
 
 import os
 import threading

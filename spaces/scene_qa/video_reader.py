@@ -1,5 +1,4 @@
-"""Frames of a video or an image that a stranger uploaded, read in a process of their own that may fail,
-hang or be killed.
+"""Frames of a video or an image a stranger uploaded, read in a process of their own that may fail, hang or be killed.
 
 Limits hold before anything is decoded: bytes, seconds, frames and pixels. Packets are counted without decoding them,
 so a file with 100,000 frames is refused as quickly as it is read, whatever its header claims.

@@ -1,6 +1,4 @@
-"""Every script under `benchmarks/` runs to its table at the smallest size,
-so that what a claim rests on can be run.
-"""
+"""Every script under `benchmarks/` runs to its table at the smallest size, so that what claims rest on can be run."""
 
 import json
 import runpy

@@ -196,9 +196,7 @@ def test_a_box_of_a_small_frame_is_enlarged_with_it():
 
 
 def test_a_box_in_space_is_drawn_as_the_camera_sees_it():
-    """A cube of 1 m whose near side is 2 m away: with f = 320,
-    that side is 160 pixels wide and the far one 320 / 3.
-    """
+    """A cube of 1 m whose near side is 2 m away: with f = 320 that side is 160 pixels wide and the far one 320 / 3."""
     place = Place(None, (0.0, 0.0, 2.5), (1.0, 1.0, 1.0))
     marked = accent(draw_place(Image.new("RGB", SIZE, GREY), place, intrinsics_of(SIZE, 90), ""))
     rows, columns = np.nonzero(marked)

@@ -1,6 +1,4 @@
-"""The Space's endpoints for scripts: their answers, what they refuse, whose answer is whose,
-and what requests leave behind.
-"""
+"""The Space's endpoints for scripts: answers, refusals, whose answer is whose, and what requests leave behind."""
 
 import http.server
 import json
@@ -67,9 +65,7 @@ def file_data(path: str | Path) -> dict:
 
 
 def request(server: SpaceServer, name: str, **values: object) -> tuple[str, dict]:
-    """Calls an endpoint without the client, which checks values itself;
-    returns what happened and what came with it.
-    """
+    """Calls an endpoint without the client, which checks values; returns what happened and what came with it."""
     # `json` writes NaN and Infinity, which Gradio's client refuses to send.
     body = json.dumps({"data": list((DEFAULTS[name] | values).values())})
     url = f"{server.url}/gradio_api/call/{name}"

@@ -1,6 +1,4 @@
-"""The Space's page in a browser, as visitors use it: on a desktop and on a phone, with good videos,
-bad ones and hostile text.
-"""
+"""The Space's page in a browser, as visitors use it: on desktop and phone, with good and bad videos, hostile text."""
 
 import re
 from collections.abc import Iterator

@@ -1,6 +1,4 @@
-"""The Space's camera: what a visitor set, else what a calibrator estimates once for a video,
-where the Space has one.
-"""
+"""The Space's camera: what a visitor set, else what a calibrator estimates once for a video, if the Space has one."""
 
 import os
 import subprocess

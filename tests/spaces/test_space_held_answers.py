@@ -1,6 +1,4 @@
-"""The Space's page while answers are being written: by a model that is held,
-so that a test decides when it goes on.
-"""
+"""The Space's page while answers are being written: by a model that is held so that a test decides when it goes on."""
 
 import json
 import re
@@ -72,9 +70,7 @@ class HeldServer(SpaceServer):
         part.rename(self.allowed)  # at once: never half written when it is read
 
     def noted(self, what: str) -> int:
-        """How many answers have begun (`begins`) or are at their end (`ends`),
-        and how often one has had to wait (`waits`).
-        """
+        """How many answers began (`begins`) or are at their end (`ends`), and how often one had to wait (`waits`)."""
         return self.notes.read_text().split().count(what)
 
     @contextmanager

@@ -1,6 +1,4 @@
-"""A Vid-LLM in the Space: it answers as it does elsewhere, and its reconstruction is shown in a browser and given
-to scripts.
-"""
+"""A Vid-LLM in the Space: it answers as elsewhere; its reconstruction is shown in a browser and given to scripts."""
 
 import inspect
 import io

@@ -1,6 +1,4 @@
-"""The model of the Space: one encoding per video, the model's own answers,
-and nothing that only one process can hold.
-"""
+"""The Space's model: one encoding per video, the model's own answers, and nothing that only one process can hold."""
 
 import inspect
 import json
@@ -126,9 +124,7 @@ def test_an_error_of_the_model_reaches_the_caller(folder, monkeypatch):
 
 
 def test_a_stopped_answer_gives_way_while_the_model_is_within_a_step(folder, monkeypatch):
-    """Before its first word, as in a long prompt on a CPU: whoever waits is not held,
-    and the work ends at the next layer.
-    """
+    """Before its first word, as in a long prompt on a CPU: who waits is not held, and work ends at the next layer."""
     space = SceneModel(str(folder))
     gone, layers, work = threading.Event(), [], space._end_if_unwanted
 

@@ -56,9 +56,7 @@ def test_folders_of_ended_processes_are_removed_by_whichever_runs(tmp_path):
 
 
 def test_a_lock_without_a_folder_is_that_of_an_ended_process(tmp_path):
-    """Whoever is killed between its lock and its folder leaves the lock alone;
-    so does one that is killed while it removes them.
-    """
+    """A process killed between lock and folder leaves the lock alone; so does one killed while it removes them."""
     (tmp_path / "scene_qa_0123456789abcdef.lock").touch()
     running = UploadFolder(tmp_path)
     assert [path.name for path in tmp_path.glob("*.lock")] == [f"{running.path.name}.lock"]

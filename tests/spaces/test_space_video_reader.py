@@ -1,6 +1,4 @@
-"""Frames of uploaded videos: the right ones, at the right size and upright;
-and what is said about files that cannot be used.
-"""
+"""Frames of uploaded videos: the right ones, at the right size and upright; and what is said about unusable files."""
 
 import json
 import signal

@@ -1,6 +1,4 @@
-"""Samples whose questions boxes answer: the slanted walls, cut into panels, of which descriptions mean one,
-several or none.
-"""
+"""Samples answered by boxes: the slanted walls, cut into panels, of which descriptions mean one, several or none."""
 
 from dataclasses import replace
 

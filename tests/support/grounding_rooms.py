@@ -1,6 +1,4 @@
-"""Synthetic rooms whose questions boxes answer, as tables that every loader of scenes reads,
-and a tiny model to learn them.
-"""
+"""Synthetic rooms whose questions boxes answer, as tables every scene loader reads, and a tiny model to learn them."""
 
 from pathlib import Path
 
@@ -35,9 +33,7 @@ def write_grounding_rooms(folder: Path, num_rooms: int, seed: int, questions_per
 
 
 def along_first_cameras(scenes: Dataset) -> list[np.ndarray]:
-    """(P, 6) boxes of each scene, each the smallest along the axes of the scene's first camera,
-    in that camera's world.
-    """
+    """(P, 6) boxes of each scene, each the smallest along the axes of the first camera, in that camera's world."""
     found = []
     for row in scenes.select_columns(["scene_id", "boxes", "world_from_camera"]):
         boxes = axis_aligned_boxes(row["scene_id"], row["boxes"], range(len(row["boxes"])))
@@ -47,9 +43,7 @@ def along_first_cameras(scenes: Dataset) -> list[np.ndarray]:
 
 
 def save_box_base(folder: Path, **fields) -> Path:
-    """The tiny Vid-LLM of the embedded base with a box decoder, before any training;
-    its tokenizer knows `<ground>`.
-    """
+    """The tiny Vid-LLM of the embedded base with a box decoder, before training; its tokenizer knows `<ground>`."""
     model, processor = vid_llm_base(box_decoder=True, **fields)
     add_words(processor.tokenizer, [GROUND_TOKEN])
     model.model.causal_lm.resize_token_embeddings(len(processor.tokenizer))

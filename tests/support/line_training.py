@@ -1,5 +1,4 @@
-"""A second method on `ResumableTrainer`, as small as can be: a line is learned,
-and a head that trains with it its slope.
+"""A second method on `ResumableTrainer`, as small as can be: a line is learned, and a head trained with it its slope.
 
 As a script it trains for 12 steps: `python tests/support/line_training.py OUTPUT [--hold STEP] [--resume]`. With
 `--hold` it stops after a step until it is killed.

@@ -1,6 +1,4 @@
-"""What tests of several processes and of servers share: a free port, a server's start and end,
-and what a run has logged.
-"""
+"""What tests of several processes and servers share: a free port, a server's start and end, and what a run logged."""
 
 import json
 import socket

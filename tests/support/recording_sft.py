@@ -1,6 +1,4 @@
-"""`trainers/sft.py` that also writes down which samples each rank trains on:
-the script of the distributed mixture test.
-"""
+"""`trainers/sft.py` that also notes which samples each rank trains on: the script of the distributed mixture test."""
 
 import json
 import os

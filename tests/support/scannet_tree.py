@@ -1,6 +1,4 @@
-"""A miniature ScanNet download in the true formats: posed images, binary meshes with segments and aggregation,
-Mask3D's masks.
-"""
+"""A miniature ScanNet download in true formats: posed images, binary meshes, segments, aggregation, Mask3D's masks."""
 
 import json
 from collections.abc import Sequence
@@ -51,9 +49,7 @@ def write_scan(
     alignment: np.ndarray | None = ALIGNMENT,
     masks: Sequence[Sequence[int]] | None = None,
 ) -> None:
-    """Writes a scan; `masks` lists for each proposal the ids of the objects whose vertices it covers (by default
-    each object).
-    """
+    """Writes a scan; `masks` has per proposal the ids of objects whose vertices it covers (by default each object)."""
     scan_from_aligned = np.eye(4) if alignment is None else np.linalg.inv(alignment)
     row = scene_row(num_frames, scene_id)
     poses = scan_from_aligned @ np.array(row["world_from_camera"])

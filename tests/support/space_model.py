@@ -1,5 +1,4 @@
-"""A model for the Space, trained for real on a few rooms, the Space that serves it, and files that it refuses:
-a pytest plugin.
+"""A model for the Space, trained for real on a few rooms, the Space serving it, and files it refuses: a pytest plugin.
 
 The model knows room questions and VLM3's depth points.
 """

@@ -136,9 +136,7 @@ class Visitor:
         self.page.locator("#send").click()
 
     def press(self, place: Locator, x: float, y: float) -> None:
-        """Clicks or taps at shares of the width and height of a picture, once the browser has it: before,
-        no pixel is under the pointer.
-        """
+        """Clicks or taps at shares of a picture's width and height once loaded: before, the pointer is on no pixel."""
         expect(place).to_have_js_property("complete", True)
         expect(place).not_to_have_js_property("naturalWidth", 0)
         box = place.bounding_box()

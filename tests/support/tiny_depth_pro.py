@@ -1,6 +1,4 @@
-"""A DepthPro of random weights: the class of the calibrator that the documentation names,
-in a hundredth of a second.
-"""
+"""A DepthPro of random weights: the class of the calibrator the documentation names, in a hundredth of a second."""
 
 from pathlib import Path
 

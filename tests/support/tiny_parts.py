@@ -1,6 +1,4 @@
-"""A DINOv2 encoder and a chatting language model with random weights, as a Hub repository holds them:
-parts of a small base.
-"""
+"""A DINOv2 encoder and a chatting language model with random weights, as the Hub holds them: parts of a small base."""
 
 from pathlib import Path
 

@@ -73,8 +73,7 @@ def encode(
 
 
 def trim(path: Path, trimmed: Path, start: int, end: int, group: int = 25) -> Path:
-    """Cuts a video of 25 frames a second without encoding it again, as phones do:
-    an edit list hides what comes before.
+    """Cuts a video of 25 frames a second without encoding it anew, as phones do: an edit list hides what comes before.
 
     Args:
         path (`Path`): mp4 or mov whose every `group`-th frame can be decoded alone, from the first on.
@@ -95,9 +94,7 @@ def trim(path: Path, trimmed: Path, start: int, end: int, group: int = 25) -> Pa
 
 
 def set_display_matrix(path: Path, matrix: tuple[int, int, int, int]) -> Path:
-    """Writes (a, b, c, d) of the matrix into the track header of an mp4: a pixel (x, y) is shown at (a x + c y,
-    b x + d y).
-    """
+    """Writes the matrix (a, b, c, d) into an mp4's track header: a pixel (x, y) is shown at (a x + c y, b x + d y)."""
 
     def words(*values: int) -> bytes:
         return b"".join((65536 * value).to_bytes(4, "big", signed=True) for value in values)

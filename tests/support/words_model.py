@@ -1,6 +1,4 @@
-"""The Space's page without a browser and without a model: one that answers with words the test gives it,
-and visitors' requests.
-"""
+"""The Space's page without a browser or model: one that answers with words a test gives it, and visitors' requests."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace

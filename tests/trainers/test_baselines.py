@@ -1,6 +1,4 @@
-"""The baselines by configuration: they train on the same rows, resume to the bit,
-and what is saved is what answers.
-"""
+"""Baselines by configuration: they train on the same rows, resume to the bit, and what is saved is what answers."""
 
 import dataclasses
 import json

@@ -81,6 +81,18 @@ def test_each_command_shows_its_own_help(name: str, shown: list[str], capsys: py
     assert all(word in text for word in shown)
 
 
+def test_what_help_shows_of_a_script_is_a_whole_sentence() -> None:
+    scripts = [
+        path
+        for folder in ("trainers", "trainers/experiments", "benchmarks", "spaces")
+        for path in (PACKAGE / folder).glob("*.py")
+        if '__doc__.split("\\n")[0]' in path.read_text(encoding="utf-8")
+    ]
+    assert len(scripts) > 20
+    first = {path.name: ast.get_docstring(ast.parse(path.read_text("utf-8"))).split("\n")[0] for path in scripts}
+    assert not {name: line for name, line in first.items() if line[-1] not in ".?"}
+
+
 def test_every_script_and_command_is_in_the_table() -> None:
     """A new launcher or experiment is a word of `igep` too."""
     launchers = {

@@ -17,9 +17,7 @@ pytestmark = pytest.mark.slow
 
 
 def train(base: Path, output: Path, processes: int, batch_size: int, *flags: str) -> Path:
-    """Runs 7 steps of a global batch of 4 over 16 rows, among them scenes without questions;
-    returns the checkpoint.
-    """
+    """Runs 7 steps of a global batch of 4 over 16 rows, including scenes without questions; returns the checkpoint."""
     launcher = [sys.executable]
     if processes > 1:
         launcher += [

@@ -1,6 +1,4 @@
-"""A ground head trains among other rows: on any split of the batch, beside adapters,
-and again after an interruption.
-"""
+"""A ground head trains among other rows: on any split of the batch, beside adapters, and again after interruption."""
 
 import json
 

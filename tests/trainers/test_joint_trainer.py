@@ -1,6 +1,4 @@
-"""Vid-LLM's second stage: which loss reaches which parameter, every term logged, whatever a row lacks,
-adapters and resuming.
-"""
+"""Vid-LLM's second stage: parameters each loss reaches, every term logged, whatever rows lack, adapters, resuming."""
 
 import dataclasses
 import json

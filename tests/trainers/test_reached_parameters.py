@@ -1,6 +1,4 @@
-"""What trains gets a gradient from every batch, whatever its rows lack and whatever weighs nothing;
-what does not stays.
-"""
+"""What trains gets a gradient from each batch, whatever rows lack and whatever weighs nothing; what does not stays."""
 
 import dataclasses
 
@@ -26,9 +24,7 @@ TOWER = {
 
 
 class BareRows(GroundedWalls):
-    """Of four rows one that boxes answer, one without geometry, one of one frame's worth of it,
-    and one without a question.
-    """
+    """Of four rows one that boxes answer, one without geometry, one of a frame's worth, and one without a question."""
 
     def __getitem__(self, row: int):
         example = self.walls[row]

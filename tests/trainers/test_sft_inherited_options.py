@@ -121,9 +121,7 @@ def test_options_of_the_model_that_are_switched_off(switch, names):
 
 
 def test_options_of_transformers_that_could_be_lost_on_the_way_do_change_the_run(checkpoint_folders, tmp_path):
-    """Those that act on the embeddings, the order of the rows or the prompt,
-    through the wrapped model and our own batches.
-    """
+    """Those that act on embeddings, the rows' order or the prompt, through the wrapped model and our own batches."""
     template = tmp_path / "template.jinja"
     text = (checkpoint_folders["llava_onevision"] / "chat_template.jinja").read_text()
     template.write_text(text.replace("'<|im_start|>'", "'<|im_start|>the '"))

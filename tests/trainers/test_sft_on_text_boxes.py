@@ -1,6 +1,4 @@
-"""Boxes as text, captions and words in one run of the command;
-the saved model is asked and scored as it was taught.
-"""
+"""Boxes as text, captions and words in one run of the command; the saved model is asked and scored as taught."""
 
 import json
 

@@ -1,6 +1,4 @@
-"""Bases in bfloat16: what trains is float32, so that the smallest steps are kept;
-the saved model is bfloat16 again.
-"""
+"""Bases in bfloat16: what trains is float32, so the smallest steps are kept; the saved model is bfloat16 again."""
 
 import json
 
@@ -26,9 +24,7 @@ BFLOAT16 = {"dtype": torch.bfloat16, "bf16": True, "learning_rate": STEP, "weigh
 
 
 def check_steps(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor], trained: set[str]) -> None:
-    """AdamW moves a weight by at most its learning rate in its first steps,
-    and by about that where the gradient is clear.
-    """
+    """AdamW moves a weight by at most its learning rate at first, and by about that where the gradient is clear."""
     for name in trained:
         moved = (after[name] - before[name].float()).abs().max()
         assert after[name].dtype == torch.float32, name

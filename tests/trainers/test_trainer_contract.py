@@ -1,5 +1,4 @@
-"""What our trainers take from inside `transformers.Trainer` and `trl.SFTTrainer`: every name,
-as a release may change it.
+"""What our trainers use from inside `transformers.Trainer` and `trl.SFTTrainer`: each name, as releases may change it.
 
 A failure names what a new release has moved. Read its trainer, follow it in `trainers/loop/`, then correct the table
 here.

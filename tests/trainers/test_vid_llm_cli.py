@@ -1,6 +1,4 @@
-"""Both launchers of Vid-LLM as a user types them: a new model of its parts, a saved one,
-and what is refused in one line.
-"""
+"""Both launchers of Vid-LLM as users type them: a new model of its parts, a saved one, what is refused in one line."""
 
 import dataclasses
 

@@ -1,6 +1,4 @@
-"""Both stages of Vid-LLM as commands: two gloo processes train as one does,
-and a killed run goes on to the same end.
-"""
+"""Both Vid-LLM stages as commands: two gloo processes train as one does, and a killed run goes on to the same end."""
 
 import os
 import signal
@@ -76,9 +74,7 @@ def check_equal(both: Path, single: Path) -> None:
 
 
 def test_two_processes_equal_one_where_parts_have_no_loss(tmp_path):
-    """A pooling head, the camera head, what writes into the geometry stream's reader:
-    nothing waits for their gradients.
-    """
+    """A pooling head, the camera head, what writes to the geometry stream's reader: nothing awaits their gradients."""
     fields = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     torch.manual_seed(0)
     vision = SiglipVisionModel(SiglipVisionConfig(image_size=32, patch_size=8, **fields))

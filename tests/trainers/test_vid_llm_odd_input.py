@@ -1,6 +1,4 @@
-"""Odd videos through `igep joint`, `igep ask` and `igep reconstruct` as a user types them: finite figures,
-or one line that says why.
-"""
+"""Odd videos through `igep joint`, `igep ask` and `igep reconstruct`: finite figures, or one line that says why."""
 
 import json
 import math

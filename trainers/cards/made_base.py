@@ -1,6 +1,4 @@
-"""A base that a command of igep makes, such as the tiny one with further words: it says so,
-and so do cards of what is trained on it.
-"""
+"""A base that igep makes, such as the tiny one with further words: it says so, as do cards of models trained on it."""
 
 from pathlib import Path
 

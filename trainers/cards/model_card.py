@@ -198,9 +198,7 @@ def _dataset(part: dict[str, Any], *, linked: bool = True) -> str:
 
 
 def _base_is_elsewhere(run: dict[str, Any], reconstructs: bool) -> bool:
-    """Whether the recipe does not say where the base is; a new Vid-LLM has none,
-    but an encoder and a language model.
-    """
+    """Whether a recipe does not say where the base is; a new Vid-LLM has none, but an encoder and a language model."""
     named = run["recipe"].get("model_name_or_path")
     if run["base_model"]["on_hub"] or (reconstructs and named is None):
         return False

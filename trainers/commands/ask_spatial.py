@@ -1,6 +1,4 @@
-"""Ask a saved model what VLM3 asks besides depth: where a pixel is in a second image, how the camera moved,
-about objects.
-"""
+"""Ask a saved model what VLM3 asks besides depth: a pixel's place in a second image, the camera's motion, objects."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -1,6 +1,4 @@
-"""`igep describe`: what a 3D teacher says of the frames of some scenes,
-written once for every training that reads it.
-"""
+"""`igep describe`: what a 3D teacher says of some scenes' frames, written once for every training that reads it."""
 
 import argparse
 import sys

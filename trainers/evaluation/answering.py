@@ -25,8 +25,7 @@ from igep.trainers.evaluation.load_vlm import reads_positions, vlm_of
 
 @dataclass(frozen=True)
 class Sample:
-    """Some frames and what is asked about them. A caller that wants more back with the answers adds fields in
-    a subclass.
+    """Some frames and what is asked about them. A caller that wants more with the answers adds fields in a subclass.
 
     Args:
         sample_id (`str`): Names the sample in errors and beside its answers.

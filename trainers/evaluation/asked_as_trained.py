@@ -1,6 +1,4 @@
-"""Questions of other programs, asked as a model was trained: its number of frames, one focal length, pixels as text,
-its prompts.
-"""
+"""Other programs' questions, asked as a model was trained: number of frames, focal length, pixels as text, prompts."""
 
 import re
 from collections.abc import Sequence
@@ -42,8 +40,8 @@ class AskedAsTrained:
     Args:
         num_frames (`int`): Most frames of a video; they are spread evenly over it.
         video_frames_as (`str`): Show the frames of a video as one `"video"` or as `"images"`.
-        vlm3 (`VLM3Options`, *optional*): Ask as VLM3 does: every image at one focal length, pixels as text. `None` =
-            images and questions stay as they are.
+        vlm3 (`VLM3Options`, *optional*): Ask as VLM3 does: every image at one focal length, pixels as text.
+            `None` = images and questions stay as they are.
         field_of_view_degrees (`float`, *optional*): Horizontal, of every image. VLM3's tasks alone need it.
         intrinsics (`np.ndarray`, *optional*): (3, 3) in pixels of the images, which one camera took.
         calibrator (`str`, *optional*): Id of a depth model that estimates what neither of them tells; a default with a

@@ -121,9 +121,7 @@ def _median_depth(
 
 
 def _nearest_view(table: SceneTable, frames: list[tuple[int, int]], pose: np.ndarray | None) -> int:
-    """Place of the frame that was taken from the nearest view; without poses the last one,
-    which is the nearest in time.
-    """
+    """Place of the frame that was taken from the nearest view; without poses the last one, the nearest in time."""
     if pose is None:
         return len(frames) - 1
     poses = np.array([table.row(number, [frame])["world_from_camera"][0] for number, frame in frames])

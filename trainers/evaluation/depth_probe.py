@@ -1,5 +1,4 @@
-"""How much depth can be read linearly from a vision encoder: ridge regression from its tokens to the depth
-beneath them.
+"""How much depth can be read linearly from a vision encoder: ridge regression from tokens to the depth beneath them.
 
 The probe is fitted on the *saved* model, after training, so it measures what geometry supervision left in the encoder
 and not what a trained head can decode. Log depth is regressed: a relative error then weighs the same near and far.

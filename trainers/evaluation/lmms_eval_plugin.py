@@ -1,6 +1,4 @@
-"""What lmms-eval finds by the entry point `lmms_eval.models`: that there is a model `igep`, and where.
-See `lmms_eval_model`.
-"""
+"""What lmms-eval finds by the entry point `lmms_eval.models`: a model `igep`, and its place. See `lmms_eval_model`."""
 
 from lmms_eval.models.registry_v2 import ModelManifest
 

@@ -1,5 +1,4 @@
-"""Does `igep check` know a mistake when it sees one? Sixty deliberate ones, made on right scenes,
-and what it says of each.
+"""Does `igep check` know a mistake when it sees one? Sixty deliberate ones on right scenes, and what it says of each.
 
     igep check-mistakes                          # on rendered rooms
     igep check-mistakes --scenes path/to/scenes  # on scenes of your own that are right

@@ -1,5 +1,4 @@
-"""Does focal unification help? The tiny base learns metric depth from cameras of many focal lengths,
-with and without it.
+"""Does focal unification help? The tiny base learns metric depth from many focal lengths, with and without it.
 
     igep focal-ablation --output outputs/focal_ablation     # as `igep vlm3-rooms --ablation focal` runs it
 
@@ -129,9 +128,7 @@ def save_base(folder: Path, seed: int) -> None:
 
 
 def as_tables(scores: dict) -> str:
-    """Both arms as Markdown tables, one for each figure: mean and spread over seeds,
-    and the difference paired by seed.
-    """
+    """Both arms as Markdown tables, one per figure: mean and spread over seeds, and the difference paired by seed."""
     tables = []
     for title, key in FIGURES.items():
         cells = {

@@ -1,5 +1,4 @@
-"""Does colour hold depth where none is measured? Trains on posed scenes whose depth is hidden,
-and compares with that depth.
+"""Does colour hold depth where none is measured? Trains on posed scenes whose depth is hidden, and compares with it.
 
     igep posed-rgb --scenes path/to/scenes   # with depth: what is hidden in training is what is compared with
 

@@ -1,5 +1,4 @@
-"""Teaches the tiny base VLM 2D: colours, shapes, counts and where things are in the image. No depth, no pose,
-no metres.
+"""Teaches the tiny base VLM 2D: colours, shapes, counts and where things are in the image. No depth, pose or metres.
 
     igep pretrain-tiny --output trainers/tiny_base
 
@@ -218,8 +217,7 @@ def pretrain(
     learning_rate: float,
     seed: int,
 ) -> tuple[LlavaOnevisionForConditionalGeneration, LlavaOnevisionProcessor, dict[str, float]]:
-    """Trains the tiny base from scratch, first the encoder alone, briefly, to name what it sees,
-    then the whole to answer.
+    """Trains the tiny base from scratch, first the encoder, briefly, to name what it sees, then the whole to answer.
 
     Args:
         rooms (`int`): Training rooms.

@@ -1,8 +1,6 @@
-"""Does geometry help on photographs? Trains a small base of published models on a real walk, with and without it,
-and compares.
+"""Does geometry help on photographs? Trains a small base of published models on a real walk, with and without it.
 
-    igep real-frames --scenes scans/office scans/kitchen scans/shelf   # the first is trained on; the same command goes
-    on
+    igep real-frames --scenes scans/office scans/kitchen scans/shelf   # trained on the first; called again it goes on
 
 Blocks of the walk are held out, with frames that nobody sees on either side, other blocks for every seed; the other
 scenes are tested on alone. Questions come from depth and pose alone: which of two marked points is closer, and how far

@@ -1,7 +1,7 @@
 """Scores a model of `igep real-frames` on held-out blocks of its walk and on other scenes, block by block.
 
-    python -m igep.trainers.experiments.real_frames_scores --model DIR --base DIR --tables DIR --output FILE --scenes
-    WALK ...
+    python -m igep.trainers.experiments.real_frames_scores \\
+        --model DIR --base DIR --tables DIR --output FILE --scenes WALK ...
 
 What is written are sums over each block, from which `real_frames` makes figures and resamples them.
 """

@@ -1,6 +1,4 @@
-"""Figures of `igep real-frames` from the sums of its blocks: both arms, their difference, what needs no training,
-intervals.
-"""
+"""Figures of `igep real-frames` from sums of its blocks: both arms, difference, what needs no training, intervals."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -203,8 +203,7 @@ def blind_proposals(held_out: RoomTask) -> list[dict[str, str]]:
 
 
 def blind_answers(train: RoomTask, held_out: RoomTask) -> list[dict[str, str]]:
-    """Answers that look at no image: the typical one to the training questions of the same form,
-    else of the same type.
+    """Answers that look at no image: the typical one to training questions of the same form, else of the same type.
 
     Args:
         train (`RoomTask`): Questions to count.

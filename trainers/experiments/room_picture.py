@@ -1,6 +1,4 @@
-"""A picture of a room as it is and as a model reconstructed it: frames, depth,
-and points seen from above at an angle.
-"""
+"""A picture of a room as it is and as a model reconstructed it: frames, depth, and points from above at an angle."""
 
 from pathlib import Path
 
@@ -23,8 +21,7 @@ VIEW = {"elev": -60, "azim": -90}  # of axes where y points down and z away: fro
 def draw_room(
     path: Path, model: VidLLMForConditionalGeneration, processor: IGEPProcessor, room: SpatialExample
 ) -> None:
-    """Saves the picture: frames with true and predicted depth on the left,
-    the true and the predicted points on the right.
+    """Saves the picture: frames with true and predicted depth on the left, the true and predicted points on the right.
 
     Args:
         path (`Path`): PNG to write; its folder is made when missing.

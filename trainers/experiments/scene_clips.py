@@ -9,8 +9,7 @@ from igep.trainers.data.scenes.spatial_example import SCENE_FEATURES, SpatialDat
 
 
 def cut_clips(table: SceneTable, blocks: Sequence[range], clip_frames: int) -> Dataset:
-    """Cuts blocks into clips of neighbouring frames, each a scene of its own,
-    which begins at the last frame of the one before it.
+    """Cuts blocks into clips of neighbouring frames, each a scene that begins at the last frame of the one before it.
 
     So the cameras of a block's clips join to one path. Last frames of a block that fill no clip are left out.
 

@@ -1,6 +1,4 @@
-"""How well a Vid-LLM reconstructs clips of one scene, beside the mean pose and the median depth of the clips it was
-trained on.
-"""
+"""How well a Vid-LLM reconstructs clips of one scene, beside the mean pose and median depth of its training clips."""
 
 import dataclasses
 import math
@@ -72,8 +70,7 @@ def reconstruct_clips(
 
 
 def prior_of(clips: ClipGeometry, trained: ClipGeometry) -> ClipGeometry:
-    """What can be said of clips without looking: the median depth of trained clips,
-    and the mean pose of each of their cameras.
+    """What can be said of clips without looking: the median depth of trained clips, and the mean pose of each camera.
 
     Args:
         clips (`ClipGeometry`): Clips to predict.

@@ -1,6 +1,4 @@
-"""The arms of a toy-scale comparison with several seeds: every run in a process of its own,
-finished ones never again.
-"""
+"""The arms of a toy-scale comparison with several seeds: every run in its own process, finished ones never again."""
 
 import argparse
 import json

@@ -9,8 +9,7 @@ from igep.trainers.package_files import PACKAGE
 
 
 def start(command: list[str], log: Path | None = None) -> subprocess.Popen:
-    """Starts a command of this package in a new process, on one core, and says so. It starts where the user is:
-    paths are his.
+    """Starts a command of this package in a new process, on one core, where the user is (paths are his), and says so.
 
     Args:
         command (`list[str]`): A script, relative to the root of the package, or `-m` and a module; and its flags.

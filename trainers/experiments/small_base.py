@@ -1,5 +1,4 @@
-"""A small base from two published models: a LLaVA-OneVision of a DINOv2 encoder and the first layers of a
-language model.
+"""A small base from two published models: a LLaVA-OneVision of a DINOv2 encoder and a language model's first layers.
 
 The projector is new. LLaVA-OneVision's own encoder is SigLIP; this one is small, and its licence and size let two
 processor cores train on photographs. The encoder keeps the first of its layers alone, the last of which feeds the
@@ -203,8 +202,7 @@ def _processor(tokenizer: PreTrainedTokenizerBase, frame_pixels: int, side: int)
 def _scale_projector(
     model: LlavaOnevisionForConditionalGeneration, processor: LlavaOnevisionProcessor, frames: Sequence[Image.Image]
 ) -> None:
-    """Draws the projector so that it standardises the encoder's channels and its outputs are as large as
-    word embeddings.
+    """Draws the projector so that it standardises the encoder's channels, with outputs as large as word embeddings.
 
     Left as it is drawn by the class, visual tokens are hundreds of times louder than words, and nearly alike.
     """

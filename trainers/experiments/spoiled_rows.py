@@ -36,7 +36,7 @@ def poses_changed(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Row],
     """A mistake in the poses.
 
     Args:
-        change (`Callable`): (F, 4, 4) right poses, which it may not write to, to wrong ones.
+        change (`Callable`): A copy of the (F, 4, 4) right poses, which it may write to, to wrong ones.
 
     Returns:
         `Callable`: From row to row.

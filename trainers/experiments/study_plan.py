@@ -85,8 +85,8 @@ class StudyPlan:
         held_out_rooms (`int`): Rooms that are scored on.
         room_split (`str`, *optional*, defaults to `"held_out"`): Those that are reported, or `"validation"`: those on
             which settings are chosen.
-        base (`str`, *optional*): A base that is made before the first run, in place of the recipe's: `"tiny_vlm3"` =
-            the tiny base with the words of VLM3.
+        base (`str`, *optional*): A base that is made before the first run, in place of the recipe's:
+            `"tiny_vlm3"` = the tiny base with the words of VLM3.
         tune (`Tuning`, *optional*): What is chosen first.
     """
 
@@ -102,9 +102,7 @@ class StudyPlan:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML in which no key stands twice: of two, the first would be lost in silence.
-    What `<<` brings may be written over.
-    """
+    """YAML in which no key stands twice: the first would be lost in silence. What `<<` brings may be written over."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value if key.tag != MERGE]

@@ -1,6 +1,4 @@
-"""The runs of an ablation: each trained and scored in processes of its own, some at a time,
-finished ones never again.
-"""
+"""The runs of an ablation: each trained and scored in its own processes, some at a time, finished ones never again."""
 
 import fcntl
 import json
@@ -123,8 +121,7 @@ def make_run(
 
 
 def prepare(runs: Iterable[Run]) -> None:
-    """Writes the recipe of every run, and lets `sft.py` look at it,
-    before the first one starts and before any is stated.
+    """Writes the recipe of every run, and lets `sft.py` look at it, before the first one starts and any is stated.
 
     Args:
         runs (`Iterable[Run]`): The runs.

@@ -1,6 +1,4 @@
-"""What an ablation found: means over seeds, their spread, differences to the first arm within seeds;
-table and figure.
-"""
+"""What an ablation found: means and spread over seeds, differences to the first arm within seeds; table and figure."""
 
 import math
 import statistics

@@ -1,5 +1,4 @@
-"""The tiny base with the words of six benchmarks: fixed parts of their prompts, numbers as digits,
-and the words of the rooms.
+"""The tiny base with the words of six benchmarks: fixed parts of prompts, numbers as digits, and words of the rooms.
 
     model, processor = benchmark_base(texts)
 

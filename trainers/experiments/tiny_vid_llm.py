@@ -1,5 +1,4 @@
-"""A tiny Vid-LLM made of the embedded base: its vision tower, its language model and its projector,
-and new parts between them.
+"""A tiny Vid-LLM of the embedded base: its vision tower, language model and projector, and new parts between them.
 
     model, processor = vid_llm_base()
 

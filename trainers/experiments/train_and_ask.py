@@ -1,6 +1,4 @@
-"""One arm of a VLM3 experiment: trains a model on rows of its own, saves it,
-and asks what was saved about held-out rows.
-"""
+"""An arm of a VLM3 experiment: trains a model on its own rows, saves it and asks the saved one about held-out rows."""
 
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,4 @@
-"""What does each part of Vid-LLM add? The paper's table at toy scale: base, + adapter, + metric depth,
-+ two-stage distillation.
+"""What do Vid-LLM's parts add? The paper's table at toy scale: base, +adapter, +metric depth, +two-stage distillation.
 
     igep vid-llm-ablation --output outputs/vid_llm_ablation   # four configurations, three seeds each
 

@@ -1,5 +1,4 @@
-"""Can one small model reconstruct and answer? Vid-LLM in its two stages on synthetic rooms,
-beside IGEP and plain fine-tuning.
+"""Can one small model reconstruct and answer? Vid-LLM's stages on synthetic rooms, beside IGEP and plain fine-tuning.
 
     igep vid-llm-rooms --output outputs/vid_llm_rooms   # the tables and the picture of docs/vid_llm.md
 

@@ -1,5 +1,4 @@
-"""Can Vid-LLM reconstruct a real scene? Trains on blocks of one posed RGB-D scene,
-and compares there and on blocks held out.
+"""Can Vid-LLM reconstruct a real scene? Trains on blocks of a posed RGB-D scene; compares there and on held-out ones.
 
     igep vid-llm-scene --scene path/to/scene --output outputs/vid_llm_scene   # the table of docs/vid_llm.md
 

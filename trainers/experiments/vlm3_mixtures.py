@@ -1,5 +1,4 @@
-"""How should datasets be mixed, and does an arrow in the image say better than text which pixel is meant? VLM3 at
-toy scale.
+"""How should datasets be mixed, and does a drawn arrow say better than text which pixel is meant? VLM3 at toy scale.
 
     igep vlm3-mixtures --output outputs/vlm3_mixtures     # the two tables of docs/vlm3.md
 
@@ -126,9 +125,7 @@ def run_arm(arm: str, base: Path, output: Path, held_out_rooms: int, overrides: 
 
 
 def save_base(folder: Path, seed: int) -> None:
-    """Writes the tiny base with the words of VLM3 and one for the prompt of the arrow,
-    as its other fixed parts have.
-    """
+    """Writes the tiny base with the words of VLM3 and one for the arrow's prompt, as its other fixed parts have."""
     if (folder / "README.md").is_file():
         return
     model, processor = vlm3_base(seed=seed)

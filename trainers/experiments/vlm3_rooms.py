@@ -1,5 +1,4 @@
-"""Does a VLM learn 3D from text alone? VLM3 at toy scale: the tiny base,
-trained on metric depth and on correspondence.
+"""Does a VLM learn 3D from text alone? VLM3 at toy scale: the tiny base, trained on metric depth and correspondence.
 
     igep vlm3-rooms --output outputs/vlm3_rooms                     # the two tables of docs/vlm3.md
     igep vlm3-rooms --output outputs/vlm3_rooms --ablation focal    # with and without focal unification

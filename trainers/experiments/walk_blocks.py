@@ -1,5 +1,4 @@
-"""A walk through a place, cut into blocks of time: some to train on, some held out,
-and between them frames that nobody sees.
+"""A walk through a place, cut into blocks of time: some to train on, some held out, and unseen frames between them.
 
 Neighbouring frames are near-copies, and so are their depths: only a block whose neighbours are left out measures more
 than memory.
@@ -77,8 +76,7 @@ def split_walk(num_frames: int, blocks: WalkBlocks, name: str) -> tuple[list[int
 def split_blocks(
     num_frames: int, *, held_out_blocks: int, held_out_fraction: float, dropped_frames: int, clip_frames: int
 ) -> tuple[list[range], list[range]]:
-    """Cuts a walk of any length into as many blocks as are asked for: trained, dropped, held out, ...
-    and held out at its end.
+    """Cuts a walk of any length into as many blocks as asked for: trained, dropped, held out, ... held out at its end.
 
     Args:
         num_frames (`int`): Frames of the walk.

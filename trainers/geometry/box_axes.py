@@ -1,5 +1,4 @@
-"""One box has 24 descriptions, by which of its axes is called x, y and z: which of them is written,
-and what ignores them.
+"""One box has 24 descriptions, by which of its axes is called x, y and z: which is written, and what ignores them.
 
 A box of a room stands upright in its world. Described by the world's axes it is, in the camera of a level view, turned
 by a pitch of 90 degrees, where yaw and roll cannot be told apart and jump between neighbouring views. Described by

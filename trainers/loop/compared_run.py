@@ -57,9 +57,7 @@ class ComparedRunTrainer(WeightedLossTrainer):
 
     @property
     def run_options(self) -> dict[str, Any]:
-        """What makes the run what it is, by name: its options,
-        and the samples of an optimiser step over all processes.
-        """
+        """What makes the run what it is, by name: its options, and samples of an optimiser step over all processes."""
         samples = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return {**self.args.to_dict(), "samples_per_step": samples}
 

@@ -22,8 +22,7 @@ class MixedTypesError(ValueError):
 def float32_parameters(
     model: nn.Module, part_of_parameter: Callable[[str], str] | None, *, beside_adapters: bool
 ) -> set[str]:
-    """Which parameters are float32 in training: those that train, and what lies frozen among them,
-    which meets their type.
+    """Which parameters are float32 in training: those that train, and frozen ones among them, which meet their type.
 
     Args:
         model (`torch.nn.Module`): The model, with what trains already told from what does not.
@@ -44,8 +43,7 @@ def float32_parameters(
 
 
 def cast_to_float32(model: nn.Module, names: Collection[str]) -> dict[str, torch.dtype]:
-    """Makes parameters float32 where they are bfloat16 or float16. They stay the same objects,
-    as an optimizer knows them.
+    """Makes bfloat16 and float16 parameters float32. They stay the same objects, as an optimizer knows them.
 
     Args:
         model (`torch.nn.Module`): The model, which is changed.

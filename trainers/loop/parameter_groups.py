@@ -1,6 +1,4 @@
-"""Optimiser groups split by the part of the model that their parameters belong to,
-each with a learning rate of its own.
-"""
+"""Optimiser groups split by the part of the model that their parameters belong to, each with its own learning rate."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

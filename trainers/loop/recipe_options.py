@@ -1,6 +1,4 @@
-"""How every launcher reads its options: a recipe and flags, each checked against what there is;
-and what it says when they are wrong.
-"""
+"""How all launchers read options: recipe and flags, checked against what there is; and what they say of wrong ones."""
 
 import argparse
 import dataclasses

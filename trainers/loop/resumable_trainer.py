@@ -96,9 +96,7 @@ class ResumableTrainer(ComparedRunTrainer):
 
     @property
     def learning_rates(self) -> Mapping[str, float]:
-        """Learning rate of each part of the model; one for all, that of the options,
-        unless a trainer says otherwise.
-        """
+        """Learning rate of each part of the model; one for all, the options', unless a trainer says otherwise."""
         return {}
 
     @property
@@ -107,9 +105,7 @@ class ResumableTrainer(ComparedRunTrainer):
         return True
 
     def build_heads(self) -> None:
-        """Adds the training heads, once peft has wrapped the model: adapters must not enter the heads,
-        nor freeze them.
-        """
+        """Adds the training heads, once peft has wrapped the model: adapters must not enter or freeze the heads."""
 
     def part_of_parameter(self, name: str) -> str:
         """The part that a parameter belongs to, a key of `learning_rates`.

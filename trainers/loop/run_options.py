@@ -1,6 +1,4 @@
-"""What a run was started with, kept in its checkpoints: resuming says what differs,
-and refuses what makes it another run.
-"""
+"""What a run started with, kept in its checkpoints: resuming says what differs, and refuses what makes another run."""
 
 import json
 import logging

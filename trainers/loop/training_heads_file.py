@@ -1,6 +1,4 @@
-"""What a checkpoint needs beyond the saved model to resume exactly: the training heads,
-and weights read back whole.
-"""
+"""What a checkpoint needs beyond the saved model to resume exactly: training heads, and weights read back whole."""
 
 import functools
 from collections.abc import Mapping

@@ -1,6 +1,4 @@
-"""A weighted sum of loss terms that is that of the global batch however the batch is split,
-and is logged as exactly.
-"""
+"""A weighted sum of loss terms that is that of the global batch however the batch is split, and logged as exactly."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,4 @@
-"""Relative camera pose answered in text: the error of each quantity,
-and the area under the accuracy curve of whole poses.
-"""
+"""Relative camera pose answered in text: each quantity's error, and the area under whole poses' accuracy curve."""
 
 import math
 import statistics

@@ -5,8 +5,8 @@ numbers without its 100 MB of Java: sacrebleu and NLTK know BLEU without COCO's 
 sets and single items; rouge-score and torchmetrics take the best reference where COCO takes the best precision and the
 best recall; none has CIDEr-D.
 
-Captions are lists of tokens: how text becomes tokens is the caller's protocol. Scores are in [0, 1], CIDEr-D in [0,
-10].
+Captions are lists of tokens: how text becomes tokens is the caller's protocol. Scores are in [0, 1], CIDEr-D in
+[0, 10].
 
 Sources: Papineni et al. 2002; Vedantam et al., CIDEr, 2015 (arXiv 1411.5726); Lin, ROUGE, 2004; Chen et al. 2015
 (arXiv 1504.00325).

@@ -1,6 +1,4 @@
-"""What a figure of a metric is: its value, its unit, the range it can lie in, which way is better,
-how many stand behind it.
-"""
+"""What a figure of a metric is: value, unit, possible range, which way is better, how many stand behind it."""
 
 import math
 from dataclasses import dataclass
@@ -63,8 +61,8 @@ class Figure:
     Args:
         value (`float`, *optional*): The number; `None` = nothing was measured, for instance because no answer could be
             read.
-        n (`int`): Answers, or of a probe places, that stand behind it; those that could not be read count as well. 0 =
-            not recorded.
+        n (`int`): Answers, or of a probe places, that stand behind it; those that could not be read count as well.
+            0 = not recorded.
         scale (`Scale`): What it means.
 
     Raises:

@@ -1,6 +1,4 @@
-"""Metric depth of pixels: delta_1 and AbsRel as in DepthLM and VLM3, of answers in text or of depth maps,
-also at the best scale.
-"""
+"""Metric depth of pixels: delta_1 and AbsRel (DepthLM, VLM3) of text answers or depth maps, also at the best scale."""
 
 import math
 from collections.abc import Sequence

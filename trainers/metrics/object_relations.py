@@ -26,7 +26,8 @@ Returns:
     `quantitative_success`: share of lengths within 25 % of the truth. `quantitative_abs_rel`: mean relative error over
     the lengths that parse.
     `clock_accuracy`: share of clock directions that are at most one hour off. `clock_error_hours`: mean over those
-    that parse. `<family>`: share of the family's answers that are right, in the sense above.
+    that parse.
+    `<family>`: share of the family's answers that are right, in the sense above.
     `unparsed`: share of all answers that do not parse; they are wrong. `count`: number of answers.
 """
 

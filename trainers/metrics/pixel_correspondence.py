@@ -22,7 +22,8 @@ Args:
 Returns:
     `end_point_error_mean`, `end_point_error_median`: distance in text steps over the answers that parse.
     `pck_1`, `pck_5`, `pck_10`: share of all answers within so many per cent of N; an answer that does not parse is
-    wrong. `unparsed`: share of the answers that do not parse.
+    wrong.
+    `unparsed`: share of the answers that do not parse.
     `count`: number of answers.
 """
 

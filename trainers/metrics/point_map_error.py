@@ -1,6 +1,4 @@
-"""Point maps of a video: how far each pixel's predicted point is from the true one,
-as predicted and at the best scale.
-"""
+"""Point maps of a video: how far each pixel's point is from the true one, as predicted and at the best scale."""
 
 import math
 from collections.abc import Sequence

@@ -19,8 +19,9 @@ DESCRIPTION = """Scores the camera poses of videos by the relative poses of all 
 whatever the world and the scale.
 
 The error of a pair is the larger of two angles, that between the rotations and that between the directions of the
-translations. `protocol="peer"` is the evaluation of VGGT (`evaluation/test_co3d.py`): a direction and its opposite
-count as the same, and a true pair that stands at one place has an error of 90 degrees, whatever was predicted.
+translations.
+`protocol="peer"` is the evaluation of VGGT (`evaluation/test_co3d.py`): a direction and its opposite count as the
+same, and a true pair that stands at one place has an error of 90 degrees, whatever was predicted.
 `protocol="standard"` takes directions as they are; a true pair that stands at one place has no direction and is judged
 by its rotation alone; cameras that are predicted at one place and stand apart are infinitely wrong.
 """
@@ -34,8 +35,9 @@ Args:
 
 Returns:
     `auc_5`, `auc_10`, `auc_30`: mean over whole degrees up to 5, 10 and 30 of the share of pairs with a smaller error,
-    in [0, 1]. `rotation_error_degrees`, `translation_direction_error_degrees`: medians over the pairs for which they
-    are known. `unusable`: predicted poses that are none. `without_baseline`: true pairs that stand at one place.
+    in [0, 1].
+    `rotation_error_degrees`, `translation_direction_error_degrees`: medians over the pairs for which they are known.
+    `unusable`: predicted poses that are none. `without_baseline`: true pairs that stand at one place.
     `count`: pairs of all videos.
 """
 

@@ -1,6 +1,4 @@
-"""Absolute trajectory error: how far camera centres are from the true ones,
-after the best alignment of the whole trajectory.
-"""
+"""Absolute trajectory error: how far camera centres are from the true ones, after the best alignment of the whole."""
 
 import math
 from collections.abc import Sequence

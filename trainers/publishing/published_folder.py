@@ -79,8 +79,7 @@ class CheckedModel:
 
 
 def check_folder(folder: Path) -> CheckedModel:
-    """Makes sure that a folder holds the files of a whole model, nothing of its training heads,
-    no pickle and no link out of it.
+    """Makes sure that a folder holds all files of a model, nothing of training heads, no pickle and no link out of it.
 
     Args:
         folder (`Path`): What `igep sft` saved.
@@ -182,9 +181,7 @@ def try_model(folder: Path, frames_as: str) -> int:
 
 
 def _model_type(folder: Path) -> str:
-    """What kind of model a folder holds; IGEP, of which files are then missing,
-    where it does not say a kind that is known.
-    """
+    """What kind of model a folder holds; IGEP, of which files are then missing, where it does not say a known kind."""
     try:
         kind = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError):

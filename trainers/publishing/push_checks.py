@@ -13,8 +13,7 @@ from igep.trainers.publishing.hub_upload import UploadError, check_repository, h
 
 @contextmanager
 def one_line_errors(program: str) -> Iterator[None]:
-    """From `with` to the end of the block, what is wrong with options, data,
-    model or the Hub ends the program in one line.
+    """From `with` to the block's end, what is wrong with options, data, model or the Hub ends the program in one line.
 
     Args:
         program (`str`): Name of the command, in messages.

@@ -1,6 +1,4 @@
-"""What every launcher does once its trainer is made: trains, saves, pushes where asked to,
-and ends in one line if it cannot.
-"""
+"""What every launcher does once its trainer is made: train, save, push if asked, and end in one line if it cannot."""
 
 from igep.trainers.data.scenes.spatial_example import SpatialDataError
 from igep.trainers.loop.float32_weights import MixedTypesError

@@ -105,8 +105,7 @@ def check_scenes(scenes: Dataset) -> list[SceneReport]:
 
 
 def check_scene(row: dict) -> SceneReport:
-    """Check one scene: decode all its images, carry depth and colour between frames,
-    and look for what explains an error.
+    """Check one scene: decode all images, carry depth and colour between frames, and look for what explains an error.
 
     Args:
         row (`dict`): Row of a table with `SCENE_FEATURES`, its images decoded or not.
@@ -190,8 +189,6 @@ def _errors(depth: DepthJudgement) -> tuple[float, float]:
 
 
 def _pictured(depth: DepthJudgement, frames: list[int]) -> tuple[int, int]:
-    """Of the compared pairs the one that shares nearest to 60 % of what it sees: enough to look at,
-    after some motion.
-    """
+    """Of compared pairs the one that shares nearest to 60 % of what it sees: enough to look at, after some motion."""
     pair = int(np.argmin(np.abs(depth.agreement.overlap - 0.6)))
     return frames[depth.sources[pair]], frames[depth.targets[pair]]

@@ -1,6 +1,4 @@
-"""Simple mistakes in the colour camera, its images and their order,
-each with what the images would be taken for without it.
-"""
+"""Simple mistakes in the colour camera, its images and their order, each with what images are taken for without it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -188,9 +186,7 @@ def focal_mistake(views: SceneViews, ratio: float) -> ColourMistake:
 
 
 def _crops(views: SceneViews, centre: np.ndarray, width: int, height: int) -> Iterator[ColourMistake]:
-    """The image was cut, the intrinsics were not. How much is missing shows in the principal point,
-    at which side does not.
-    """
+    """The image was cut, the intrinsics were not. The principal point shows how much is missing, not at which side."""
     sides = np.array([width, height])
     missing = 2 * centre - sides
     is_cut = missing > OFF_CENTRE * sides

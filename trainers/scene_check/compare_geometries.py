@@ -61,8 +61,7 @@ class GeometryComparison:
         return Trial(mistake, error, gain)
 
     def with_known_poses(self, places: np.ndarray) -> np.ndarray:
-        """Pairs whose poses are stored at all: after a shift of the poses the frames at the end share one,
-        which is not theirs.
+        """Pairs whose poses are stored at all: after a shift the frames at the end share one, which is not theirs.
 
         Args:
             places (`np.ndarray`): (N,) the frame whose pose each depth map is given.

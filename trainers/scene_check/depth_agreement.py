@@ -1,6 +1,4 @@
-"""How well the measured depth of one frame, carried into another by the poses,
-agrees with the depth measured there.
-"""
+"""How well the measured depth of one frame, carried into another by the poses, agrees with that measured there."""
 
 from dataclasses import dataclass, replace
 

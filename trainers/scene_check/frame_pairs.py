@@ -1,6 +1,4 @@
-"""Which frames are compared: near and far, up to the whole sequence,
-so that some motion makes every mistake visible.
-"""
+"""Which frames are compared: near and far, up to the whole sequence, so that some motion shows every mistake."""
 
 import numpy as np
 

@@ -56,9 +56,7 @@ class ColourJudgement:
 
 @dataclass(frozen=True)
 class _Trial:
-    """A mistake with the agreement (P,) without it, how it compares with that as stored, and its place:
-    simple ones first.
-    """
+    """A mistake, the agreement (P,) without it, how it compares with that as stored, and its place: simple first."""
 
     mistake: ColourMistake
     agreement: np.ndarray

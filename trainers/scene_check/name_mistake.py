@@ -1,6 +1,4 @@
-"""Of all mistakes that were tried, the one to name: it explains significantly more than the data as stored and than
-its rivals.
-"""
+"""Of all mistakes tried, the one to name: it explains significantly more than the stored data and than its rivals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -145,9 +143,7 @@ def _mean(colour: np.ndarray) -> float:
 
 
 def _not_refuted_by_colour(candidates: list[_Candidate], times: np.ndarray) -> list[_Candidate]:
-    """Mistakes that depth alone cannot tell apart, such as mirrored poses and mirrored depth:
-    with which do colours agree?
-    """
+    """Mistakes that depth alone cannot tell apart, such as mirrored poses and mirrored depth: which do colours fit?"""
     best = max(candidates, key=lambda one: _mean(one.colour))
     leads = [paired_interval(best.colour - one.colour, times) for one in candidates]
     return [

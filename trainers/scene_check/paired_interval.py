@@ -1,6 +1,4 @@
-"""Is one geometry better than another? Differences paired over frames,
-with an interval that knows how alike neighbours are.
-"""
+"""Is one geometry better than another? Differences paired over frames; the interval knows how alike neighbours are."""
 
 from dataclasses import dataclass
 
@@ -28,8 +26,7 @@ class Interval:
 
 
 def paired_interval(differences: np.ndarray, frames: np.ndarray) -> Interval:
-    """Student's interval over blocks of time: frames that follow each other are no independent witnesses,
-    blocks nearly are.
+    """Student's interval over blocks of time: consecutive frames are no independent witnesses, blocks nearly are.
 
     Args:
         differences (`np.ndarray`): (P,) of pairs of frames; those that are not finite are left out.

@@ -1,6 +1,4 @@
-"""The best relative pose that the depth of each pair of frames allows:
-a level that stored poses can be held against.
-"""
+"""The best relative pose that the depth of each pair of frames allows: a level to hold stored poses against."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter

@@ -146,8 +146,7 @@ class SpreadGroups(Sequence[QuestionGroup]):
         return self._groups[self._numbers[place]]
 
     def check(self, geometry: Sequence[str]) -> list[dict[str, Any]]:
-        """Reads the questions of all groups, and no frame that is shown,
-        so that what is wrong with the last is told first.
+        """Reads the questions of all groups, and no shown frame, so that what is wrong with the last is told first.
 
         Scenes to reconstruct have no questions and are checked alone. Groups of other kinds are not read: their
         questions are written from frames, or were checked when they were loaded.

@@ -79,9 +79,7 @@ class PredictionFiles:
         return list(first.values())
 
     def _check_run(self, run: dict[str, Any], answered: set[str]) -> None:
-        """Raises `ValueError` where predictions depend on something else than this run's;
-        benchmarks without any may differ.
-        """
+        """Raises `ValueError` where predictions are of another run than this; benchmarks without any may differ."""
         if not self._run.is_file():
             raise ValueError(
                 f"{self.whole.parent} holds predictions without {self._run.name}, so it is not known of what: give "

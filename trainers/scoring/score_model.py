@@ -293,9 +293,7 @@ class _Scoring:
 
 
 def _with_positions(protocol: dict[str, str]) -> dict[str, str]:
-    """What a protocol says of a model that reads 3D positions;
-    a ground head may have been given the same geometry already.
-    """
+    """What a protocol says of a model that reads 3D positions; a ground head may have had the same geometry before."""
     seen = protocol["inputs"].removesuffix(", and nothing else")
     if protocol["geometry_inputs"] == "depth+pose":
         given = "; from that geometry the model also computes"
@@ -305,9 +303,7 @@ def _with_positions(protocol: dict[str, str]) -> dict[str, str]:
 
 
 def _stated_inputs(protocol: dict[str, str], given: str | None) -> dict[str, str]:
-    """What a protocol says of predictions' geometry: what was given with them,
-    and no less than wrote the questions.
-    """
+    """What a protocol says of predictions' geometry: what was given with them and no less than wrote the questions."""
     own = protocol["geometry_inputs"]
     stated = max(given or "none", own, key=FROM_LEAST_GEOMETRY.index)
     if given is None and stated == "none":

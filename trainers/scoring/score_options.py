@@ -29,8 +29,7 @@ EXCLUSIVE = {"canvas_size", "max_image_pixels"}
 
 @dataclass
 class ScoreOptions(BenchmarkOptions):
-    """What to score on what, and where the scores go. Scenes and questions of all benchmarks alike:
-    see `BenchmarkOptions`.
+    """What to score on what, and where scores go. Scenes and questions of all benchmarks: see `BenchmarkOptions`.
 
     On a command line, how frames, images and text pixels are shown is the model's own unless given.
 
@@ -133,8 +132,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[ScoreOptions, dict[st
 
 
 def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, BenchmarkOptions]:
-    """The options of each benchmark: its own of `data`, then those that are given, then the model's,
-    then the benchmark's.
+    """Each benchmark's options: its own of `data`, then those that are given, then the model's, then the benchmark's.
 
     A benchmark that has files of its own reads them, with the loader of its name, unless a dataset is given.
 
@@ -186,9 +184,7 @@ def options_of_benchmarks(options: ScoreOptions, given: set[str]) -> dict[str, B
 
 
 def _dataset_of(benchmark: QuestionBenchmark, given: str | None) -> str:
-    """The loader of a benchmark's questions; `ValueError` where the one that is given reads those of
-    another benchmark.
-    """
+    """The loader of a benchmark's questions; `ValueError` where the given one reads those of another benchmark."""
     loaders = {each.dataset for each in BENCHMARKS.values() if isinstance(each, QuestionBenchmark)}
     if given in loaders - {None, benchmark.dataset}:
         raise ValueError(

@@ -70,9 +70,7 @@ def as_table(results: ModelResults) -> str:
 
 
 def _beside_papers(scored: tuple[str, BenchmarkResults]) -> list[list[str]]:
-    """A row for this run and for each paper's model, with a column for each figure that both have;
-    none where there is none.
-    """
+    """A row for this run and each paper's model, with a column per figure that both have; none where there is none."""
     name, results = scored
     if results.protocol["dataset"] == "synthetic_rooms":  # which only bear the benchmark's name
         return []
@@ -98,9 +96,7 @@ def _cell(value: float | None) -> str:
 
 
 def _is_measured(paper: PaperFigure, results: BenchmarkResults) -> bool:
-    """Whether a paper's figure is one of this run; of one whose threshold the paper hides,
-    whether ours has any threshold.
-    """
+    """Whether a paper's figure is one of this run; of one whose threshold the paper hides, whether ours has any."""
     return paper.figure in results.figures or (
         paper.figure == UNSTATED_THRESHOLD and any(name.startswith("accuracy_") for name in results.figures)
     )

@@ -1,5 +1,4 @@
-"""The loss of boxes regressed from queries: matching, DIoU, and which query the location token means (LLaVA-3D,
-supplement).
+"""The loss of boxes regressed from queries: matching, DIoU, and the location token's query (LLaVA-3D, supplement).
 
 LLaVA-3D leaves the cost of the matching open. Here places decide: the cost is `1 - DIoU`, less a little of the query's
 probability under a softmax over all of them, which tells boxes apart that fit alike. The similarity must not decide by

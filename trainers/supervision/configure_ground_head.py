@@ -1,6 +1,4 @@
-"""The ground head of a model that is trained: built where boxes are to be chosen,
-and trained in full beside adapters.
-"""
+"""The ground head of a model in training: built where boxes are to be chosen, and trained in full beside adapters."""
 
 import copy
 from collections.abc import Mapping

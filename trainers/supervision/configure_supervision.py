@@ -20,8 +20,7 @@ HEAD_FIELDS = (
 def configure_supervision(
     model: IGEPForConditionalGeneration, options: Mapping[str, Any], teacher_channels: int | None
 ) -> None:
-    """Copies the options of supervision and positions into the model's configuration,
-    and says how it masks packed questions.
+    """Copies supervision and position options into the model's configuration, and says how it masks packed questions.
 
     Args:
         model (`IGEPForConditionalGeneration`): The model; its training heads, if it has any, must be those of the

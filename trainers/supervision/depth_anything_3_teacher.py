@@ -1,6 +1,4 @@
-"""Depth Anything 3 (ByteDance Seed, 2025) as a teacher: the patch tokens of its backbone,
-which attends across frames.
-"""
+"""Depth Anything 3 (ByteDance Seed, 2025) as a teacher: patch tokens of its backbone, which attends across frames."""
 
 import torch
 

@@ -1,5 +1,4 @@
-"""What Vid-LLM's first stage learns from its two teachers: geometry tokens, language tokens,
-and how both hang together.
+"""What Vid-LLM's first stage learns from two teachers: geometry tokens, language tokens, and how both hang together.
 
 Pure functions, one value per sample, in float32 with autocast off, as in `geometry_losses`. Students come already
 projected to their teacher's width. Where the paper is silent: `Norm` is to unit length, `Pool` the mean over a frame's
@@ -23,8 +22,8 @@ def geometry_distillation_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Args:
         student (`torch.Tensor`): (B, F, h, w, C) projected geometry tokens, behind the adapter.
-        teacher (`torch.Tensor`): (B, F, h', w', C), averaged over areas to the student's grid; zero or not finite =
-            missing.
+        teacher (`torch.Tensor`): (B, F, h', w', C), averaged over areas to the student's grid; zero or not
+            finite = missing.
 
     Returns:
         `torch.Tensor`: (B,) mean of `|s - t|^2` over the tokens that have a teacher; between 0 and 4.
@@ -61,8 +60,8 @@ def structure_consistency_loss(
 ) -> Tensor:
     """Difference of the Gram matrices of both streams taken together: Vid-LLM's `L_sc`.
 
-    `1 / M^2 |Z_s Z_s^T - Z_t Z_t^T|_F^2` over the tokens of a sample, `Z = [Norm(geometry); Norm(language)]`. The M x
-    M matrices are never formed: `|A A^T - B B^T|_F^2 = |A^T A|_F^2 - 2 |A^T B|_F^2 + |B^T B|_F^2`, products as wide as
+    `1 / M^2 |Z_s Z_s^T - Z_t Z_t^T|_F^2` over the tokens of a sample, `Z = [Norm(geometry); Norm(language)]`. No
+    matrix of M x M is formed: `|A A^T - B B^T|_F^2 = |A^T A|_F^2 - 2 |A^T B|_F^2 + |B^T B|_F^2`, products as wide as
     the channels.
 
     Args:
@@ -72,7 +71,8 @@ def structure_consistency_loss(
         language_teacher (`torch.Tensor`): (B, F, h'', w'', Cl), likewise.
         stacking (`str`, *optional*, defaults to `"channels"`): What `[;]` means, which the paper leaves open.
             `"channels"`: one row per token with both descriptors, for teachers of any widths; a token counts where
-            both teachers have it. `"tokens"`: two rows per token, for teachers of one width; the blocks between the
+            both teachers have it.
+            `"tokens"`: two rows per token, for teachers of one width; the blocks between the
             streams are compared as well.
 
     Returns:

@@ -99,9 +99,7 @@ class GeometryOracleTeacher(Teacher):
 
 
 def _patch_pixels(side: int, grid: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(grid, P) places along a side of the pixels that each patch touches, and which of them it does:
-    patches may differ in size.
-    """
+    """(grid, P) places along a side of the pixels that each patch touches, and which it does: sizes may differ."""
     edges = torch.arange(grid + 1, device=device) * side
     first, end = edges[:-1] // grid, (edges[1:] + grid - 1) // grid
     places = first[:, None] + torch.arange(int((end - first).max()), device=device)

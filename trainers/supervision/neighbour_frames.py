@@ -1,6 +1,4 @@
-"""Which other frames each frame is compared with by the cross-view loss: one at random,
-or all that follow it closely.
-"""
+"""Which other frames the cross-view loss compares each frame with: one at random, or all that follow it closely."""
 
 import hashlib
 from collections.abc import Sequence

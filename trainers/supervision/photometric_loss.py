@@ -1,5 +1,4 @@
-"""The photometric loss: posed frames without measured depth are held to the depth that explains their
-neighbour's colours.
+"""The photometric loss: posed frames without measured depth are held to depth that explains their neighbour's colours.
 
 Predictions that are compared with each other alone agree best where they are flat, at an end of their range. Colour is
 a measurement of its own: seen from a place that is metres away from the first, it fits at the true depth alone,

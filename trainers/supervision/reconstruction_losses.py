@@ -33,8 +33,7 @@ def camera_loss(
     iteration_decay: float = 0.6,
     translation_distance: str = "l1",
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Error of every iteration's cameras, the last weighing most:
-    `1/n sum_i decay^(n - 1 - i) (w_T T + w_R R + w_F F)`.
+    """Error of all iterations' cameras, the last weighing most: `1/n sum_i decay^(n - 1 - i) (w_T T + w_R R + w_F F)`.
 
     Of the two quaternions of one rotation the nearer is compared with, which VGGT leaves out.
 

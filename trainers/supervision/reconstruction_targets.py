@@ -1,5 +1,4 @@
-"""What a reconstruction is compared with: depth, points and cameras in the first camera's frame and in a unit of
-its own.
+"""What a reconstruction is compared with: depth, points and cameras in the first camera's frame and a unit of its own.
 
 As in VGGT, the world is the first camera, and lengths are divided by the mean distance of the seen points from it:
 moving or turning the scene's world changes nothing, and a scene twice as large has the same targets. Predictions are

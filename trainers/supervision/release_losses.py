@@ -1,5 +1,4 @@
-"""The geometric losses of IGEP as its authors' code has them (`objective: release`),
-beside the paper's in `geometry_losses`.
+"""IGEP's geometric losses as in its authors' code (`objective: release`), beside the paper's in `geometry_losses`.
 
 Read in ChushanZhang/3D-IDE at 0002655; nothing of it is copied. The depth terms are those of VGGT's training: the
 confidence weighs the error alone, an L1 beside it is not weighed, gradients are compared at several scales, and the

@@ -1,6 +1,4 @@
-"""Correspondence, pose and objects from the command line: asked as the model was trained,
-answered in pixels and metres.
-"""
+"""Correspondence, pose and objects from the command line: asked as in training, answered in pixels and metres."""
 
 import json
 from pathlib import Path

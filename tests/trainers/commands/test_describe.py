@@ -1,6 +1,4 @@
-"""`igep describe` writes what training reads: every frame once, resumed where it was cut off,
-never mixed with another teacher.
-"""
+"""`igep describe` writes what training reads: every frame once, resumed where cut off, teachers never mixed."""
 
 import json
 

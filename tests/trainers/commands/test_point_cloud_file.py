@@ -1,6 +1,4 @@
-"""Point clouds are written as they are, read back by trimesh,
-and refused before any work where they cannot be written.
-"""
+"""Point clouds are written as they are, read back by trimesh, and refused before work where they cannot be written."""
 
 import numpy as np
 import pytest

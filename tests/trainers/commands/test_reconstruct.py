@@ -51,9 +51,7 @@ def test_a_folder_of_frames_becomes_points_of_their_colours(model, frames, loade
 
 
 def test_what_is_reconstructed_is_what_the_processor_shows(loaded):
-    """Colours, points and cameras belong to the same pixels: the frames are those of the processor,
-    but for its normalisation.
-    """
+    """Colours, points and cameras belong to the same pixels: the frames are the processor's but for normalisation."""
     model, processor = loaded
     found = reconstruct_frames(model, processor, random_frames(3))
     pixels = processor.video_processor(**processor.vision_inputs([random_frames(3)]), return_tensors="pt")

@@ -1,6 +1,4 @@
-"""Which frame shows most of a box: in closed form for a box before a camera, at its edge,
-behind it and behind a wall.
-"""
+"""Which frame shows most of a box: in closed form for a box before a camera, at its edge, behind it or a wall."""
 
 import numpy as np
 import pytest

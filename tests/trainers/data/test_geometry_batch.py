@@ -1,6 +1,4 @@
-"""Geometry as tensors: near the origin for losses, in the scene's own world for positions,
-which no sample may lack.
-"""
+"""Geometry as tensors: near the origin for losses, in the scene's world for positions, which no sample may lack."""
 
 import dataclasses
 

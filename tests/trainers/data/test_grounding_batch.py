@@ -1,6 +1,4 @@
-"""The grounding part of a batch: places of the tokens that ask, labels, boxes of samples of different numbers,
-bad input.
-"""
+"""A batch's grounding part: places of tokens that ask, labels, boxes of samples of different numbers, bad input."""
 
 import math
 import pickle

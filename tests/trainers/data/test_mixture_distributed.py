@@ -1,6 +1,4 @@
-"""A mixture is the same sequence of samples on 1, 2 and 4 gloo processes and after a resume,
-and trains to the same weights.
-"""
+"""A mixture is the same sequence on 1, 2 and 4 gloo processes and after a resume, and trains to the same weights."""
 
 import json
 import os

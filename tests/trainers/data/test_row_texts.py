@@ -1,6 +1,4 @@
-"""What the model of a run cannot take is found before training: its own special tokens,
-and words that it does not know.
-"""
+"""What the model of a run cannot take is found before training: its own special tokens, and words it does not know."""
 
 import logging
 

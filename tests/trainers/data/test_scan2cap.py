@@ -1,6 +1,4 @@
-"""Scan2Cap from ScanRefer's sentences and as Video-3D LLM processed it: the object, the box that is shown,
-their overlap.
-"""
+"""Scan2Cap from ScanRefer's sentences and as Video-3D LLM processed it: the object, the box shown, their overlap."""
 
 from pathlib import Path
 

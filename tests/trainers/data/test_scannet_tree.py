@@ -1,6 +1,4 @@
-"""Scenes of a miniature download: poses and boxes in the aligned world, what is missing is noted,
-what is broken is named.
-"""
+"""Scenes of a miniature download: poses and boxes in the aligned world, missing parts are noted, broken ones named."""
 
 from pathlib import Path
 

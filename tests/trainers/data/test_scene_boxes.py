@@ -1,6 +1,4 @@
-"""Boxes of scene folders: ScanNet's own files in the world of the poses, and a file of one's own;
-what is broken is named.
-"""
+"""Boxes of scene folders: ScanNet's files in the poses' world, and a file of one's own; what is broken is named."""
 
 import json
 import shutil

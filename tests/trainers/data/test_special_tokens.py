@@ -1,6 +1,4 @@
-"""Placeholders and marks of turns in texts: understood where files of the field mean something by them,
-else refused.
-"""
+"""Placeholders and turn marks in texts: understood where files of the field mean something by them, else refused."""
 
 import json
 

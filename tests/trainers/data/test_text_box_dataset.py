@@ -1,6 +1,4 @@
-"""Rows whose answers are boxes in the camera of a frame: carried back with the true pose they are the
-scene's boxes.
-"""
+"""Rows whose answers are boxes in a frame's camera: carried back with the true pose they are the scene's boxes."""
 
 import json
 import logging

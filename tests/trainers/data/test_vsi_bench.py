@@ -1,6 +1,4 @@
-"""VSI-Bench's files: the words of its questions, its answers as its metric reads them,
-and files that break the form.
-"""
+"""VSI-Bench's files: the words of its questions, answers as its metric reads them, and files that break the form."""
 
 import json
 from pathlib import Path

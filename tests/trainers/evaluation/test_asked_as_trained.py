@@ -1,6 +1,4 @@
-"""Questions of other programs are asked with the frames, the focal length,
-the pixels and the words of a model's training.
-"""
+"""Questions of other programs are asked with the frames, focal length, pixels and words of a model's training."""
 
 import json
 

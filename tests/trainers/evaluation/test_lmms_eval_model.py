@@ -1,6 +1,4 @@
-"""The plugin for lmms-eval: found by its entry point, asking as training did, on one encoding of a video;
-skipped without it.
-"""
+"""A plugin for lmms-eval: found by entry point, asking as in training, on one encoding a video; skipped without it."""
 
 import json
 import tomllib

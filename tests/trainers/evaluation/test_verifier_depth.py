@@ -1,6 +1,4 @@
-"""The depth of a checkpoint's verifier is that of a forward pass with the heads,
-whether the encoder merges frames or not.
-"""
+"""A checkpoint verifier's depth is that of a forward pass with the heads, whether the encoder merges frames or not."""
 
 import numpy as np
 import pytest

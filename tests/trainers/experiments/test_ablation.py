@@ -1,6 +1,4 @@
-"""A study on two cores: every arm and seed trained and scored, finished runs kept,
-failed ones named and done again.
-"""
+"""A study on two cores: each arm and seed trained and scored, finished runs kept, failed ones named and done again."""
 
 import fcntl
 import json

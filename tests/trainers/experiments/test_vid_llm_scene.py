@@ -1,6 +1,4 @@
-"""Vid-LLM on one scene: the split in closed form, figures and paths, bad input in one line,
-and the command at a few steps.
-"""
+"""Vid-LLM on one scene: split in closed form, figures and paths, bad input in one line, the command at a few steps."""
 
 import json
 import subprocess

@@ -66,9 +66,7 @@ def test_an_upright_box_in_a_level_camera_has_small_angles(turn):
 @pytest.mark.parametrize("pitch", [90, -90])
 @pytest.mark.parametrize("roll", [0, 40, -155])
 def test_gimbal_lock_loses_nothing(pitch, roll):
-    """Carried into a camera and back, at a pitch at which yaw and roll are one turn;
-    and written as text in between.
-    """
+    """Carried into a camera and back, at a pitch where yaw and roll are one turn; and written as text in between."""
     box = [0.3, -0.2, 2.5, 0.4, 0.8, 1.2, 25, pitch, roll]
     pose = np.eye(4)
     pose[:3, :3] = rotation_from_yaw_pitch_roll(25, pitch, roll)

@@ -1,6 +1,4 @@
-"""Resuming under other options: what differs is said, another run is refused,
-and a disk that is full ends in one line.
-"""
+"""Resuming under other options: what differs is said, another run is refused, and a full disk ends in one line."""
 
 import errno
 import json

@@ -1,6 +1,4 @@
-"""What was loaded in bfloat16 trains in float32, resumes to the bit, and is saved in bfloat16;
-two types never meet unsaid.
-"""
+"""What was loaded in bfloat16 trains in float32, resumes to the bit, is saved in bfloat16; types never meet unsaid."""
 
 import json
 

@@ -1,6 +1,4 @@
-"""Camera poses, trajectories and point maps: closed forms, what must not change them, broken predictions,
-loading by path.
-"""
+"""Poses, trajectories and point maps: closed forms, what must not change them, broken predictions, loading by path."""
 
 import math
 
@@ -49,9 +47,7 @@ def moved(poses: np.ndarray, seed: int, scale: float = 1.0) -> np.ndarray:
 
 
 def test_pairs_by_hand():
-    """Three cameras in a row, the last predicted with a turn of 2.5 degrees: pairs with it are 2.5 degrees off,
-    or more.
-    """
+    """Three cameras in a row, the last predicted turned by 2.5 degrees: pairs with it are 2.5 degrees off, or more."""
     true = posed((0, 0, 0), (1, 0, 0), (2, 0, 0))
     predicted = posed((0, 0, 0), (1, 0, 0), (2, 0, 0), yaws=[0, 0, 2.5])
     scores = pose_auc_scores([predicted], [true])

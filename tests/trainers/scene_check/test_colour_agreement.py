@@ -1,6 +1,4 @@
-"""Colours agree with the right colour camera, and with no other;
-what was done to the images is undone by the right mistake.
-"""
+"""Colours agree with the right colour camera and no other; what was done to images is undone by the right mistake."""
 
 import numpy as np
 import pytest

@@ -38,9 +38,7 @@ def test_a_frame_sees_all_of_itself() -> None:
 
 @pytest.mark.parametrize(("second_metres", "expected"), [(2.04, 0.04 / 2.04), (2.5, MAX_ERROR)])
 def test_a_flat_wall_too_far(second_metres: float, expected: float) -> None:
-    """Without motion the error is the relative scale of the two frames' depths,
-    up to what counts as another surface.
-    """
+    """Without motion the error is the relative scale of two frames' depths, up to what counts as another surface."""
     views = views_of(2, poses=np.tile(camera_path(1), (2, 1, 1)))
     inverse = np.full_like(views.inverse_depth, 1 / 2.0)
     inverse[1] = 1 / second_metres

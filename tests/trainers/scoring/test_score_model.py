@@ -213,9 +213,7 @@ def test_predictions_of_another_run_are_not_taken(whole, model, tmp_path):
 
 
 def test_options_of_what_has_not_been_answered_may_change(whole, model, tmp_path, monkeypatch):
-    """A mistake in the options of the last benchmark, found when the others were answered,
-    costs none of their answers.
-    """
+    """A mistake in the last benchmark's options, found when the others were answered, costs none of their answers."""
     output = tmp_path / "scores.json"
     lines = [line for line in lines_of(whole) if line["benchmark"] == "scanqa"]
     predictions_of(output).write_text("".join(json.dumps(line) + "\n" for line in lines))

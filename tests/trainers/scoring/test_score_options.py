@@ -145,9 +145,7 @@ def test_boxes_are_shown_as_a_model_was_taught(tmp_path):
 
 
 def test_a_benchmark_reads_its_own_files_unless_told_otherwise(tmp_path):
-    """Without `dataset`, `annotation_file` was passed over and synthetic rooms were scored under the
-    benchmark's name.
-    """
+    """Without `dataset`, `annotation_file` was ignored and synthetic rooms were scored under the benchmark's name."""
     names = ["scanqa", "sqa3d", "vsi_bench", "scan2cap", "scanrefer", "multi3drefer_boxes", "depth"]
     flags = ["--predictions", "p", "--output", "o", "--geometry_inputs", "none", "--benchmark", *names]
     loaders = ["scanqa", "sqa3d", "vsi_bench", "scan2cap", "scanrefer", "multi3drefer", "synthetic_rooms"]

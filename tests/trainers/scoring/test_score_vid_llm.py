@@ -1,6 +1,4 @@
-"""The language benchmarks take a Vid-LLM as they take any model,
-and what it cannot be scored on is refused with the reason.
-"""
+"""The language benchmarks take a Vid-LLM like any model, and what it cannot be scored on is refused with a reason."""
 
 import json
 

@@ -1,6 +1,4 @@
-"""Backbones as teachers: patches alone are described, frames are normalised as the checkpoint says,
-frozen stays frozen.
-"""
+"""Backbones as teachers: only patches are described, frames normalised as the checkpoint says, frozen stays frozen."""
 
 import pytest
 import torch

@@ -125,9 +125,7 @@ def test_a_trial_leaves_no_trace():
 
 @pytest.mark.parametrize("frames_as", ["video", "images"])
 def test_patches_of_video_llama_3_stay_at_their_place(frames_as):
-    """It merges the patches of videos and leaves those of images whole, as its processor says,
-    not its configuration.
-    """
+    """It merges patches of videos and leaves those of images whole, as its processor says, not its configuration."""
     vlm, processor = build_other("video_llama_3")
     frames = random_frames(4, size=(64, 96))
     changed = [frame.copy() for frame in frames]

@@ -48,9 +48,7 @@ def test_oracle_unknown_intrinsics_give_no_target():
 
 
 def test_oracle_closed_form_mean_is_the_mean_over_normal_points():
-    """Points drawn from the assumed normal distribution have descriptors of mean zero;
-    without the term they have not.
-    """
+    """Points of the assumed normal distribution have descriptors of mean zero; without the term they have not."""
     mean, std = (0.2, -0.1, 3.0), (0.7, 0.5, 0.4)
     teacher = GeometryOracleTeacher(grid=1, mean_metres=mean, std_metres=std)
     points = torch.tensor(mean) + torch.randn(200_000, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor(

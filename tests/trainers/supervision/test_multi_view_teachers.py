@@ -58,8 +58,8 @@ class VGGT(torch.nn.Module):
 
 
 class DepthAnything3Network(torch.nn.Module):
-    """`model.model(x[B, N, 3, H, W], export_feat_layers=, ref_view_strategy=)` -> `aux["feat_layer_i"]` (B, N, h, w,
-    C).
+    """`model.model(x[B, N, 3, H, W], export_feat_layers=, ref_view_strategy=)` -> `aux["feat_layer_i"]`
+    (B, N, h, w, C).
     """
 
     def forward(self, x, extrinsics=None, intrinsics=None, export_feat_layers=(), ref_view_strategy="saddle_balanced"):

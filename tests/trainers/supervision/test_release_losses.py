@@ -50,9 +50,7 @@ def test_the_error_alone():
 
 
 def test_gradients_are_compared_at_four_scales():
-    """A ramp of the error: its step between neighbours doubles with each scale,
-    the number of steps follows the grid.
-    """
+    """A ramp of the error: its step between neighbours doubles at each scale, the number of steps follows the grid."""
     ramp = 0.1 * torch.arange(16.0).expand(1, 1, 16, 16)
     expected = sum(0.1 * 2**s * (16 // 2**s - 1) / (16 // 2**s) for s in range(4)) / 4
     torch.testing.assert_close(gradient_loss(plane((16, 16)) + ramp, plane((16, 16))), torch.tensor([expected]))

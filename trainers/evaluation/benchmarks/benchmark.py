@@ -53,8 +53,7 @@ class QuestionGroup:
     read_example: Callable[[tuple[int, int]], SpatialExample] | None = None
 
     def row(self, question: Question, prediction: str | None) -> dict[str, Any]:
-        """A question of the group beside what was predicted for it: a line of the predictions,
-        and what metrics are fed.
+        """A question of the group and what was predicted for it: a line of the predictions, and what metrics are fed.
 
         Args:
             question (`Question`): One of them.
@@ -145,9 +144,7 @@ class QuestionBenchmark(ABC):
 
     @abstractmethod
     def protocol(self, options: BenchmarkOptions, num_groups: int, num_questions: int) -> dict[str, str]:
-        """How the scores are measured, see `BenchmarkResults`; with `geometry_inputs`: `none`,
-        `pose` or `depth+pose`.
-        """
+        """How scores are measured, see `BenchmarkResults`; with `geometry_inputs`: `none`, `pose` or `depth+pose`."""
 
 
 class AnsweringBenchmark(QuestionBenchmark):

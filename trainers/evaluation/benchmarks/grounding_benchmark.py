@@ -299,9 +299,7 @@ class GroundingBenchmark(AnsweringBenchmark):
         }
 
     def _as_protocol_takes(self, predictions: list[dict[str, Any]], protocol: str) -> list[dict[str, Any]]:
-        """Predictions in the form that a protocol of the metric takes: proposals are boxes along the world's axes,
-        which both do.
-        """
+        """Predictions as a metric's protocol takes them: proposals are boxes along the world's axes, which both do."""
         return predictions
 
     def _further_facts(self, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
@@ -322,9 +320,7 @@ class GroundingBenchmark(AnsweringBenchmark):
         return {**chosen, "similarities": [round(score, 6) for score in found.similarities]}
 
     def _boxes_of(self, text: str) -> list | None:
-        """The box or boxes of a prediction; `None` where it says that there is none.
-        Raises `ValueError` where it says nothing.
-        """
+        """A prediction's box or boxes; `None` where it says that there is none, `ValueError` where it says nothing."""
         try:
             found = json.loads(text)["boxes" if self.any_number else "box"]
             if found is None and not self.any_number:

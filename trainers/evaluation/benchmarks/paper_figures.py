@@ -1,6 +1,4 @@
-"""What papers report on the benchmarks, to stand beside our figures.
-Their evaluators are those of the protocol that is named.
-"""
+"""What papers report on the benchmarks, to stand beside our figures; their evaluators are the named protocol's."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -69,9 +67,7 @@ def _captions(cider: float, bleu_4: float | None = None) -> dict[str, dict[str, 
 
 
 def _vsi_bench(source: str, values: Mapping[str, float], protocol: str = "peer") -> list[PaperFigure]:
-    """What one source reports on VSI-Bench, by model. Means over questions instead of tasks (Spatial-MLLM) are none
-    of these.
-    """
+    """What one source reports on VSI-Bench, by model; no means over questions instead of tasks (Spatial-MLLM)."""
     return [
         PaperFigure("vsi_bench", f"overall, {protocol}", model, value, source, "none")
         for model, value in values.items()

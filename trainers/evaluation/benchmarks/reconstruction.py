@@ -59,9 +59,7 @@ class ScenesToReconstruct(SampledScenes, Sequence[QuestionGroup]):
         return QuestionGroup(scene_id, (question,), lambda: self.read_frames(number))
 
     def check(self, number: int) -> None:
-        """Raises `SpatialDataError` where a scene has too few frames or nothing to compare with,
-        without decoding an image.
-        """
+        """Raises `SpatialDataError` where a scene has too few frames or nothing to compare with, decoding no image."""
         found = self.sampled_scene(number)
         if found.depth is None and found.world_from_camera is None:
             raise SpatialDataError(

@@ -259,9 +259,7 @@ class RegressedBoxBenchmark(GroundingBenchmark):
 
 
 def _enclosed(found: list | None, any_number: bool) -> list | None:
-    """The smallest box along the world's axes around each box; what is none stays as it is,
-    and is counted by the metric.
-    """
+    """The smallest box along the world axes around each box; what is none stays as it is, and the metric counts it."""
     if found is None:
         return None
     if any_number:

@@ -1,6 +1,4 @@
-"""What a model's vision encoder knows of depth, probed linearly on synthetic rooms;
-with a picture where heads are at hand.
-"""
+"""What a vision encoder knows of depth, probed linearly on synthetic rooms; with a picture where heads are at hand."""
 
 from pathlib import Path
 from typing import Any
@@ -37,9 +35,7 @@ FIGURES = ("R2 of log depth", "delta_1", "R2 within a frame", "order of two poin
 
 
 class RoomDepthProbe(ModelMeasurement):
-    """A ridge regression from the saved encoder's tokens to the depth beneath them,
-    scored on other rooms than it was fitted on.
-    """
+    """Ridge regression from the saved encoder's tokens to the depth beneath, fitted and scored on different rooms."""
 
     name = "depth_probe"
 

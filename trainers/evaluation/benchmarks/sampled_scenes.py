@@ -32,9 +32,7 @@ class SampledScenes:
         self._max_depth_metres = max_depth_metres
 
     def sampled_scene(self, scene: int) -> ValidScene:
-        """A scene with the frames that its questions are asked about, not decoded;
-        `SpatialDataError` where they are too few.
-        """
+        """A scene with the frames that questions ask about, not decoded; `SpatialDataError` where they are too few."""
         scene_id, usable = self.scenes.scene_ids[scene], self.scenes.usable_frames(scene)
         try:
             sampled = usable[uniform_frame_indices(len(usable), self._num_frames)].tolist()
@@ -46,9 +44,7 @@ class SampledScenes:
         return self.scenes.scene(scene, sampled)
 
     def posed_scene(self, scene: int) -> tuple[ValidScene, PosedCameras]:
-        """As `sampled_scene`, and the cameras of its frames; `SpatialDataError` where it has no poses
-        or intrinsics.
-        """
+        """As `sampled_scene`, and its frames' cameras; `SpatialDataError` where it has no poses or intrinsics."""
         self.scenes.check_has(scene, ("world_from_camera", "intrinsics"), "boxes are asked for or shown in a camera")
         found = self.sampled_scene(scene)
         first = decode_frame(found.scene_id, found.frame_numbers[0], found.frames[0])

@@ -95,9 +95,7 @@ def captions_at_iou(
 
 
 class Scan2Cap(TextBenchmark):
-    """Captions from RGB and the box that a question shows: a proposal unless the options or a processed file
-    say otherwise.
-    """
+    """Captions from RGB and a question's box: a proposal unless the options or a processed file say otherwise."""
 
     def groups(self, options: BenchmarkOptions, tables: SceneTableCache) -> CaptionQuestions:
         options = dataclasses.replace(options, shown_boxes=_shown_boxes(options))

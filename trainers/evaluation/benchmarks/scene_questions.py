@@ -1,6 +1,4 @@
-"""Questions that people wrote about scenes, grouped by scene:
-from the two tables of the row schema to what is asked.
-"""
+"""Questions that people wrote about scenes, grouped by scene: from both tables of the row schema to what is asked."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -191,9 +189,7 @@ def sampling_of(options: BenchmarkOptions) -> dict[str, Any]:
 
 
 def scenes_in_words(options: BenchmarkOptions) -> dict[str, str]:
-    """`dataset` and `dataset_name` of a protocol: the scenes that options name,
-    without their place on this machine.
-    """
+    """`dataset` and `dataset_name` of a protocol: the scenes that options name, not their place on this machine."""
     named = named_dataset({"dataset": options.dataset, "dataset_path": options.dataset_path})
     return {
         "dataset": named["name"] if named["on_hub"] else named["kind"],

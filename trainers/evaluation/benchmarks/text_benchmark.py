@@ -1,6 +1,4 @@
-"""A benchmark whose questions come with the scenes and whose metric has several protocols,
-all of which are reported.
-"""
+"""A benchmark whose questions come with the scenes and whose metric has several protocols, which are all reported."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -50,9 +50,7 @@ class BoxQuestionGroup(QuestionGroup):
     world_from_camera: np.ndarray = field(kw_only=True)
 
     def row(self, question: Question, prediction: str | None) -> dict[str, Any]:
-        """As `QuestionGroup.row`, with the boxes of the prediction in the world and the problems of those that
-        are none.
-        """
+        """As `QuestionGroup.row`, with the prediction's boxes in the world and the problems of those that are none."""
         row = super().row(question, prediction)
         if prediction is None:
             return row

@@ -1,6 +1,4 @@
-"""Cameras as arrays give the numbers of their twins in `camera_geometry`,
-which have closed-form tests of their own.
-"""
+"""Cameras as arrays give the numbers of their twins in `camera_geometry`, which have their own closed-form tests."""
 
 import numpy as np
 import torch

@@ -1,6 +1,4 @@
-"""Colours of frames as an ordinary screen shows them: closed forms of BT.2100 and BT.1886,
-and ffmpeg's zscale where it is installed.
-"""
+"""Colours of frames on an ordinary screen: closed forms of BT.2100 and BT.1886, and ffmpeg's zscale if installed."""
 
 import shutil
 import subprocess

@@ -19,9 +19,7 @@ WALL_METRES = 4.0
 
 
 def share_seen(first: np.ndarray, second: np.ndarray) -> float:
-    """Share of the surface points of one camera's pixels that the other one sees: rays against the scene,
-    no depth map.
-    """
+    """Share of the surface points of one camera's pixels that the other sees: rays against the scene, no depth map."""
     matrix, first, second = (torch.from_numpy(value) for value in (COLOUR_INTRINSICS, first, second))
     points = SCENE.points_world(matrix, first, *COLOUR_SIZE)
     return SCENE.sees(points, matrix, second, *COLOUR_SIZE).double().mean().item()

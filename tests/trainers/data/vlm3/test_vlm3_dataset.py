@@ -1,6 +1,4 @@
-"""Questions written from a scene of closed form: every place asked about is where the text says,
-every answer is true.
-"""
+"""Questions written from a scene of closed form: every place asked about is where the text says, every answer true."""
 
 import logging
 import pickle
@@ -50,9 +48,7 @@ def pose_of(frame_id):
 
 
 def ray_of(pixel, options):
-    """Direction in the camera of a pixel of the unified image,
-    from the camera's own intrinsics and the options alone.
-    """
+    """Direction in the camera of a unified image's pixel, from the camera's own intrinsics and the options alone."""
     size = np.array([64, 48])
     focal = COLOUR_INTRINSICS[[0, 1], [0, 1]]
     scale = np.ones(2) if options.focal_pixels is None else options.focal_pixels / focal

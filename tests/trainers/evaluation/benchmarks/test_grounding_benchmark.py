@@ -1,6 +1,4 @@
-"""ScanRefer and Multi3DRefer scored on a ScanNet download in its true formats,
-by a ground head and from predictions alone.
-"""
+"""ScanRefer and Multi3DRefer scored on a ScanNet download in true formats, by a ground head and predictions alone."""
 
 import json
 import math
@@ -335,9 +333,7 @@ def _without_poses(example):
 
 @pytest.mark.slow
 def test_trained_and_scored_by_the_commands_on_prepared_scans(root, tmp_path, capsys):
-    """From `igep prepare` on: rows in boxes and in words in one mixture,
-    and the saved model finds what it was shown.
-    """
+    """From `igep prepare` on: rows in boxes and words in one mixture, and the saved model finds what it was shown."""
     prepared = tmp_path / "prepared"
     assert main(["prepare", "scannet", "--root", str(root), "--out", str(prepared)]) == 0
     annotations = {name: str(root / name) for name in ("ScanRefer_filtered_val.json", "multi3drefer_val.json")}

@@ -1,6 +1,4 @@
-"""Training and evaluation ask in the same words, token for token,
-for every benchmark and each of its forms of data.
-"""
+"""Training and evaluation ask in the same words, token for token, for every benchmark and each form of its data."""
 
 import json
 from dataclasses import replace

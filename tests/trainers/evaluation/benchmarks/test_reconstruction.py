@@ -1,6 +1,4 @@
-"""Reconstructions scored on scenes: by Vid-LLM and by IGEP's verifier, resumed, on two processes,
-from predictions alone.
-"""
+"""Scene reconstructions scored: by Vid-LLM and IGEP's verifier, resumed, on two processes, from predictions alone."""
 
 import json
 

@@ -145,9 +145,7 @@ def row(number: int, prediction: dict | None, true: list) -> dict:
 
 
 def test_the_peer_protocol_takes_the_smallest_box_around_a_turned_one():
-    """A cube of side 1 that is turned by 45 degrees: of two such the IoU of standard is 1,
-    its hull has twice the volume.
-    """
+    """A cube of side 1 turned by 45 degrees: of two such the IoU of standard is 1, its hull has twice the volume."""
     turned = [0, 0, 0, 1, 1, 1, 45, 0, 0]
     one, _ = SCANREFER_REGRESSED.figures(
         [

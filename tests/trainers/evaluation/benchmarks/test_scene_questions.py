@@ -1,6 +1,4 @@
-"""Questions of scenes: grouped by scene, with the frames that training samples,
-and refused where they cannot be scored.
-"""
+"""Scene questions: grouped by scene, with the frames that training samples, and refused if they cannot be scored."""
 
 import pytest
 from datasets import Dataset

@@ -1,6 +1,4 @@
-"""VSI-Bench scored from its own file: every question once, those about a video together,
-truths as the metric takes them.
-"""
+"""VSI-Bench scored from its file: every question once, those of a video together, truths as the metric takes them."""
 
 import json
 
