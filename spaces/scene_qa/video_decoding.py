@@ -329,7 +329,7 @@ class _Video:
 
 
 class _Numbered:
-    """Decoded frames with their numbers, and whether they are sound: since a frame decodable alone, none is missing.
+    """Decoded frames, their numbers, and whether they are sound: since a frame that decodes alone, none is missing.
 
     Args:
         container, stream: Where packets are read from here on.

@@ -1,4 +1,4 @@
-"""A decoded frame of a video as players show it: turned, mirrored and stretched as the file says, in ordinary colours.
+"""A decoded video frame as a player shows it: turned, mirrored and stretched as the file says, in ordinary colours.
 
 The Space is published alone and has this file too, as `spaces/scene_qa/video_display.py`; a test holds them equal.
 """
