@@ -92,7 +92,7 @@ class IGEPSFTTrainer(ResumableTrainer, SFTTrainer):
     Raises:
         TypeError: The model or the options are of another class, or the rows half say what they are (`as_row_source`).
         SpatialDataError: A text of the rows holds a special token of the model, or words that its tokenizer does not
-            know.
+            know; or a scene has depth and no poses under `objective="release"`.
         ValueError: An empty dataset, a base that cannot be trained as the options ask, heads that do not fit the
             options, or options that exclude each other.
     """
@@ -407,8 +407,9 @@ def _check_scenes(datasets: Sequence[torch.utils.data.Dataset]) -> None:
     """As `_check_poses`, before training, as far as scenes are known."""
     names = [name for rows in datasets for name in scenes_with_depth_alone(rows)]
     if names:
-        shown = f"{names[0]!r}" if len(names) == 1 else f"{names[0]!r} and {len(names) - 1} more"
-        raise SpatialDataError(f"Scene {shown} has depth and no poses: {NEEDS_POSES}")
+        more = len(names) - 1
+        shown = f"Scenes {names[0]!r} and {more} more have" if more else f"Scene {names[0]!r} has"
+        raise SpatialDataError(f"{shown} depth and no poses: {NEEDS_POSES}")
 
 
 def _check_poses(geometry: dict[str, torch.Tensor], sample_ids: Sequence[str]) -> None:

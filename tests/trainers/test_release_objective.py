@@ -145,7 +145,7 @@ def test_scenes_without_poses_are_named_before_training(base, tmp_path):
         [MixturePart("walls", as_row_source(SlantedWalls())), MixturePart("scenes", unposed_rows())]
     )
     for options in ({"dataset": unposed_rows()}, evaluated, {"dataset": mixed}):
-        with pytest.raises(SpatialDataError, match=r"Scene 'a' and 1 more has depth and no poses.*weight to 0"):
+        with pytest.raises(SpatialDataError, match=r"Scenes 'a' and 1 more have depth and no poses.*weight to 0"):
             make_trainer(base, tmp_path, **options, **RELEASE)
     with pytest.raises(SpatialDataError, match=r"Scene 'b' has depth and no poses"):
         make_trainer(base, tmp_path, dataset=unposed_rows("b"), **RELEASE)
