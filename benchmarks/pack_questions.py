@@ -208,8 +208,8 @@ def main() -> None:
         print(json.dumps(memory_of(options)))
         return
     print(
-        "| model | vision tokens | tokens per question | job | pixels/s | peak GiB | packed / separate (K = "
-        f"{options.questions}) |"
+        "| model | vision tokens | tokens per question | job | pixels/s | peak GiB "
+        f"| packed / separate (K = {options.questions}) |"
     )
     print("|---|---|---|---|---|---|---|")
     for family in [options.family] if options.family else FAMILIES:

@@ -129,8 +129,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"{options.scenes} scenes, {options.questions} questions about each, {options.num_frames} frames\n")
     print(
-        "| model | tokens before a question | tokens of a question | alone, answers/s | shared, answers/s | shared / "
-        "alone |"
+        "| model | tokens before a question | tokens of a question | alone, answers/s | shared, answers/s "
+        "| shared / alone |"
     )
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:

@@ -21,6 +21,7 @@ from igep.trainers.cards.given_options import read_recipe
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.training_run import read_training_run
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
+from igep.trainers.experiments.quickstart import METHODS
 from igep.trainers.experiments.room_picture import draw_room
 from igep.trainers.experiments.room_reconstruction import (
     as_rows,
@@ -42,7 +43,7 @@ EQUAL = (
     *("num_rooms", "max_steps", "per_device_train_batch_size", "learning_rate", "warmup_steps"),
     *("lr_scheduler_type", "lr_scheduler_kwargs"),
 )
-PLAIN = ("--geometry_weight", "0", "--cross_view_weight", "0", "--global_weight", "0")
+PLAIN = METHODS["cross_entropy"]
 # Those of the studies of the losses, not what the quickstart has since: the table of docs/vid_llm.md was printed so.
 IGEP = ("--geometry_weight", "0.3", "--cross_view_weight", "0.05", "--global_weight", "0.2")
 QUESTIONS = {"plain fine-tuning": "plain", "IGEP": "igep", "Vid-LLM": "vid_llm"}

@@ -210,8 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (output / "results.json").write_text(json.dumps({"scores": scores, "seconds": seconds}, indent=2) + "\n")
     (output / "results.md").write_text(as_tables(scores) + "\n")
     print(
-        f"\n{options.held_out_rooms} held-out rooms, saved models, RGB only, {in_words(options.seeds)}, {seconds:.0f} "
-        "s\n"
+        f"\n{options.held_out_rooms} held-out rooms, saved models, RGB only, {in_words(options.seeds)}, "
+        f"{seconds:.0f} s\n"
     )
     print(as_tables(scores))
 

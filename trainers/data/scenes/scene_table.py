@@ -88,7 +88,8 @@ class SceneTable:
             frames, depth, poses = (pc.fill_null(pc.list_value_length(batch[name]), 0) for name in columns)
             alone = pc.and_(pc.equal(poses, 0), pc.and_(pc.equal(depth, frames), pc.greater(depth, 0)))
             found.append(np.asarray(alone))
-        return [number for number in np.flatnonzero(np.concatenate(found)) if self.frames_with_depth(number).all()]
+        numbers = np.flatnonzero(np.concatenate(found)).tolist()
+        return [number for number in numbers if self.frames_with_depth(number).all()]
 
     def columns_without(self, names: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
         """All columns of the schema but some, a few hundred scenes at a time."""
