@@ -145,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, flags = parser.parse_known_args(arguments)
     if options.jobs < 1:
         parser.error(f"--jobs {options.jobs}: give 1 or more")
+    if options.table and options.reuse:
+        parser.error("--table takes no runs from other studies, it prints those in --output: leave out one of the two")
     output = (options.output or Path("outputs") / Path(options.study).stem).resolve()
     try:
         plan = read_plan(options.study, _overrides(flags))

@@ -122,6 +122,9 @@ def test_the_table_of_a_study_that_is_not_done(study, tmp_path, instant, monkeyp
     assert (len(instant), sorted(path.stat().st_mtime_ns for path in out.rglob("*"))) == (done, written)
     with pytest.raises(SystemExit, match="holds a run with other options"):
         ablation.main([str(study), "--output", str(out), "--table", "--max_steps", "3"])
+    with pytest.raises(SystemExit, match="2"):
+        ablation.main([str(study), "--output", str(tmp_path / "other"), "--table", "--reuse", str(out)])
+    assert "--table takes no runs" in capsys.readouterr().err
 
 
 def test_runs_of_another_study_are_taken_where_they_are_the_same(study, tmp_path, instant, capsys):
