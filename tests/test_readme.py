@@ -34,7 +34,7 @@ LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
 SPACE_URL = re.compile(r"http://127\.0\.0\.1:\d+")
 FRAME_SIZE = re.compile(r"frame_size=\(\d+, \d+\)")  # of which a test makes a smaller one
 ENCODER, LANGUAGE_MODEL = "facebook/dinov2-large", "Qwen/Qwen2-7B-Instruct"  # that pages make a Vid-LLM of
-SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+SPAN = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")  # lines may be broken in it
 OURS = ("igep", "python", ".venv/bin/python", "accelerate", "make")
 SEPARATORS = ("&&", "||", "|", ";", "&")
 PARSE_KNOWN_ARGS = argparse.ArgumentParser.parse_known_args  # before a test puts another in its place
@@ -104,6 +104,15 @@ def typed_commands() -> list[Typed]:
 def python_blocks(page: Path) -> list[str]:
     """The Python of a page, in order."""
     return [block for language, block in FENCE.findall(page.read_text(encoding="utf-8")) if language == "python"]
+
+
+# ---- Form
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_prose_keeps_to_the_width_of_the_code(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8")).splitlines()
+    assert [line for line in prose if len(line) > 119 and not line.lstrip().startswith("|")] == []
 
 
 # ---- Links
