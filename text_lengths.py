@@ -58,7 +58,8 @@ _THOUSANDS = r"(?<=[0-9][ '’\u00a0\u2009\u202f])[0-9]{3}(?![0-9])"  # of "1 00
 _FRACTION = r"[0-9]{1,4}/[0-9]{1,4}|[½¼¾]"
 _LENGTH = re.compile(
     # After another character of a word a number begins in "1m20cm" alone.
-    rf"(?:(?<![\w.+/-])(?<![0-9],)(?!{_THOUSANDS})|(?<=[0-9]m)|(?<=[0-9]cm)|(?<=[0-9]ft))(?:(?P<number>(?>{_NUMBER}))(?:{GAP}(?:and{GAP})?(?P<fraction>{_FRACTION}))?"
+    rf"(?:(?<![\w.+/-])(?<![0-9],)(?!{_THOUSANDS})|(?<=[0-9]m)|(?<=[0-9]cm)|(?<=[0-9]ft))"
+    rf"(?:(?P<number>(?>{_NUMBER}))(?:{GAP}(?:and{GAP})?(?P<fraction>{_FRACTION}))?"
     rf"|(?P<alone>{_FRACTION})|(?P<half>half|a{GAP}quarter)(?:{GAP}of)?{GAP}(?:an?)?\b)"
     rf"(?P<before>{GAP}and{GAP}a{GAP}(?:half|quarter)\b)?{GAP}-?(?P<unit>{_UNIT})"
     rf"(?P<after>{GAP}and{GAP}a{GAP}(?:half|quarter)\b)?"
@@ -72,7 +73,8 @@ _GIVE_OR_TAKE = rf"(?:±|\+/-|\+-|(?:plus{GAP}or{GAP}minus|give{GAP}or{GAP}take)
 _NEARLY = rf"{GAP}(?:about|around|roughly|approximately|maybe|perhaps)?{GAP}"
 _TOLERANCE = re.compile(rf"{GAP},?{GAP}\(?{_GIVE_OR_TAKE}", re.IGNORECASE)
 _OPEN = re.compile(
-    rf"[0-9½¼¾]{GAP}(?:(?:{_ANY_UNIT})?{GAP}(?:(?:up{GAP})?to|through|-|–|—|~|x|×|by|{_GIVE_OR_TAKE}){_NEARLY}|(?:or|and){_NEARLY})$"
+    rf"[0-9½¼¾]{GAP}(?:(?:{_ANY_UNIT})?{GAP}"
+    rf"(?:(?:up{GAP})?to|through|-|–|—|~|x|×|by|{_GIVE_OR_TAKE}){_NEARLY}|(?:or|and){_NEARLY})$"
     rf"|{_GIVE_OR_TAKE}{GAP}$"
     rf"|\bbetween{GAP}[0-9.,/]{{1,16}}{GAP}(?:{_ANY_UNIT})?{GAP}and{GAP}$",
     re.IGNORECASE,
