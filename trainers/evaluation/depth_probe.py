@@ -85,14 +85,45 @@ def score_depth_probe(probe: DepthProbe, features: np.ndarray, depth_metres: np.
         depth_metres (`np.ndarray`): (N,); NaN is left out.
 
     Returns:
+        `dict[str, float]`: See `score_depth`.
+    """
+    known = np.isfinite(depth_metres)
+    return score_depth(probe.predict_metres(features[known].astype(np.float64)), depth_metres[known])
+
+
+def score_depth(predicted_metres: np.ndarray, depth_metres: np.ndarray) -> dict[str, float]:
+    """R2 of log depth and delta_1 of a prediction.
+
+    Args:
+        predicted_metres (`np.ndarray`): (...) predicted depth.
+        depth_metres (`np.ndarray`): (...) true depth; NaN is left out.
+
+    Returns:
         `dict[str, float]`: `r2` of log depth and `delta_1`, the share of tokens within a ratio below 1.25.
     """
     known = np.isfinite(depth_metres)
-    truth = depth_metres[known].astype(np.float64)
-    predicted = probe.predict_metres(features[known].astype(np.float64))
+    predicted, truth = predicted_metres[known], depth_metres[known].astype(np.float64)
     error, spread = np.log(predicted / truth), np.log(truth) - np.log(truth).mean()
     ratio = np.maximum(predicted / truth, truth / predicted)
     return {"r2": float(1 - (error**2).sum() / (spread**2).sum()), "delta_1": float((ratio < 1.25).mean())}
+
+
+def depth_by_place(depth_metres: np.ndarray) -> np.ndarray:
+    """The best guess of depth from a token's place in the image alone: the geometric mean of all frames there.
+
+    Args:
+        depth_metres (`np.ndarray`): (frames, h, w) depth of each token; NaN is left out.
+
+    Returns:
+        `np.ndarray`: (h, w) depth in metres.
+
+    Raises:
+        ValueError: No frame has depth at some place.
+    """
+    known = np.isfinite(depth_metres)
+    if not known.any(0).all():
+        raise ValueError(f"{(~known.any(0)).sum()} places have depth in no frame: use more frames")
+    return np.exp(np.nanmean(np.log(depth_metres.astype(np.float64)), axis=0))
 
 
 def score_relative_depth(

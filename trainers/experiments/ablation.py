@@ -2,7 +2,8 @@
 
     igep ablation losses.yaml --output outputs/losses       # the same command goes on after an interruption
     igep ablation losses.yaml --output outputs/losses --table   # what is finished so far
-    igep ablation pressure.yaml --output outputs/pressure --reuse outputs/losses   # takes the runs that both have
+    igep ablation pressure.yaml --output outputs/pressure --learning_rate 7.5e-4 --reuse outputs/losses   # takes what
+                                                                        # both have, at the rate that losses chose
 
 A study names arms (what each changes in a recipe), seeds and figures. Runs go two at a time, one core each; finished
 ones are not done again. What a study chooses, it chooses on rooms of a seed of their own, before the comparison.
@@ -19,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from igep.trainers.evaluation.benchmarks.benchmark import WITHOUT_LOOKING
 from igep.trainers.experiments.study_choice import choose
 from igep.trainers.experiments.study_plan import Arm, StudyPlan, read_plan
 from igep.trainers.experiments.study_reuse import reused_from
@@ -54,7 +56,8 @@ def compare(plan: StudyPlan, work: Work) -> dict[str, Any]:
         for benchmark, figure in plan.figures
     }
     if work.jobs:
-        draw_study(work.output / "results.png", cells, plan.title)
+        rooms = "" if plan.room_split == "held_out" else f", {plan.room_split} rooms"
+        draw_study(work.output / "results.png", cells, f"{plan.title}{rooms}")
     return {
         "title": plan.title,
         "seeds": plan.seeds,
@@ -92,6 +95,15 @@ def _notes(plan: StudyPlan, runs: dict[tuple[str, int], Run]) -> list[str]:
     notes = []
     if plan.room_split == "validation":
         notes.append("These are the rooms on which settings are chosen: no figure here is one to report.")
+    scored = next((scores for run in runs.values() if (scores := run.scores()) is not None), {})
+    blind = {benchmark: each.get("facts", {}).get(WITHOUT_LOOKING, {}) for benchmark, each in scored.items()}
+    guessed = [
+        f"{benchmark}: {figure} {blind[benchmark][figure]:.3f}"
+        for benchmark, figure in plan.figures
+        if figure in blind.get(benchmark, {})
+    ]
+    if guessed:
+        notes.append(f"Without looking (the commonest answer, the place in the image): {'; '.join(guessed)}.")
     for arm in plan.arms:
         if arm.pretrain is not None:
             recipe = runs[arm.name, plan.seeds[0]].pretrain

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.training_run import read_training_run
+from igep.trainers.evaluation.benchmarks.benchmark import WITHOUT_LOOKING
 from igep.trainers.experiments.side_by_side import side_by_side
 from igep.trainers.loop.complete_checkpoint import last_complete_checkpoint
 from igep.trainers.package_files import PACKAGE, RECIPES
@@ -81,13 +82,21 @@ def how_trained(model: Path) -> dict:
 
 
 def as_table(results: dict) -> str:
-    """The comparison as a Markdown table: one column per run, one row per figure."""
+    """The comparison as a Markdown table: one row per figure, one column per run after what a blind guess reaches."""
     runs = results["runs"]
-    rows = [["", *(f"{run['method']} (seed {run['seed']})" for run in runs)]]
+    rows = [["", "without looking", *(f"{run['method']} (seed {run['seed']})" for run in runs)]]
     for benchmark, title, digits in (("rooms", "", 3), ("depth_probe", "depth probe, ", 3), ("latency", "", 4)):
-        figures = [run["benchmarks"][benchmark]["figures"] for run in runs]
-        rows += [[f"{title}{name}", *(f"{each[name]['value']:.{digits}f}" for each in figures)] for name in figures[0]]
-    rows.append(["parameters on disk", *(f"{run['facts']['parameters_on_disk']:,}" for run in runs)])
+        scores = [run["benchmarks"][benchmark] for run in runs]
+        guessed = scores[0]["facts"].get(WITHOUT_LOOKING, {})
+        rows += [
+            [
+                f"{title}{name}",
+                f"{guessed[name]:.{digits}f}" if name in guessed else "",
+                *(f"{each['figures'][name]['value']:.{digits}f}" for each in scores),
+            ]
+            for name in scores[0]["figures"]
+        ]
+    rows.append(["parameters on disk", "", *(f"{run['facts']['parameters_on_disk']:,}" for run in runs)])
     return markdown_table(rows)
 
 

@@ -2,8 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from tqdm import tqdm
 
 from igep.trainers.experiments.study_runs import SCORES, STATED, Run
 
@@ -11,27 +14,33 @@ from igep.trainers.experiments.study_runs import SCORES, STATED, Run
 SOURCE = "reused_from.json"
 
 
-def take_finished(runs: Iterable[Run], studies: Sequence[Path]) -> None:
-    """Copies the scores of runs of other studies into those that are the same and not finished.
+def take_finished(runs: Sequence[Run], studies: Sequence[Path], title: str) -> None:
+    """Copies the scores of runs of other studies into those that are the same and not finished, and says how many are.
 
     Two runs are the same where recipe and scoring agree, option by option. What igep itself was at the time is not
     compared.
 
     Args:
-        runs (`Iterable[Run]`): The runs, prepared.
+        runs (`Sequence[Run]`): The runs, prepared.
         studies (`Sequence[Path]`): Folders of other studies.
+        title (`str`): What the runs are called.
 
     Raises:
         ValueError: A folder has no run.
     """
     found = {}
+    wanted = {_key(run.identity) for run in runs}
     for study in studies:
         stated = sorted(study.rglob(STATED))
         if not stated:
             raise ValueError(f"--reuse {study}: there is no run in it. Give the --output of another study.")
-        for file in stated:
-            if (file.parent / SCORES).is_file():
-                found.setdefault(_key(json.loads(file.read_text(encoding="utf-8"))), file.parent)
+        finished = {
+            _key(json.loads(file.read_text(encoding="utf-8"))): file.parent
+            for file in stated
+            if (file.parent / SCORES).is_file()
+        }
+        tqdm.write(f"{title}: {len(wanted & finished.keys())} of {len(wanted)} are finished in {study}", sys.stderr)
+        found = finished | found
     for run in runs:
         source = found.get(_key(run.identity))
         if source is None or run.scores() is not None:

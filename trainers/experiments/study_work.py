@@ -63,7 +63,7 @@ class Work:
                 run.check_folder()
             return []
         prepare(runs)
-        take_finished(runs, self.reuse)
+        take_finished(runs, self.reuse, title)
         return execute(runs, self.jobs, title)
 
     def base(self, plan: StudyPlan) -> Path | None:

@@ -3,6 +3,7 @@
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.results_file import BenchmarkResults, ModelResults
 from igep.trainers.data.left_out_questions import LeftOutQuestions
+from igep.trainers.evaluation.benchmarks.benchmark import WITHOUT_LOOKING
 from igep.trainers.evaluation.benchmarks.paper_figures import (
     PAPER_FIGURES,
     PAPERS_GROUND_WITH,
@@ -18,15 +19,19 @@ def as_table(results: ModelResults) -> str:
         results (`ModelResults`): The scores.
 
     Returns:
-        `str`: The table, below it what was scored (data, split, geometry that the model was given), for each benchmark
-            what papers report of the same figures, with the source of each number, what was left out, not answered or
-            not computed, and what else failed (`failures` of the facts).
+        `str`: The table, with what a guess that sees no frame reaches where that is known; below it what was scored
+            (data, split, geometry that the model was given), for each benchmark what papers report of the same
+            figures, with the source of each number, what was left out, not answered or not computed, and what else
+            failed (`failures` of the facts).
     """
-    rows = [["benchmark", "figure", "value", "unit", "answers"]]
+    has_guesses = any(WITHOUT_LOOKING in benchmark.facts for benchmark in results.benchmarks.values())
+    rows = [["benchmark", "figure", "value", *["without looking"] * has_guesses, "unit", "answers"]]
     for name, benchmark in results.benchmarks.items():
+        guessed = benchmark.facts.get(WITHOUT_LOOKING, {})
         for title, figure in benchmark.figures.items():
             value = "-" if figure.value is None else f"{figure.value:.4f}"
-            rows.append([name, title, value, figure.scale.unit, f"{figure.n}"])
+            guess = [f"{guessed[title]:.4f}" if title in guessed else ""] * has_guesses
+            rows.append([name, title, value, *guess, figure.scale.unit, f"{figure.n}"])
     parts = [markdown_table(rows)]
     rows = [["benchmark", "data", "split", "geometry inputs"]]
     for name, benchmark in results.benchmarks.items():

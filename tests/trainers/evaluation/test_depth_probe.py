@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from igep.trainers.evaluation.depth_probe import fit_depth_probe, score_depth_probe, score_relative_depth, token_depth
+from igep.trainers.evaluation.depth_probe import (
+    depth_by_place,
+    fit_depth_probe,
+    score_depth,
+    score_depth_probe,
+    score_relative_depth,
+    token_depth,
+)
 
 
 @pytest.fixture
@@ -73,3 +80,16 @@ def test_relative_depth_asks_what_no_constant_knows():
         score_relative_depth(depth, np.full_like(depth, np.nan))
     with pytest.raises(ValueError, match="no frame has tokens of different depth"):
         score_relative_depth(depth, np.ones_like(depth))
+
+
+def test_the_best_guess_of_a_place_is_its_geometric_mean():
+    depth = np.array([[[1.0, 2.0]], [[4.0, np.nan]]])
+    np.testing.assert_allclose(depth_by_place(depth), [[2.0, 2.0]])
+    with pytest.raises(ValueError, match="1 places have depth in no frame"):
+        depth_by_place(depth[1:])
+
+
+def test_scores_of_a_prediction_leave_unknown_depth_out():
+    truth = np.array([1.0, 2.0, np.nan])
+    assert score_depth(np.array([1.0, 2.0, 5.0]), truth) == {"r2": 1.0, "delta_1": 1.0}
+    assert score_depth(np.full(3, np.sqrt(2.0)), truth) == {"r2": pytest.approx(0), "delta_1": 0.0}

@@ -49,8 +49,11 @@ def instant(monkeypatch):
         done.append(run)
         rate, seed = run.recipe["learning_rate"], run.recipe["seed"]
         value = {1e-4: 0.2, 2e-3: 0.3}[rate] + 0.01 * seed + 0.1 * bool(run.recipe["geometry_weight"])
-        figures = {"exact match, mean": {"value": value}}
-        (run.folder / "scores.json").write_text(json.dumps({"benchmarks": {"rooms": {"figures": figures}}}))
+        rooms = {
+            "figures": {"exact match, mean": {"value": value}},
+            "facts": {"without_looking": {"exact match, mean": 0.125}},
+        }
+        (run.folder / "scores.json").write_text(json.dumps({"benchmarks": {"rooms": rooms}}))
         return True
 
     monkeypatch.setattr(study_runs, "_train_and_score", pretend)
@@ -70,7 +73,9 @@ def test_the_rate_is_chosen_on_validation_rooms_and_taken_by_all(study, tmp_path
     assert cell["mean"] == pytest.approx(0.405)
     assert cell["difference"] == pytest.approx(0.1)
     assert (tmp_path / "out" / "results.png").stat().st_size > 1000
-    assert "all three" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "all three" in printed
+    assert "the place in the image): rooms: exact match, mean 0.125." in printed
     assert results["reused"] == {}
     # Once more: nothing is left to do, and the table is the same.
     ablation.main([str(study), "--output", str(tmp_path / "out")])
@@ -149,7 +154,9 @@ def test_runs_of_another_study_are_taken_where_they_are_the_same(study, tmp_path
         "IGEP, seed 1": str(first / "runs" / "all_three" / "seed_1"),
     }
     assert results["scores"]["IGEP, seed 1"]["rooms"]["figures"]["exact match, mean"]["value"] == pytest.approx(0.41)
-    assert "2 of 6 runs are those of other studies" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "2 of 6 runs are those of other studies" in printed.out
+    assert f"runs: 2 of 6 are finished in {first}" in printed.err
     # What was taken is named by where it was done; what is scored on other rooms is not taken.
     other.write_text(other.read_text() + "room_split: validation\n")
     flags = ["--learning_rate", "2e-3", "--reuse", str(second), str(first)]
@@ -158,6 +165,7 @@ def test_runs_of_another_study_are_taken_where_they_are_the_same(study, tmp_path
     assert len(instant) == before + 6
     text = (third / "results.md").read_text()
     assert "16 validation rooms" in text
+    assert capsys.readouterr().err.count("runs: 0 of 6 are finished in") == 2
     assert "no figure here is one to report" in text
     other.write_text(other.read_text().replace("room_split: validation\n", ""))
     ablation.main([str(other), "--output", str(tmp_path / "fourth"), *flags])

@@ -68,16 +68,19 @@ def test_table_has_a_column_per_run():
         "latency": {"seconds per answer": 0.01},
     }
     benchmarks = {
-        benchmark: {"figures": {name: {"value": value} for name, value in figures.items()}}
+        benchmark: {"figures": {name: {"value": value} for name, value in figures.items()}, "facts": {}}
         for benchmark, figures in values.items()
     }
+    benchmarks["depth_probe"]["facts"] = {"without_looking": {"delta_1": 0.25}}
     run = {"benchmarks": benchmarks, "facts": {"parameters_on_disk": 1234}}
     table = as_table({"runs": [{"method": "cross_entropy", "seed": 0, **run}, {"method": "igep", "seed": 0, **run}]})
     lines = table.splitlines()
     assert len({len(line) for line in lines}) == 1
-    assert lines[0].count("|") == 4
+    assert lines[0].count("|") == 5
     assert "1,234" in table
-    assert "depth probe, R2 of log depth | 0.500" in table
+    cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines}
+    assert cells["depth probe, R2 of log depth"] == ["", "0.500", "0.500"]
+    assert cells["depth probe, delta_1"] == ["0.250", "0.750", "0.750"]
     assert [line.split("|")[1].strip() for line in lines[2:]] == [
         "exact match, mean",
         "depth probe, R2 of log depth",

@@ -24,6 +24,15 @@ def test_a_line_per_figure():
     assert "| -      | ratio | 12 " in table
 
 
+def test_what_a_blind_guess_reaches_stands_beside_the_score():
+    figures = {"exact match, closer": Figure(0.75, 12, SHARE), "exact match, mean": Figure(0.5, 12, SHARE)}
+    table = as_table(results("rooms", figures, without_looking={"exact match, closer": 0.5}))
+    assert "| figure              | value  | without looking | unit  | answers |" in table
+    assert "| exact match, closer | 0.7500 | 0.5000          | share | 12      |" in table
+    assert "| exact match, mean   | 0.5000 |                 | share | 12      |" in table
+    assert "without looking" not in as_table(results("rooms", figures))
+
+
 def test_split_and_geometry_stand_with_the_scores():
     how = HOW | {"dataset_name": "scanqa: prepared", "split": "as given; papers report the validation split"}
     results_of = {

@@ -12,13 +12,14 @@ from igep.configuration_igep import IGEPConfig
 from igep.configuration_vid_llm import VidLLMConfig
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.scenes.spatial_example import SpatialExample
-from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement
+from igep.trainers.evaluation.benchmarks.benchmark import WITHOUT_LOOKING, ModelMeasurement
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.rooms import INPUTS, NUM_FRAMES, held_out_rooms, rooms_of, split_of
 from igep.trainers.evaluation.depth_probe import (
     DepthProbe,
+    depth_by_place,
     fit_depth_probe,
-    score_depth_probe,
+    score_depth,
     score_relative_depth,
     token_depth,
 )
@@ -58,21 +59,17 @@ class RoomDepthProbe(ModelMeasurement):
         fit_tokens = encoder_tokens(model, processor, fit_rooms)
         tokens = encoder_tokens(model, processor, rooms)
         grid, width = tokens.shape[1:3], tokens.shape[-1]
-        probe = fit_depth_probe(fit_tokens.reshape(-1, width), token_depth(_depth(fit_rooms), grid).reshape(-1))
-        truth = token_depth(_depth(rooms), grid)
-        scores = score_depth_probe(probe, tokens.reshape(-1, width), truth.reshape(-1))
-        relative = score_relative_depth(probe.predict_metres(tokens.astype(np.float64)), truth)
+        fit_truth, truth = (token_depth(_depth(some), grid) for some in (fit_rooms, rooms))
+        probe = fit_depth_probe(fit_tokens.reshape(-1, width), fit_truth.reshape(-1))
         if options.picture is not None:
             _draw(Path(options.picture), model, processor, rooms, tokens, probe, Path(options.checkpoint))
-        num_tokens = int(np.isfinite(truth).sum())
-        found = (
-            Figure(scores["r2"], num_tokens, R2),
-            Figure(scores["delta_1"], num_tokens, SHARE),
-            Figure(relative["within_frame_r2"], num_tokens, R2),
-            Figure(relative["order"], relative["pairs"], SHARE),
-        )
-        figures = dict(zip(FIGURES, found, strict=True))
-        return figures, {"rooms": len(rooms), "fitted_rooms": len(fit_rooms)}
+        by_place = _figures(np.broadcast_to(depth_by_place(fit_truth), truth.shape), truth)
+        facts = {
+            "rooms": len(rooms),
+            "fitted_rooms": len(fit_rooms),
+            WITHOUT_LOOKING: {name: figure.value for name, figure in by_place.items()},
+        }
+        return _figures(probe.predict_metres(tokens.astype(np.float64)), truth), facts
 
     def protocol(self, options: BenchmarkOptions) -> dict[str, str]:
         return {
@@ -105,6 +102,18 @@ def encoder_tokens(model: PreTrainedModel, processor: IGEPProcessor, rooms: list
         inputs = processor.video_processor(frames, return_tensors="pt").to(model.device, dtype=model.dtype)
         parts.append(model.encode_frames(**inputs)[-1].float().cpu().numpy())
     return np.concatenate(parts)
+
+
+def _figures(predicted_metres: np.ndarray, truth_metres: np.ndarray) -> dict[str, Figure]:
+    scores, relative = (score(predicted_metres, truth_metres) for score in (score_depth, score_relative_depth))
+    num_tokens = int(np.isfinite(truth_metres).sum())
+    found = (
+        Figure(scores["r2"], num_tokens, R2),
+        Figure(scores["delta_1"], num_tokens, SHARE),
+        Figure(relative["within_frame_r2"], num_tokens, R2),
+        Figure(relative["order"], relative["pairs"], SHARE),
+    )
+    return dict(zip(FIGURES, found, strict=True))
 
 
 def _depth(rooms: list[SpatialExample]) -> np.ndarray:

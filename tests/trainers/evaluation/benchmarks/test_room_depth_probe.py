@@ -75,6 +75,29 @@ def test_the_probe_is_fitted_on_some_rooms_and_scored_on_others(probe_scores, to
     assert probe_scores["order of two points"] == pytest.approx(relative["order"], abs=1e-4)
 
 
+def test_what_the_place_in_the_image_alone_reaches_is_said(results, tokens_and_depth):
+    fit_depth, depth = (tokens_and_depth[seed][1].reshape(2 * ROOMS, -1) for seed in (FIT_SEED, TEST_SEED))
+    guess = np.broadcast_to(np.exp(np.log(fit_depth).mean(0)), depth.shape)
+    errors = np.log(depth / guess)
+    said = results["depth_probe"]["facts"]["without_looking"]
+    assert said["R2 of log depth"] == pytest.approx(
+        1 - (errors**2).sum() / ((np.log(depth) - np.log(depth).mean()) ** 2).sum()
+    )
+    assert said["order of two points"] == pytest.approx(
+        score_relative_depth(guess.reshape(2 * ROOMS, 1, -1), depth.reshape(2 * ROOMS, 1, -1))["order"]
+    )
+    assert said.keys() == results["depth_probe"]["figures"].keys()
+
+
+def test_what_the_commonest_answers_reach_is_said(results):
+    said = results["rooms"]["facts"]["without_looking"]
+    assert said.keys() == results["rooms"]["figures"].keys()
+    assert 0.4 < said["exact match, left_right"] < 0.8  # two answers, nearly as often
+    assert said["exact match, mean"] == pytest.approx(
+        np.mean([share for name, share in said.items() if name != "exact match, mean"])
+    )
+
+
 def test_the_two_easy_mistakes_would_show(probe_scores, tokens_and_depth):
     """Fitted on the rooms it is tested on the probe scores higher; against other rooms' depth it knows nothing."""
     fit_tokens, fit_depth = tokens_and_depth[FIT_SEED]
