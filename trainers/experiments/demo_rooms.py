@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/demo_rooms"), help="folder for base and model")
     options, overrides = parser.parse_known_args(arguments)
+    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
     base, model = options.output / "tiny_base_vlm3", options.output / "model"
     write_base(base)
     sft.main(

@@ -22,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from igep.text_boxes import TextBox, box_answer, parse_boxes
+from igep.trainers import sft
 from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.commands import prepare
@@ -297,6 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train_rooms", type=int, default=1024, help="rooms to train on")
     parser.add_argument("--held_out_rooms", type=int, default=80, help="rooms to score on")
     options, overrides = parser.parse_known_args(arguments)
+    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
     output = options.output.resolve()
     begin = time.perf_counter()
     write_rooms(output / "rooms", output / "prepared", options.train_rooms, options.held_out_rooms)

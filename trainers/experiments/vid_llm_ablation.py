@@ -34,7 +34,16 @@ from igep.trainers.experiments.seeded_runs import (
 )
 from igep.trainers.experiments.side_by_side import start, wait
 from igep.trainers.experiments.study_table import study_cells, study_table
-from igep.trainers.experiments.vid_llm_rooms import DISTILL, JOINT, launched, load, question_figures, save_base, scored
+from igep.trainers.experiments.vid_llm_rooms import (
+    DISTILL,
+    JOINT,
+    check_flags,
+    launched,
+    load,
+    question_figures,
+    save_base,
+    scored,
+)
 
 
 ANSWERS = "exact match of answers"
@@ -179,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures = run(output, options.only, seed, rooms, overrides)
             write_scores(output, options.only, seed, shared_options(rooms, overrides), {FOUND: figures})
         return
+    check_flags(overrides)
     try:
         scores = run_all(output, options.seeds, rooms, overrides, options.jobs)
     except ValueError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from igep.modeling_vid_llm import VidLLMForConditionalGeneration
 from igep.processing_igep import IGEPProcessor
+from igep.trainers import distill, joint, sft
 from igep.trainers.cards.given_options import read_recipe
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.training_run import read_training_run
@@ -109,6 +110,19 @@ def of_second_stage() -> list[str]:
     ]
 
 
+def check_flags(overrides: Sequence[str]) -> None:
+    """Ends the command where a stage does not take a flag, before the first one has run for minutes.
+
+    Args:
+        overrides (`Sequence[str]`): Flags of both stages.
+
+    Raises:
+        SystemExit: The message says which flag.
+    """
+    distill.parse(["--config", str(DISTILL), *overrides])
+    joint.parse(["--config", str(JOINT), *overrides])
+
+
 def compare(output: Path, rooms: int, seed: int, overrides: Sequence[str]) -> dict:
     """Trains and scores all methods.
 
@@ -182,6 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms to score on")
     parser.add_argument("--seed", type=int, default=0, help="seed of every run")
     options, overrides = parser.parse_known_args(arguments)
+    check_flags(overrides)
+    sft.parse(["--config", str(QUICKSTART), *of_second_stage(), *overrides])
     output = options.output.resolve()
     begin = time.perf_counter()
     results = compare(output, options.held_out_rooms, options.seed, overrides)

@@ -193,6 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the bases that lie in the folder")
     options, overrides = parser.parse_known_args(arguments)
     check_seeds(parser, options, overrides)
+    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
     output = options.output.resolve()
     if options.arm is not None:
         shared = shared_options(options.held_out_rooms, overrides)

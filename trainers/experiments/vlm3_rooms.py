@@ -192,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ["--output", str(output / "focal"), "--held_out_rooms", str(options.held_out_rooms), *overrides]
         )
         return
+    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
     results = compare(output, options.held_out_rooms, overrides)
     tables = "\n\n".join(as_table(task, scores) for task, scores in results.items())
     seconds = round(time.perf_counter() - begin, 1)

@@ -83,11 +83,3 @@ def test_the_whole_command_at_a_few_steps(tmp_path):
     assert (tmp_path / "results.md").read_text().strip() in done.stdout
     lines = (tmp_path / "correspondence_trained_predictions.jsonl").read_text().splitlines()
     assert len(lines) == correspondence["trained"]["count"]
-
-
-@pytest.mark.slow
-def test_a_failing_run_stops_the_command(tmp_path):
-    done = run("--output", str(tmp_path), "--learning_rte", "1")
-    assert done.returncode != 0
-    assert "learning_rate" in done.stderr
-    assert not (tmp_path / "results.json").exists()
