@@ -18,7 +18,7 @@ from igep.trainers.cards.markdown import in_markdown, markdown_table
 from igep.trainers.cards.older_results import older_model_results
 from igep.trainers.cards.results_file import ModelResults
 from igep.trainers.cards.saved_weights import weights_sha256
-from igep.trainers.metrics.figure import Figure
+from igep.trainers.metrics.figure import WITHOUT_LOOKING, Figure
 
 
 TASK_TYPE = "visual-question-answering"
@@ -34,11 +34,13 @@ class Evaluation:
         scores (`dict[str, dict[str, Figure]]`): Name to figure for every model that was evaluated; the first is the
             model of the card.
         others (`dict[str, str]`, *optional*): What each of the other models is.
+        without_looking (`dict[str, float]`, *optional*): Name to what a guess reaches that sees no frame.
     """
 
     protocol: dict[str, str]
     scores: dict[str, dict[str, Figure]]
     others: dict[str, str] = field(default_factory=dict)
+    without_looking: dict[str, float] = field(default_factory=dict)
 
     @property
     def own(self) -> dict[str, Figure]:
@@ -46,12 +48,15 @@ class Evaluation:
         return next(iter(self.scores.values()))
 
     def table(self) -> str:
-        """All scores as a Markdown table: a row per figure, with what it means, and a column per model."""
+        """All scores as a Markdown table: a row per figure, with what it means, a column per model and of a guess."""
         _, *others = self.scores
-        rows = [["", "unit", "better", "answers", THIS_MODEL, *(in_markdown(name) for name in others)]]
+        blind = ["without looking"] if self.without_looking else []
+        rows = [["", "unit", "better", "answers", THIS_MODEL, *(in_markdown(name) for name in others), *blind]]
         for name, own in self.own.items():
             cells = [figures.get(name) for figures in self.scores.values()]
             values = ["-" if cell is None or cell.value is None else f"{cell.value:.3f}" for cell in cells]
+            if blind:
+                values.append(f"{self.without_looking[name]:.3f}" if name in self.without_looking else "-")
             better = "higher" if own.scale.higher_is_better else "lower"
             rows.append(
                 [in_markdown(name), in_markdown(own.scale.unit), better, f"{own.n:,}" if own.n else "-", *values]
@@ -189,6 +194,11 @@ def _evaluations(
             own.benchmarks[names[0]].protocol,
             {_in_one_line(model): _named_figures(results, names) for model, results in models.items()},
             {_in_one_line(model): text for model, text in what.items()},
+            {
+                _in_one_line(f"{title}, {name}"): value
+                for name in names
+                for title, value in own.benchmarks[name].facts.get(WITHOUT_LOOKING, {}).items()
+            },
         )
         for names in protocols.values()
     ]

@@ -20,13 +20,13 @@ from typing import Any
 
 import yaml
 
-from igep.trainers.evaluation.benchmarks.benchmark import WITHOUT_LOOKING
 from igep.trainers.experiments.study_choice import choose
 from igep.trainers.experiments.study_plan import Arm, StudyPlan, read_plan
 from igep.trainers.experiments.study_reuse import reused_from
 from igep.trainers.experiments.study_runs import Run, make_run
 from igep.trainers.experiments.study_table import draw_study, study_cells, study_tables
 from igep.trainers.experiments.study_work import Work, figure_of
+from igep.trainers.metrics.figure import WITHOUT_LOOKING
 
 
 def compare(plan: StudyPlan, work: Work) -> dict[str, Any]:
@@ -95,15 +95,17 @@ def _notes(plan: StudyPlan, runs: dict[tuple[str, int], Run]) -> list[str]:
     notes = []
     if plan.room_split == "validation":
         notes.append("These are the rooms on which settings are chosen: no figure here is one to report.")
-    scored = next((scores for run in runs.values() if (scores := run.scores()) is not None), {})
-    blind = {benchmark: each.get("facts", {}).get(WITHOUT_LOOKING, {}) for benchmark, each in scored.items()}
-    guessed = [
+    blind = {}  # runs of an older igep do not say it
+    for scores in filter(None, (run.scores() for run in runs.values())):
+        for benchmark, scored in scores.items():
+            blind[benchmark] = blind.get(benchmark) or scored["facts"].get(WITHOUT_LOOKING, {})
+    known = [
         f"{benchmark}: {figure} {blind[benchmark][figure]:.3f}"
         for benchmark, figure in plan.figures
         if figure in blind.get(benchmark, {})
     ]
-    if guessed:
-        notes.append(f"Without looking (the commonest answer, the place in the image): {'; '.join(guessed)}.")
+    if known:
+        notes.append(f"Without looking (the commonest answer, the place in the image): {'; '.join(known)}.")
     for arm in plan.arms:
         if arm.pretrain is not None:
             recipe = runs[arm.name, plan.seeds[0]].pretrain

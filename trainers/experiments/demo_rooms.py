@@ -13,6 +13,7 @@ from pathlib import Path
 
 from igep.trainers import sft
 from igep.trainers.cards.made_base import write_made_by
+from igep.trainers.experiments.handed_flags import check_flags
 from igep.trainers.experiments.tiny_vlm3 import vlm3_base
 from igep.trainers.package_files import RECIPES
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/demo_rooms"), help="folder for base and model")
     options, overrides = parser.parse_known_args(arguments)
-    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
+    check_flags(overrides, (sft.parse, RECIPE))
     base, model = options.output / "tiny_base_vlm3", options.output / "model"
     write_base(base)
     sft.main(

@@ -24,6 +24,7 @@ from igep.trainers.cards.made_base import write_made_by
 from igep.trainers.data.mixture import MixtureDataset, MixturePart
 from igep.trainers.evaluation.benchmarks.vlm3_tasks import task_scores
 from igep.trainers.experiments.focal_rooms import TRAINED_FOCAL, UNIFIED_FOCAL, FocalRooms, rooms
+from igep.trainers.experiments.handed_flags import check_flags
 from igep.trainers.experiments.seeded_runs import (
     add_seed_flags,
     check_seeds,
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the bases that lie in the folder")
     options, overrides = parser.parse_known_args(arguments)
     check_seeds(parser, options, overrides)
-    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
+    check_flags(overrides, (sft.parse, RECIPE))
     output = options.output.resolve()
     if options.arm is None:
         try:

@@ -13,11 +13,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from igep.trainers import sft
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.training_run import read_training_run
-from igep.trainers.evaluation.benchmarks.benchmark import WITHOUT_LOOKING
+from igep.trainers.experiments.handed_flags import check_flags
 from igep.trainers.experiments.side_by_side import side_by_side
 from igep.trainers.loop.complete_checkpoint import last_complete_checkpoint
+from igep.trainers.metrics.figure import WITHOUT_LOOKING
 from igep.trainers.package_files import PACKAGE, RECIPES
 
 
@@ -87,11 +89,11 @@ def as_table(results: dict) -> str:
     rows = [["", "without looking", *(f"{run['method']} (seed {run['seed']})" for run in runs)]]
     for benchmark, title, digits in (("rooms", "", 3), ("depth_probe", "depth probe, ", 3), ("latency", "", 4)):
         scores = [run["benchmarks"][benchmark] for run in runs]
-        guessed = scores[0]["facts"].get(WITHOUT_LOOKING, {})
+        blind = scores[0]["facts"].get(WITHOUT_LOOKING, {})
         rows += [
             [
                 f"{title}{name}",
-                f"{guessed[name]:.{digits}f}" if name in guessed else "",
+                f"{blind[name]:.{digits}f}" if name in blind else "",
                 *(f"{each['figures'][name]['value']:.{digits}f}" for each in scores),
             ]
             for name in scores[0]["figures"]
@@ -113,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="one pair of runs per seed")
     parser.add_argument("--held_out_rooms", type=int, default=512, help="rooms to score on")
     options, overrides = parser.parse_known_args(arguments)
+    check_flags(overrides, (sft.parse, RECIPE))
     output = options.output.resolve()
     begin = time.perf_counter()
     results = compare(output, options.seeds, options.held_out_rooms, overrides)

@@ -33,6 +33,7 @@ from igep.trainers.data.training_rows import SceneTableCache
 from igep.trainers.evaluation.benchmarks.all_benchmarks import BENCHMARKS
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.evaluation.benchmarks.grounding_benchmark import GroundingBenchmark
+from igep.trainers.experiments.handed_flags import check_flags
 from igep.trainers.experiments.side_by_side import start, wait
 from igep.trainers.experiments.tiny_benchmarks import benchmark_base
 from igep.trainers.package_files import RECIPES
@@ -298,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train_rooms", type=int, default=1024, help="rooms to train on")
     parser.add_argument("--held_out_rooms", type=int, default=80, help="rooms to score on")
     options, overrides = parser.parse_known_args(arguments)
-    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
+    check_flags(overrides, (sft.parse, RECIPE))
     output = options.output.resolve()
     begin = time.perf_counter()
     write_rooms(output / "rooms", output / "prepared", options.train_rooms, options.held_out_rooms)

@@ -48,7 +48,11 @@ def choose(plan: StudyPlan, work: Work) -> tuple[dict[str, Any], str]:
             figure_of(runs[arm.name, number], tune.benchmark, tune.figure) for number in range(len(tune.values))
         ]
         if None in reached:
-            raise ValueError(f"{tune.option} is not chosen yet: {reached.count(None)} of its runs are not finished.")
+            missing = [f"{value}" for value, figure in zip(tune.values, reached, strict=True) if figure is None]
+            raise ValueError(
+                f"{tune.option} is not chosen yet: {len(missing)} of its runs are not finished "
+                f"({', '.join(missing)}). Give the command without --table."
+            )
         chosen[arm.name] = tune.values[reached.index(max(reached))]
         rows.append([arm.name, *(f"{value:.3f}" for value in reached)])
     first = chosen[plan.arms[0].name]

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -29,17 +29,19 @@ def take_finished(runs: Sequence[Run], studies: Sequence[Path], title: str) -> N
         ValueError: A folder has no run.
     """
     found = {}
-    wanted = {_key(run.identity) for run in runs}
+    wanted = {_key(run.identity): run.identity for run in runs}
     for study in studies:
-        stated = sorted(study.rglob(STATED))
+        stated = {file: json.loads(file.read_text(encoding="utf-8")) for file in sorted(study.rglob(STATED))}
         if not stated:
             raise ValueError(f"--reuse {study}: there is no run in it. Give the --output of another study.")
         finished = {
-            _key(json.loads(file.read_text(encoding="utf-8"))): file.parent
-            for file in stated
+            _key(identity): file.parent
+            for file, identity in reversed(stated.items())
             if (file.parent / SCORES).is_file()
         }
-        tqdm.write(f"{title}: {len(wanted & finished.keys())} of {len(wanted)} are finished in {study}", sys.stderr)
+        same = len(wanted.keys() & finished.keys())
+        why = "" if same else f"; the nearest differs in {_least_difference(wanted.values(), stated.values())}"
+        tqdm.write(f"{title}: {same} of {len(wanted)} are finished in {study}{why}", sys.stderr)
         found = finished | found
     for run in runs:
         source = found.get(_key(run.identity))
@@ -67,3 +69,17 @@ def reused_from(folder: Path) -> str | None:
 
 def _key(identity: dict) -> str:
     return json.dumps(identity, sort_keys=True)
+
+
+def _least_difference(wanted: Iterable[dict], stated: Iterable[dict]) -> str:
+    """What tells the two most alike of some runs apart, in words."""
+    differences = (
+        [name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
+        for one in map(_flat, wanted)
+        for other in map(_flat, stated)
+    )
+    return ", ".join(min(differences, key=len)) or "nothing: it is not finished"
+
+
+def _flat(identity: dict) -> dict:
+    return {name: value for name, value in identity.items() if name != "recipe"} | identity["recipe"]

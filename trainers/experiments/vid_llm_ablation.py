@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from igep.trainers import distill, joint
 from igep.trainers.cards.given_options import read_recipe
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
+from igep.trainers.experiments.handed_flags import check_flags
 from igep.trainers.experiments.room_reconstruction import (
     FIGURES,
     prior_figures,
@@ -37,7 +39,6 @@ from igep.trainers.experiments.study_table import study_cells, study_table
 from igep.trainers.experiments.vid_llm_rooms import (
     DISTILL,
     JOINT,
-    check_flags,
     launched,
     load,
     question_figures,
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             figures = run(output, options.only, seed, rooms, overrides)
             write_scores(output, options.only, seed, shared_options(rooms, overrides), {FOUND: figures})
         return
-    check_flags(overrides)
+    check_flags(overrides, (distill.parse, DISTILL), (joint.parse, JOINT))
     try:
         scores = run_all(output, options.seeds, rooms, overrides, options.jobs)
     except ValueError as error:

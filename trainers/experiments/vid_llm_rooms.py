@@ -22,6 +22,7 @@ from igep.trainers.cards.given_options import read_recipe
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.training_run import read_training_run
 from igep.trainers.evaluation.benchmarks.rooms import held_out_rooms
+from igep.trainers.experiments.handed_flags import check_flags
 from igep.trainers.experiments.quickstart import METHODS
 from igep.trainers.experiments.room_picture import draw_room
 from igep.trainers.experiments.room_reconstruction import (
@@ -110,19 +111,6 @@ def of_second_stage() -> list[str]:
     ]
 
 
-def check_flags(overrides: Sequence[str]) -> None:
-    """Ends the command where a stage does not take a flag, before the first one has run for minutes.
-
-    Args:
-        overrides (`Sequence[str]`): Flags of both stages.
-
-    Raises:
-        SystemExit: The message says which flag.
-    """
-    distill.parse(["--config", str(DISTILL), *overrides])
-    joint.parse(["--config", str(JOINT), *overrides])
-
-
 def compare(output: Path, rooms: int, seed: int, overrides: Sequence[str]) -> dict:
     """Trains and scores all methods.
 
@@ -196,8 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--held_out_rooms", type=int, default=256, help="rooms to score on")
     parser.add_argument("--seed", type=int, default=0, help="seed of every run")
     options, overrides = parser.parse_known_args(arguments)
-    check_flags(overrides)
-    sft.parse(["--config", str(QUICKSTART), *of_second_stage(), *overrides])
+    check_flags(overrides, (distill.parse, DISTILL), (joint.parse, JOINT), (sft.parse, QUICKSTART))
     output = options.output.resolve()
     begin = time.perf_counter()
     results = compare(output, options.held_out_rooms, options.seed, overrides)

@@ -27,6 +27,7 @@ from igep.trainers.data.row_source import RowSource
 from igep.trainers.data.training_rows import RowOptions, SceneTableCache, load_rows, values_of
 from igep.trainers.evaluation.benchmarks.vlm3_tasks import task_scores
 from igep.trainers.experiments.arrow_questions import ARROW_QUESTION, PointedRows
+from igep.trainers.experiments.handed_flags import check_flags
 from igep.trainers.experiments.seeded_runs import (
     add_seed_flags,
     check_seeds,
@@ -193,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the bases that lie in the folder")
     options, overrides = parser.parse_known_args(arguments)
     check_seeds(parser, options, overrides)
-    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
+    check_flags(overrides, (sft.parse, RECIPE))
     output = options.output.resolve()
     if options.arm is not None:
         shared = shared_options(options.held_out_rooms, overrides)

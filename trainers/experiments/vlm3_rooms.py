@@ -24,6 +24,7 @@ from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.data.training_rows import SceneTableCache, load_rows
 from igep.trainers.evaluation.benchmarks.vlm3_tasks import task_scores
 from igep.trainers.experiments import focal_ablation
+from igep.trainers.experiments.handed_flags import check_flags
 from igep.trainers.experiments.side_by_side import side_by_side
 from igep.trainers.experiments.tiny_vlm3 import STEPS, vlm3_base
 from igep.trainers.package_files import RECIPES
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ["--output", str(output / "focal"), "--held_out_rooms", str(options.held_out_rooms), *overrides]
         )
         return
-    sft.parse(["--config", str(RECIPE), *overrides])  # a wrong flag ends it here, before anything is made
+    check_flags(overrides, (sft.parse, RECIPE))
     results = compare(output, options.held_out_rooms, overrides)
     tables = "\n\n".join(as_table(task, scores) for task, scores in results.items())
     seconds = round(time.perf_counter() - begin, 1)

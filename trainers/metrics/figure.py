@@ -4,6 +4,9 @@ import math
 from dataclasses import dataclass
 
 
+WITHOUT_LOOKING = "without_looking"  # among the facts of a benchmark: what a guess reaches that sees no frame
+
+
 def _is_finite_number(value: object) -> bool:
     try:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -3,13 +3,13 @@
 from igep.trainers.cards.markdown import markdown_table
 from igep.trainers.cards.results_file import BenchmarkResults, ModelResults
 from igep.trainers.data.left_out_questions import LeftOutQuestions
-from igep.trainers.evaluation.benchmarks.benchmark import WITHOUT_LOOKING
 from igep.trainers.evaluation.benchmarks.paper_figures import (
     PAPER_FIGURES,
     PAPERS_GROUND_WITH,
     UNSTATED_THRESHOLD,
     PaperFigure,
 )
+from igep.trainers.metrics.figure import WITHOUT_LOOKING
 
 
 def as_table(results: ModelResults) -> str:
@@ -24,13 +24,13 @@ def as_table(results: ModelResults) -> str:
             figures, with the source of each number, what was left out, not answered or not computed, and what else
             failed (`failures` of the facts).
     """
-    has_guesses = any(WITHOUT_LOOKING in benchmark.facts for benchmark in results.benchmarks.values())
-    rows = [["benchmark", "figure", "value", *["without looking"] * has_guesses, "unit", "answers"]]
+    has_blind = any(WITHOUT_LOOKING in benchmark.facts for benchmark in results.benchmarks.values())
+    rows = [["benchmark", "figure", "value", *["without looking"] * has_blind, "unit", "answers"]]
     for name, benchmark in results.benchmarks.items():
-        guessed = benchmark.facts.get(WITHOUT_LOOKING, {})
+        blind = benchmark.facts.get(WITHOUT_LOOKING, {})
         for title, figure in benchmark.figures.items():
             value = "-" if figure.value is None else f"{figure.value:.4f}"
-            guess = [f"{guessed[title]:.4f}" if title in guessed else ""] * has_guesses
+            guess = [f"{blind[title]:.4f}" if title in blind else ""] * has_blind
             rows.append([name, title, value, *guess, figure.scale.unit, f"{figure.n}"])
     parts = [markdown_table(rows)]
     rows = [["benchmark", "data", "split", "geometry inputs"]]

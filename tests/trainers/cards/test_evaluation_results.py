@@ -150,6 +150,8 @@ def test_a_room_evaluation_states_its_protocol(tmp_path):
     assert "2 RGB frames of 64 x 64" in rooms.protocol["inputs"]
     assert rooms.own["exact match, mean, rooms"].n > 40
     assert probe.own["R2 of log depth, depth_probe"].scale.lowest is None
+    assert rooms.without_looking.keys() == rooms.own.keys()
+    assert rooms.table().splitlines()[0].endswith("| this model | without looking |")
 
 
 @pytest.mark.parametrize(

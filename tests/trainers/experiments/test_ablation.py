@@ -81,6 +81,11 @@ def test_the_rate_is_chosen_on_validation_rooms_and_taken_by_all(study, tmp_path
     ablation.main([str(study), "--output", str(tmp_path / "out")])
     assert len(instant) == 6
     assert (tmp_path / "out" / "results.md").read_text() in capsys.readouterr().out
+    # A run of an older igep, which did not say what is reached without looking, hides nothing.
+    scores = instant[2].folder / "scores.json"
+    scores.write_text(scores.read_text().replace('"without_looking": {"exact match, mean": 0.125}', ""))
+    ablation.main([str(study), "--output", str(tmp_path / "out")])
+    assert "rooms: exact match, mean 0.125." in capsys.readouterr().out
 
 
 def test_a_run_that_died_is_named_and_the_others_go_on(study, tmp_path, instant, monkeypatch, capsys):
@@ -165,7 +170,9 @@ def test_runs_of_another_study_are_taken_where_they_are_the_same(study, tmp_path
     assert len(instant) == before + 6
     text = (third / "results.md").read_text()
     assert "16 validation rooms" in text
-    assert capsys.readouterr().err.count("runs: 0 of 6 are finished in") == 2
+    said = capsys.readouterr().err
+    assert said.count("runs: 0 of 6 are finished in") == 2
+    assert said.count("; the nearest differs in score") == 2
     assert "no figure here is one to report" in text
     other.write_text(other.read_text().replace("room_split: validation\n", ""))
     ablation.main([str(other), "--output", str(tmp_path / "fourth"), *flags])

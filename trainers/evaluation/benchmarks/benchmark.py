@@ -15,9 +15,6 @@ from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptio
 from igep.trainers.metrics.figure import Figure
 
 
-WITHOUT_LOOKING = "without_looking"  # fact of a benchmark: figures that a guess reaches which sees no frame
-
-
 @dataclass(frozen=True)
 class Question:
     """A question of a benchmark, and what the metric needs to judge an answer to it.

@@ -12,9 +12,16 @@ from igep.configuration_igep import IGEPConfig
 from igep.configuration_vid_llm import VidLLMConfig
 from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.scenes.spatial_example import SpatialExample
-from igep.trainers.evaluation.benchmarks.benchmark import WITHOUT_LOOKING, ModelMeasurement
+from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.rooms import INPUTS, NUM_FRAMES, held_out_rooms, rooms_of, split_of
+from igep.trainers.evaluation.benchmarks.rooms import (
+    FIT_SEED,
+    INPUTS,
+    NUM_FRAMES,
+    held_out_rooms,
+    rooms_of,
+    split_of,
+)
 from igep.trainers.evaluation.depth_probe import (
     DepthProbe,
     depth_by_place,
@@ -25,12 +32,11 @@ from igep.trainers.evaluation.depth_probe import (
 )
 from igep.trainers.evaluation.geometry_picture import draw_geometry
 from igep.trainers.loop.training_heads_file import HEADS_FILE, load_heads
-from igep.trainers.metrics.figure import R2, SHARE, Figure
+from igep.trainers.metrics.figure import R2, SHARE, WITHOUT_LOOKING, Figure
 from igep.trainers.supervision.geometry_losses import igep_objective
 
 
 BATCH = 64  # rooms that are encoded together
-PROBE_FIT_SEED = 777_001  # rooms nobody trains or tests on
 PICTURED_ROOMS = 4
 FIGURES = ("R2 of log depth", "delta_1", "R2 within a frame", "order of two points")
 
@@ -55,7 +61,7 @@ class RoomDepthProbe(ModelMeasurement):
         self, model: PreTrainedModel, processor: IGEPProcessor, options: BenchmarkOptions
     ) -> tuple[dict[str, Figure], dict[str, Any]]:
         rooms = rooms_of(options)
-        fit_rooms = held_out_rooms(options.held_out_rooms, 1, seed=PROBE_FIT_SEED)
+        fit_rooms = held_out_rooms(options.held_out_rooms, 1, seed=FIT_SEED)
         fit_tokens = encoder_tokens(model, processor, fit_rooms)
         tokens = encoder_tokens(model, processor, rooms)
         grid, width = tokens.shape[1:3], tokens.shape[-1]

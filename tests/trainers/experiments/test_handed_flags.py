@@ -5,6 +5,7 @@ import pytest
 from igep.trainers.experiments import (
     demo_rooms,
     focal_ablation,
+    quickstart,
     room_benchmarks,
     vid_llm_ablation,
     vid_llm_rooms,
@@ -15,7 +16,16 @@ from igep.trainers.experiments import (
 
 @pytest.mark.parametrize(
     "experiment",
-    [demo_rooms, focal_ablation, room_benchmarks, vid_llm_ablation, vid_llm_rooms, vlm3_mixtures, vlm3_rooms],
+    [
+        demo_rooms,
+        focal_ablation,
+        quickstart,
+        room_benchmarks,
+        vid_llm_ablation,
+        vid_llm_rooms,
+        vlm3_mixtures,
+        vlm3_rooms,
+    ],
     ids=lambda module: module.__name__.rpartition(".")[2],
 )
 @pytest.mark.parametrize(
