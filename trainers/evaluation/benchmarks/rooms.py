@@ -11,11 +11,7 @@ from igep.trainers.data.rooms.synthetic_rooms import synthetic_rooms
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.data.spatial_dataset import SpatialDataset
 from igep.trainers.data.training_rows import SceneTableCache
-from igep.trainers.evaluation.benchmarks.benchmark import (
-    Question,
-    QuestionBenchmark,
-    QuestionGroup,
-)
+from igep.trainers.evaluation.benchmarks.benchmark import Question, QuestionBenchmark, QuestionGroup
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
 from igep.trainers.metrics.figure import SHARE, WITHOUT_LOOKING, Figure
 
