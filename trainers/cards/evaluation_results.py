@@ -7,7 +7,7 @@ the weights that it scored, which must be those of the model of the card. Files 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -192,24 +192,25 @@ def _evaluations(
     return [
         Evaluation(
             own.benchmarks[names[0]].protocol,
-            {_in_one_line(model): _named_figures(results, names) for model, results in models.items()},
-            {_in_one_line(model): text for model, text in what.items()},
             {
-                _in_one_line(f"{title}, {name}"): value
-                for name in names
-                for title, value in own.benchmarks[name].facts.get(WITHOUT_LOOKING, {}).items()
+                _in_one_line(model): _named(
+                    {name: results.benchmarks[name].figures for name in names if name in results.benchmarks}
+                )
+                for model, results in models.items()
             },
+            {_in_one_line(model): text for model, text in what.items()},
+            _named({name: own.benchmarks[name].facts.get(WITHOUT_LOOKING, {}) for name in names}),
         )
         for names in protocols.values()
     ]
 
 
-def _named_figures(results: ModelResults, benchmarks: Sequence[str]) -> dict[str, Figure]:
+def _named(by_benchmark: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What stands under a figure's title in each benchmark, by the names that figures have on a card."""
     return {
-        _in_one_line(f"{title}, {name}"): figure
-        for name in benchmarks
-        if name in results.benchmarks
-        for title, figure in results.benchmarks[name].figures.items()
+        _in_one_line(f"{title}, {name}"): value
+        for name, by_title in by_benchmark.items()
+        for title, value in by_title.items()
     }
 
 

@@ -191,9 +191,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the bases that lie in the folder")
     options, overrides = parser.parse_known_args(arguments)
     check_seeds(parser, options, overrides)
-    check_flags(overrides, (sft.parse, RECIPE))
     output = options.output.resolve()
     if options.arm is None:
+        check_flags(overrides, (sft.parse, RECIPE))
         try:
             report(output, options.seeds, options.held_out_rooms, overrides, options.unified_focal, options.jobs)
         except ValueError as error:

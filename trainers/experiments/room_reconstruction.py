@@ -123,7 +123,7 @@ def relative_poses(world_from_camera: torch.Tensor) -> np.ndarray:
     return relative_pose(poses[:, :1], poses[:, 1:]).flatten(0, 1).numpy()
 
 
-def training_rooms(num_rooms: int = PRIOR_ROOMS) -> list[SpatialExample]:
+def training_rooms(num_rooms: int = PRIOR_ROOMS) -> tuple[SpatialExample, ...]:
     """Rooms that the recipes train on."""
     return held_out_rooms(num_rooms, seed=PRIOR_SEED)
 

@@ -194,7 +194,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--arm", choices=ARMS, help="run this arm alone, on the bases that lie in the folder")
     options, overrides = parser.parse_known_args(arguments)
     check_seeds(parser, options, overrides)
-    check_flags(overrides, (sft.parse, RECIPE))
     output = options.output.resolve()
     if options.arm is not None:
         shared = shared_options(options.held_out_rooms, overrides)
@@ -203,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             scores = run_arm(options.arm, *folders, options.held_out_rooms, [*overrides, "--seed", str(seed)])
             write_scores(output, options.arm, seed, shared, scores)
         return
+    check_flags(overrides, (sft.parse, RECIPE))
     begin = time.perf_counter()
     try:
         scores = compare(output, options.seeds, options.held_out_rooms, overrides, options.jobs)

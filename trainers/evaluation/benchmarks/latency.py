@@ -30,7 +30,7 @@ class Latency(ModelMeasurement):
     ) -> tuple[dict[str, Figure], dict[str, Any]]:
         times = []
         longest = AnsweringOptions(max_new_tokens=options.max_new_tokens or Rooms.max_new_tokens)
-        for room in held_out_rooms(options.held_out_rooms)[: REPEATS + 1]:
+        for room in held_out_rooms(options.held_out_rooms, seed=HELD_OUT_SEED)[: REPEATS + 1]:
             start = time.perf_counter()
             sample = Sample(room.scene_id, room.frames, [room.conversation[0][0]])
             next(answer_samples(model, processor, [sample], longest))

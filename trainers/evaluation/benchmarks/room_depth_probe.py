@@ -1,5 +1,6 @@
 """What a vision encoder knows of depth, probed linearly on synthetic rooms; with a picture where heads are at hand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,7 @@ from igep.processing_igep import IGEPProcessor
 from igep.trainers.data.scenes.spatial_example import SpatialExample
 from igep.trainers.evaluation.benchmarks.benchmark import ModelMeasurement
 from igep.trainers.evaluation.benchmarks.benchmark_options import BenchmarkOptions
-from igep.trainers.evaluation.benchmarks.rooms import (
-    FIT_SEED,
-    INPUTS,
-    NUM_FRAMES,
-    held_out_rooms,
-    rooms_of,
-    split_of,
-)
+from igep.trainers.evaluation.benchmarks.rooms import FIT_SEED, INPUTS, NUM_FRAMES, held_out_rooms, rooms_of, split_of
 from igep.trainers.evaluation.depth_probe import (
     DepthProbe,
     depth_by_place,
@@ -61,7 +55,7 @@ class RoomDepthProbe(ModelMeasurement):
         self, model: PreTrainedModel, processor: IGEPProcessor, options: BenchmarkOptions
     ) -> tuple[dict[str, Figure], dict[str, Any]]:
         rooms = rooms_of(options)
-        fit_rooms = held_out_rooms(options.held_out_rooms, 1, seed=FIT_SEED)
+        fit_rooms = held_out_rooms(options.held_out_rooms, seed=FIT_SEED)
         fit_tokens = encoder_tokens(model, processor, fit_rooms)
         tokens = encoder_tokens(model, processor, rooms)
         grid, width = tokens.shape[1:3], tokens.shape[-1]
@@ -91,13 +85,13 @@ class RoomDepthProbe(ModelMeasurement):
 
 
 @torch.inference_mode()
-def encoder_tokens(model: PreTrainedModel, processor: IGEPProcessor, rooms: list[SpatialExample]) -> np.ndarray:
+def encoder_tokens(model: PreTrainedModel, processor: IGEPProcessor, rooms: Sequence[SpatialExample]) -> np.ndarray:
     """The tokens of a saved model's last vision layer.
 
     Args:
         model (`PreTrainedModel`): An IGEP model.
         processor (`IGEPProcessor`): Its processor.
-        rooms (`list[SpatialExample]`): Of `NUM_FRAMES` frames each.
+        rooms (`Sequence[SpatialExample]`): Of `NUM_FRAMES` frames each.
 
     Returns:
         `np.ndarray`: (rooms * frames, h, w, C).
@@ -122,7 +116,7 @@ def _figures(predicted_metres: np.ndarray, truth_metres: np.ndarray) -> dict[str
     return dict(zip(FIGURES, found, strict=True))
 
 
-def _depth(rooms: list[SpatialExample]) -> np.ndarray:
+def _depth(rooms: Sequence[SpatialExample]) -> np.ndarray:
     return np.concatenate([room.depth_metres for room in rooms])
 
 
@@ -131,7 +125,7 @@ def _draw(
     picture: Path,
     model: PreTrainedModel,
     processor: IGEPProcessor,
-    rooms: list[SpatialExample],
+    rooms: Sequence[SpatialExample],
     tokens: np.ndarray,
     probe: DepthProbe,
     checkpoint: Path,

@@ -26,37 +26,35 @@ ROOM_SEEDS = {"held_out": HELD_OUT_SEED, "validation": 777_006}
 INPUTS = f"{NUM_FRAMES} RGB frames of {IMAGE_SIZE} x {IMAGE_SIZE} pixels per question, and nothing else"
 
 
-def held_out_rooms(
-    num_rooms: int, questions_per_room: int = QUESTIONS_PER_ROOM, seed: int = HELD_OUT_SEED
-) -> list[SpatialExample]:
-    """Rooms with all their questions in one conversation each.
+@lru_cache(maxsize=2)  # those that are scored and those that are fitted on, once for all benchmarks
+def held_out_rooms(num_rooms: int, *, seed: int = HELD_OUT_SEED) -> tuple[SpatialExample, ...]:
+    """Rooms with all their questions, at most 8, in one conversation each.
 
     Args:
         num_rooms (`int`): Rooms to render; those about which nothing can be asked are left out.
-        questions_per_room (`int`, *optional*, defaults to `8`): At most.
         seed (`int`, *optional*): That of the rooms that nobody trains on.
 
     Returns:
-        `list[SpatialExample]`
+        `tuple[SpatialExample, ...]`
     """
     scenes, questions = synthetic_rooms(
-        num_rooms, seed=seed, num_frames=NUM_FRAMES, image_size=IMAGE_SIZE, questions_per_room=questions_per_room
+        num_rooms, seed=seed, num_frames=NUM_FRAMES, image_size=IMAGE_SIZE, questions_per_room=QUESTIONS_PER_ROOM
     )
     size = (IMAGE_SIZE, IMAGE_SIZE)
     rows = SpatialDataset(
-        scenes, questions, num_frames=NUM_FRAMES, geometry_size=size, questions_per_row=questions_per_room
+        scenes, questions, num_frames=NUM_FRAMES, geometry_size=size, questions_per_row=QUESTIONS_PER_ROOM
     )
-    return [rows[index] for index in range(len(rows))]
+    return tuple(rows[index] for index in range(len(rows)))
 
 
-def rooms_of(options: BenchmarkOptions) -> list[SpatialExample]:
+def rooms_of(options: BenchmarkOptions) -> tuple[SpatialExample, ...]:
     """The rooms that a benchmark is asked about.
 
     Args:
         options (`BenchmarkOptions`): How many, and of which seed.
 
     Returns:
-        `list[SpatialExample]`
+        `tuple[SpatialExample, ...]`
     """
     return held_out_rooms(options.held_out_rooms, seed=ROOM_SEEDS[options.room_split])
 
@@ -114,12 +112,11 @@ def blind_answers(rows: Sequence[dict[str, Any]], counted: Mapping[str, Mapping[
     return answered
 
 
-@lru_cache(maxsize=4)
 def answers_of_other_rooms(num_rooms: int) -> dict[str, Counter[str]]:
     """How often each answer is right in rooms that nobody trains on or is scored on.
 
     Args:
-        num_rooms (`int`): Rooms to render.
+        num_rooms (`int`): As for `held_out_rooms`.
 
     Returns:
         `dict[str, Counter[str]]`: By question type.
